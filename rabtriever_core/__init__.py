@@ -1,0 +1,3 @@
+"""Rationale-based retrieval: distil an LLM reranker into a dot product (Rabtriever)."""
+
+__version__ = "0.1.0"

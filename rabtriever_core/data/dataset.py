@@ -1,0 +1,179 @@
+"""Datasets in BEIR layout: `corpus.jsonl`, `queries.jsonl`, `qrels/<split>.tsv`."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rabtriever_core.errors import DatasetError
+
+Qrels = dict[str, dict[str, int]]
+"""Query id → document id → relevance (above 0 is relevant)."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One entry of the corpus."""
+
+    id: str
+    text: str
+    title: str = ""
+
+    @property
+    def full_text(self) -> str:
+        """Title and text as the models read them."""
+        return f"{self.title}: {self.text}" if self.title and self.title != self.text else self.text
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Documents, queries and relevance judgements."""
+
+    name: str
+    documents: tuple[Document, ...]
+    queries: dict[str, str]
+    """Query id → text."""
+    qrels: dict[str, Qrels] = field(default_factory=dict)
+    """Split → judgements."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content: the same rows in any order give the same fingerprint."""
+        digest = hashlib.sha256()
+        for rows in (
+            sorted(["d", d.id, d.title, d.text] for d in self.documents),
+            sorted(["q", id_, text] for id_, text in self.queries.items()),
+            sorted(
+                ["j", split, query, document, str(label)]
+                for split, qrels in self.qrels.items()
+                for query, labels in qrels.items()
+                for document, label in labels.items()
+            ),
+        ):
+            for row in rows:
+                digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        return digest.hexdigest()
+
+    def split_queries(self, split: str) -> list[str]:
+        """Ids of the queries with at least one relevant document in a split, sorted.
+
+        Raises:
+            DatasetError: there is no such split.
+        """
+        if split not in self.qrels:
+            raise DatasetError(
+                f"data set {self.name!r} has no split {split!r}; it has {', '.join(self.qrels)}"
+            )
+        return sorted(q for q, labels in self.qrels[split].items() if max(labels.values()) > 0)
+
+    def relevant(self, split: str, query: str) -> set[str]:
+        """Ids of the relevant documents of a query."""
+        return {d for d, label in self.qrels[split].get(query, {}).items() if label > 0}
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of a JSON Lines file; blank lines are skipped.
+
+    Raises:
+        DatasetError: the file is missing, or a line is not a JSON object; names file and line.
+    """
+    if not path.is_file():
+        raise DatasetError(f"no file {path}: a BEIR folder holds corpus.jsonl, queries.jsonl, qrels/")
+    with path.open(encoding="utf-8", errors="strict") as file:
+        number = 0
+        try:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise DatasetError(
+                        f"{path}, line {number}: not valid JSON ({error.msg} at column "
+                        f"{error.colno}): {line.strip()[:80]!r}"
+                    ) from None
+                if not isinstance(row, dict):
+                    raise DatasetError(f"{path}, line {number}: expected an object, got {row!r:.80}")
+                yield number, row
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"{path}, after line {number}: not UTF-8 ({error.reason})") from None
+
+
+def read_qrels_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, [query id, document id, label]) of a qrels file, header skipped.
+
+    Raises:
+        DatasetError: a line does not have three tab-separated columns; names file and line.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+            if not row or (number == 1 and row[-1] in ("score", "label", "relevance")):
+                continue
+            if len(row) != 3:
+                raise DatasetError(
+                    f"{path}, line {number}: expected query-id, corpus-id and score separated by "
+                    f"tabs, got {row!r:.80}"
+                )
+            yield number, row
+
+
+def qrels_files(folder: Path) -> list[Path]:
+    """The qrels files of a BEIR folder, sorted.
+
+    Raises:
+        DatasetError: the folder does not exist, or has no qrels.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"no such folder: {folder}")
+    files = sorted((folder / "qrels").glob("*.tsv"))
+    if not files:
+        raise DatasetError(f"no qrels in {folder / 'qrels'}: expected train.tsv, dev.tsv, test.tsv")
+    return files
+
+
+def read_dataset(folder: Path, name: str | None = None) -> Dataset:
+    """Read a clean BEIR folder (validate foreign data first: `validate_dataset`).
+
+    Raises:
+        DatasetError: anything is missing or malformed.
+    """
+    files = qrels_files(folder)
+    documents = tuple(
+        Document(id=str(row["_id"]), title=str(row.get("title") or ""), text=str(row["text"]))
+        for _, row in read_jsonl(folder / "corpus.jsonl")
+    )
+    queries = {str(row["_id"]): str(row["text"]) for _, row in read_jsonl(folder / "queries.jsonl")}
+    qrels: dict[str, Qrels] = {}
+    for path in files:
+        split = qrels.setdefault(path.stem, {})
+        for _, (query, document, label) in read_qrels_rows(path):
+            split.setdefault(query, {})[document] = int(label)
+    return Dataset(name or folder.name, documents, queries, qrels)
+
+
+def write_dataset(dataset: Dataset, folder: Path) -> None:
+    """Write a data set in BEIR layout; the same content gives the same bytes."""
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    _write_jsonl(
+        folder / "corpus.jsonl",
+        ({"_id": d.id, "title": d.title, "text": d.text} for d in dataset.documents),
+    )
+    _write_jsonl(
+        folder / "queries.jsonl", ({"_id": i, "text": t} for i, t in dataset.queries.items())
+    )
+    for split, qrels in dataset.qrels.items():
+        lines = ["query-id\tcorpus-id\tscore"] + [
+            f"{query}\t{document}\t{label}"
+            for query, labels in qrels.items()
+            for document, label in labels.items()
+        ]
+        (folder / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,0 +1,45 @@
+"""The named errors a user can meet; every message says what is wrong, where, and what to do."""
+
+
+class RabtrieverError(Exception):
+    """Base of all errors raised on purpose; the command line prints them without a traceback."""
+
+
+class ConfigError(RabtrieverError):
+    """A setting is missing, misspelt or out of range."""
+
+
+class DatasetError(RabtrieverError):
+    """A data set cannot be read: missing folder or file, malformed line, wrong column."""
+
+
+class ValidationStoppedError(RabtrieverError):
+    """A rule over the whole data set is broken, so nothing downstream may run."""
+
+
+class ModelError(RabtrieverError):
+    """A backbone cannot be used: not found, or its T/F answers are not single tokens."""
+
+
+class ArtifactError(RabtrieverError):
+    """An artifact is missing, damaged, or was made from other parents than expected."""
+
+
+class StageBusyError(RabtrieverError):
+    """Another process is building the same artifact, or holds a lock that is needed."""
+
+
+class IndexUnavailableError(RabtrieverError):
+    """Qdrant cannot be reached, or its local folder is locked by another process."""
+
+
+class IndexMismatchError(RabtrieverError):
+    """A collection does not fit: other parents, other size, or a ranking that differs."""
+
+
+class VectorError(RabtrieverError):
+    """A vector is not finite or has the wrong dimension."""
+
+
+class VersioningError(RabtrieverError):
+    """DVC could not record or restore an artifact."""
