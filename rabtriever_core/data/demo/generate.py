@@ -125,7 +125,7 @@ def _sample_pairs(
     need: Part, circumstance: Part, wording: str, size: int, rng: random.Random
 ) -> list[tuple[str, str]]:
     """Draw distinct pairs of a need sentence and a circumstance sentence."""
-    pairs = itertools.product(need.pools()[wording], circumstance.pools()[wording])
+    pairs = itertools.product(need.pools[wording], circumstance.pools[wording])
     fitting = [pair for pair in pairs if len(" ".join(pair).split()) in _QUERY_WORDS]
     return rng.sample(fitting, size)
 
@@ -133,10 +133,10 @@ def _sample_pairs(
 def _compose(need: str, circumstance: str, openers: tuple[str, ...], rng: random.Random) -> str:
     """Say both sentences in either order, now and then after an opener."""
     first, second = (need, circumstance) if rng.random() < 0.5 else (circumstance, need)
-    head = first.split()[0]
+    head, _, rest = first.partition(" ")
     if head in _OPENABLE and rng.random() < _OPENER_RATE:
-        first = rng.choice(openers) + (first if head.startswith("I'") or head == "I" else
-                                       first[0].lower() + first[1:])
+        keeps_capital = head in ("I", "I'm", "I've", "I'd")
+        first = f"{rng.choice(openers)}{head if keeps_capital else head.lower()} {rest}"
     return f"{first} {second}"
 
 

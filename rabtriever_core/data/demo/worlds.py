@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import string
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -31,8 +32,9 @@ class Part:
     slots: dict[str, list[str]]
     unseen: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @cached_property
     def pools(self) -> dict[str, list[str]]:
-        """Assign every sentence to exactly one of train, dev and test.
+        """The sentences of train, dev and test; every sentence is in exactly one of them.
 
         `new_frames` are test wording as a whole. Frames with several fillings lend some of them
         to dev and test; which ones depends only on the text of the sentences.
@@ -54,7 +56,9 @@ class Part:
         """Return the frame's sentences, a fixed handful where the slots allow very many."""
         names = dict.fromkeys(name for _, name, _, _ in string.Formatter().parse(frame) if name)
         combinations = itertools.product(*(self.slots[name] for name in names))
-        filled = [frame.format(**dict(zip(names, fillers, strict=True))) for fillers in combinations]
+        filled = [
+            frame.format(**dict(zip(names, fillers, strict=True))) for fillers in combinations
+        ]
         sentences = [text[0].upper() + text[1:] for text in filled]
         return sorted(sentences, key=_digest)[:_FILLINGS_PER_FRAME]
 
@@ -81,7 +85,9 @@ def load_worlds() -> list[World]:
 
 def pool_of(need: Part, circumstance: Part) -> str:
     """Return the only pool whose queries may combine these two: train, dev or test."""
-    return next((pool for pool in ("dev", "test") if circumstance.key in need.unseen[pool]), "train")
+    return next(
+        (pool for pool in ("dev", "test") if circumstance.key in need.unseen[pool]), "train"
+    )
 
 
 def _world(raw: dict[str, Any]) -> World:

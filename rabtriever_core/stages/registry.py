@@ -1,0 +1,105 @@
+"""The table of stages, in the order they run."""
+
+from dataclasses import dataclass
+
+from rabtriever_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the pipeline: a pure function of (settings, input artifacts)."""
+
+    name: str
+    summary: str
+    inputs: tuple[str, ...]
+    """Stages whose artifacts it reads."""
+    sections: tuple[str, ...]
+    """Sections of params.yaml that shape its result."""
+    code: tuple[str, ...]
+    """Subpackages whose source shapes its result."""
+
+    @property
+    def out(self) -> str:
+        """Its artifact, relative to the workspace."""
+        return "reports" if self.name == "benchmark_report" else f"artifacts/{self.name}"
+
+
+_MODEL_CODE = ("data", "models", "training")
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "validated_dataset",
+        "Check the raw data with Great Expectations; quarantine broken rows.",
+        (),
+        ("dataset", "validation"),
+        ("data",),
+    ),
+    Stage(
+        "backbone",
+        "Fetch the causal language model, or train the tiny one from scratch.",
+        ("validated_dataset",),
+        ("dataset", "backbone", "prompt", "runtime"),
+        _MODEL_CODE,
+    ),
+    Stage(
+        "bi_encoder",
+        "Train the baseline bi-encoder (InfoNCE) on the same backbone and data.",
+        ("validated_dataset", "backbone"),
+        ("dataset", "bi_encoder", "runtime"),
+        (*_MODEL_CODE, "baselines"),
+    ),
+    Stage(
+        "teacher",
+        "Fine-tune the generative reranker (answer token only).",
+        ("validated_dataset", "backbone"),
+        ("dataset", "teacher", "backbone.lora", "runtime"),
+        _MODEL_CODE,
+    ),
+    Stage(
+        "student",
+        "Distil the teacher on-policy into a predictor: query and document apart.",
+        ("validated_dataset", "teacher"),
+        ("dataset", "student", "runtime"),
+        _MODEL_CODE,
+    ),
+    Stage(
+        "document_embeddings",
+        "Encode every document once.",
+        ("validated_dataset", "teacher", "student"),
+        ("dataset", "runtime", "index.shard_documents"),
+        ("data", "models", "index"),
+    ),
+    Stage(
+        "qdrant_collection",
+        "Upload to a new Qdrant collection, verify it, switch the alias.",
+        ("validated_dataset", "teacher", "student", "document_embeddings"),
+        ("dataset", "index", "runtime"),
+        ("models", "index"),
+    ),
+    Stage(
+        "benchmark_report",
+        "Compare BM25, bi-encoder, teacher and student on the same queries.",
+        (
+            "validated_dataset",
+            "bi_encoder",
+            "teacher",
+            "student",
+            "document_embeddings",
+            "qdrant_collection",
+        ),
+        ("dataset", "benchmark", "index", "gates", "runtime"),
+        ("data", "models", "baselines", "index", "evaluation"),
+    ),
+)
+
+
+def stage_named(name: str) -> Stage:
+    """Find a stage.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    raise ConfigError(f"no stage {name!r}; the stages are {', '.join(s.name for s in STAGES)}")

@@ -1,0 +1,112 @@
+"""Run one stage in a workspace: load its inputs, build its artifact, remember its time."""
+
+import importlib
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from rabtriever_core.artifacts import Artifact, build_artifact, load_artifact
+from rabtriever_core.config import Settings
+from rabtriever_core.data.dataset import Dataset, read_dataset
+from rabtriever_core.errors import ArtifactError, ValidationStoppedError
+from rabtriever_core.stages.registry import Stage, stage_named
+from rabtriever_core.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage's `make` function works with."""
+
+    workspace: Workspace
+    inputs: dict[str, Artifact]
+    output: Path
+    """Write the artifact's files here."""
+    checkpoints: Path
+    """Unfinished work; still there after a kill."""
+
+    @property
+    def settings(self) -> Settings:
+        """All settings."""
+        return self.workspace.settings
+
+    def dataset(self) -> Dataset:
+        """The validated data set."""
+        folder = self.inputs["validated_dataset"].folder
+        return read_dataset(folder, self.settings.dataset.name)
+
+
+def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifact:
+    """Build a stage's artifact, or return the one that is up to date.
+
+    Args:
+        workspace: where to run.
+        name: the stage.
+        force: build although up to date.
+
+    Raises:
+        ArtifactError: an input is missing, damaged, or made from other parents.
+        ValidationStoppedError: the data set broke a rule that nothing may run on.
+    """
+    stage = stage_named(name)
+    module = importlib.import_module(f"rabtriever_core.stages.{name}")
+    inputs = load_inputs(workspace, stage)
+    config = {section: section_values(workspace.settings, section) for section in stage.sections}
+    started = time.perf_counter()
+    artifact = build_artifact(
+        workspace.artifact(name),
+        work=workspace.work,
+        config=config,
+        parents={input_: artifact.hash for input_, artifact in inputs.items()},
+        dataset=module.fingerprint(workspace)
+        if hasattr(module, "fingerprint")
+        else inputs["validated_dataset"].meta.dataset,
+        code=stage.code,
+        make=lambda output, checkpoints: module.make(
+            StageContext(workspace, inputs, output, checkpoints)
+        ),
+        force=force or (hasattr(module, "is_live") and not module.is_live(workspace)),
+    )
+    if artifact.reused:
+        logger.info("%s is up to date (%s)", name, artifact.hash)
+    else:
+        workspace.record_seconds(name, time.perf_counter() - started)
+    return artifact
+
+
+def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
+    """Load a stage's input artifacts and check that they were made from one another.
+
+    Raises:
+        ArtifactError: one is missing, damaged, or does not fit another.
+        ValidationStoppedError: the data set is not fit for use.
+    """
+    inputs = {name: load_artifact(workspace.artifact(name)) for name in stage.inputs}
+    hashes = {name: artifact.hash for name, artifact in inputs.items()}
+    for name, artifact in inputs.items():
+        for parent, expected in artifact.meta.parents.items():
+            if parent in hashes and hashes[parent] != expected:
+                raise ArtifactError(
+                    f"{name} was made from another {parent} ({expected}) than the one here "
+                    f"({hashes[parent]}): materialize {name} again before {stage.name}"
+                )
+    validated = inputs.get("validated_dataset")
+    if validated is not None and not validated.meta.metrics["passed"]:
+        raise ValidationStoppedError(
+            f"{stage.name} does not run: the data set broke "
+            f"{', '.join(validated.meta.metrics['broken'])}; see {workspace.data_docs}"
+        )
+    return inputs
+
+
+def section_values(settings: Settings, section: str) -> Any:
+    """Plain values of a dotted section of the settings."""
+    value: Any = settings
+    for part in section.split("."):
+        value = getattr(value, part)
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

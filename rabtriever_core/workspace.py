@@ -1,0 +1,78 @@
+"""A workspace: one folder with settings, data, artifacts and reports of one data set."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rabtriever_core.config import Settings, load_settings
+
+PARAMS = "params.yaml"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where everything of one pipeline lies; nothing is written outside it."""
+
+    root: Path
+    settings: Settings
+
+    @classmethod
+    def open(cls, root: Path, overrides: tuple[str, ...] = ()) -> "Workspace":
+        """Open the workspace at `root`.
+
+        Raises:
+            ConfigError: there is no params.yaml, or a setting is invalid.
+        """
+        root = root.resolve()
+        return cls(root, load_settings(root / PARAMS, overrides))
+
+    @property
+    def dataset_folder(self) -> Path:
+        """The raw BEIR folder."""
+        return self.root / self.settings.dataset.folder
+
+    @property
+    def reports(self) -> Path:
+        """benchmark.html, benchmark.json and plots."""
+        return self.root / "reports"
+
+    @property
+    def data_docs(self) -> Path:
+        """Great Expectations' Data Docs."""
+        return self.root / "data_docs"
+
+    @property
+    def work(self) -> Path:
+        """Unfinished work that a next run resumes from."""
+        return self.root / ".work"
+
+    @property
+    def qdrant(self) -> Path:
+        """Storage of the local-mode index."""
+        return self.root / "qdrant"
+
+    @property
+    def alias(self) -> str:
+        """The collection name applications query."""
+        return self.settings.index.collection or self.settings.dataset.name
+
+    def artifact(self, stage: str) -> Path:
+        """Folder of a stage's artifact."""
+        return self.reports if stage == "benchmark_report" else self.root / "artifacts" / stage
+
+    def record_seconds(self, stage: str, seconds: float) -> None:
+        """Remember how long a stage took (kept apart: artifacts hold nothing that varies)."""
+        path = self._seconds_file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = self.seconds() | {stage: round(seconds, 2)}
+        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+    def seconds(self) -> dict[str, Any]:
+        """Duration of the last real run of every stage on this machine."""
+        path = self._seconds_file
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    @property
+    def _seconds_file(self) -> Path:
+        return self.root / "logs" / "seconds.json"
