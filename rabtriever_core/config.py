@@ -41,7 +41,7 @@ class ValidationConfig(Component):
     """Longer documents are quarantined."""
     max_query_characters: int = Field(20_000, gt=0)
     """Longer queries are quarantined."""
-    max_quarantined_share: float = Field(0.05, ge=0, le=1)
+    max_quarantined_share: float = Field(0.10, ge=0, le=1)
     """Above this share of quarantined rows in any file the chain stops."""
     min_documents: int = Field(2, ge=2)
     """Fewer documents leave nothing to rank."""
@@ -205,16 +205,18 @@ class TeacherConfig(Component):
 class StudentConfig(Component):
     """On-policy distillation into a predictor on the frozen teacher (Rabtriever)."""
 
-    predictor: Literal["paper", "no_product"] = "paper"
-    """`paper`: MLP(e_Q) ⊙ e_D; `no_product`: the ablation MLP(e_Q) + e_D."""
     hidden_multiple: int = Field(4, ge=1)
     """Hidden width of the predictor's MLP over the backbone's width."""
     schedule: ScheduleConfig = ScheduleConfig(
-        epochs=6, min_steps=600, max_steps=2000, queries_per_step=16, learning_rate=1e-3
+        epochs=30, min_steps=2000, max_steps=6000, queries_per_step=64, checkpoint_steps=250
     )
     """How long it trains."""
+    refresh_steps: int = Field(500, ge=1)
+    """Steps between two roll-outs of the student's current policy (1 is fully on-policy)."""
+    rollout_queries: int = Field(1500, ge=1)
+    """Training queries that a roll-out draws candidates for."""
     documents_per_query: int = Field(16, ge=2)
-    """Candidates drawn per query and step."""
+    """Candidates drawn per query of a roll-out."""
     temperature: float = Field(1.0, gt=0)
     """Of the student's policy over documents."""
     uniform_share: float = Field(0.25, ge=0, le=1)
@@ -238,6 +240,8 @@ class BiEncoderConfig(Component):
     """Of the InfoNCE softmax over cosine similarities."""
     hard_negatives: int = Field(1, ge=0)
     """Mined documents added per query to the in-batch negatives."""
+    mining_depth: int = Field(30, ge=1)
+    """Hard negatives come from this many nearest documents of a query."""
 
 
 class IndexConfig(Component):
@@ -267,6 +271,8 @@ class BenchmarkConfig(Component):
 
     max_queries: int | None = Field(None, ge=1)
     """Queries per split, a fixed sample; all when unset."""
+    dev_queries: int = Field(300, ge=1)
+    """Dev queries that teacher, student and bi-encoder are measured on after training."""
     depth: int = Field(100, ge=10)
     """Ranking depth of every system."""
     permutations: int = Field(10_000, ge=100)

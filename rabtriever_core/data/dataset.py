@@ -25,7 +25,9 @@ class Document:
     @property
     def full_text(self) -> str:
         """Title and text as the models read them."""
-        return f"{self.title}: {self.text}" if self.title and self.title != self.text else self.text
+        if self.title and self.text and self.title != self.text:
+            return f"{self.title}: {self.text}"
+        return self.text or self.title
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,16 @@ def read_qrels_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         DatasetError: a line does not have three tab-separated columns; names file and line.
     """
     with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+        reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        number = 0
+        while True:
+            number += 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise DatasetError(f"{path}, line {number}: cannot be read ({error})") from None
             if not row or (number == 1 and row[-1] in ("score", "label", "relevance")):
                 continue
             if len(row) != 3:
@@ -170,7 +181,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
             for query, labels in qrels.items()
             for document, label in labels.items()
         ]
-        (folder / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:

@@ -1,0 +1,61 @@
+# From a fresh clone to a served index and a benchmark report: `make run`.
+# Relative DATA and WORK are relative to the folder make is called in.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+VENV := $(ROOT)/.venv
+# Newer than pyproject.toml when everything in it is installed.
+STAMP := $(VENV)/.installed
+PYTHON ?= python3
+PORT ?= 3000
+DATA ?=
+WORK ?= $(ROOT)
+WORKSPACE := $(if $(filter /%,$(WORK)),$(WORK),$(CURDIR)/$(WORK))
+
+# DVC's stages and Dagster's steps find `rabtriever` here.
+export PATH := $(VENV)/bin:$(PATH)
+export VIRTUAL_ENV := $(VENV)
+run dev workspace: export DAGSTER_HOME := $(WORKSPACE)/.dagster_home
+run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
+
+.PHONY: help run dev test test-slow check generated workspace
+
+help:  ## Show this list.
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
+	@echo
+	@echo "  make run DATA=my-dataset WORK=my-work   your data (BEIR layout), a workspace of its own"
+	@echo "  make dev PORT=3001                      another port"
+
+run: workspace  ## Install, run every step on the demo or on DATA, print the benchmark.
+	@cd "$(ROOT)" && dg launch --assets '*'
+	@rabtriever report --workspace "$(WORKSPACE)"
+
+dev: workspace  ## Open the Dagster UI on PORT (3000).
+	@python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null \
+		|| { echo "error: port $(PORT) is taken: choose another one, e.g. make dev PORT=3001" >&2; exit 1; }
+	@cd "$(ROOT)" && dg dev --port $(PORT)
+
+test: $(STAMP)  ## Run the fast tests.
+	@cd "$(ROOT)" && python -m pytest -m "not slow"
+
+test-slow: $(STAMP)  ## Run the tests that take minutes.
+	@cd "$(ROOT)" && python -m pytest -m slow
+
+check: $(STAMP)  ## Lint, formatting, types.
+	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy
+
+generated: $(STAMP)  ## Write params.yaml and dvc.yaml anew after a change of settings or stages.
+	@cd "$(ROOT)" && python -m rabtriever_core.params_file params.yaml
+	@cd "$(ROOT)" && python -m rabtriever_core.dvc_pipeline dvc.yaml
+
+workspace: $(STAMP)
+	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)")
+	@python -m dagster_project.home "$$DAGSTER_HOME"
+
+$(STAMP): $(ROOT)/pyproject.toml
+	$(PYTHON) -m venv "$(VENV)"
+	cd "$(ROOT)" && "$(VENV)/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev,edge]'
+	@touch "$(STAMP)"

@@ -1,0 +1,1 @@
+"""The orchestration: Dagster assets, checks, jobs and schedules around `rabtriever_core`."""

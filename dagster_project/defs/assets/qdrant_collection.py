@@ -1,0 +1,24 @@
+"""Asset: the collection that applications query through its alias."""
+
+import dagster as dg
+
+from dagster_project.defs.presentation import StageRun, result
+from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.policy import QDRANT_LOCAL, stage_asset
+
+
+@stage_asset("qdrant_collection", group="index", kinds={"qdrant"}, pool=QDRANT_LOCAL)
+def qdrant_collection(
+    config: StageRun, workspace: WorkspaceResource
+) -> "dg.MaterializeResult[None]":
+    """Build a new collection, verify it, move the alias."""
+    recorded = workspace.run("qdrant_collection", force=config.force)
+    metrics = recorded.artifact.meta.metrics
+    return result(
+        recorded,
+        {
+            "alias": dg.MetadataValue.text(metrics["alias"]),
+            "collection": dg.MetadataValue.text(metrics["collection"]),
+            "mode": dg.MetadataValue.text(metrics["mode"]),
+        },
+    )

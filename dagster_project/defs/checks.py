@@ -1,0 +1,161 @@
+"""What must hold of the artifacts; every check can be run again from the UI, at any time."""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+
+from dagster_project.defs.presentation import file_link, table
+from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.failures import as_failure
+from dagster_project.policy import QDRANT_LOCAL, RETRIES
+from rabtriever_core.artifacts import Artifact, load_artifact
+
+
+def _artifact(workspace: WorkspaceResource, stage: str) -> Artifact:
+    with as_failure():
+        return load_artifact(workspace.open().artifact(stage))
+
+
+@dg.multi_asset_check(
+    name="data_checks",
+    specs=[
+        dg.AssetCheckSpec(
+            "fit_for_use",
+            asset="validated_dataset",
+            blocking=True,
+            description="No rule over the whole data set is broken; nothing runs otherwise.",
+        ),
+        dg.AssetCheckSpec(
+            "no_findings",
+            asset="validated_dataset",
+            description="No row was quarantined and no warning was given.",
+        ),
+    ],
+)
+def data_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
+    """Read the outcome of the validation."""
+    artifact = _artifact(workspace, "validated_dataset")
+    metrics = artifact.meta.metrics
+    rules = json.loads((artifact.folder / "validation.json").read_text(encoding="utf-8"))
+    columns = ("name", "table", "broken", "checked", "sentence", "examples")
+    broken = [[rule[column] for column in columns] for rule in rules if not rule["passed"]]
+    docs = workspace.open().data_docs / "index.html"
+    metadata = {
+        "rules broken": table(columns, broken),
+        "quarantine": dg.MetadataValue.path(artifact.folder / "quarantine.jsonl"),
+        "data docs": dg.MetadataValue.path(docs),
+        "data docs link": file_link(docs),
+    }
+    yield dg.AssetCheckResult(
+        passed=metrics["passed"],
+        check_name="fit_for_use",
+        asset_key="validated_dataset",
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"broken: {', '.join(metrics['broken']) or 'nothing'}",
+        metadata=metadata,
+    )
+    quarantined = sum(metrics["quarantined"].values())
+    yield dg.AssetCheckResult(
+        passed=not quarantined and not metrics["warnings"],
+        check_name="no_findings",
+        asset_key="validated_dataset",
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{quarantined} rows quarantined, {len(metrics['warnings'])} warnings",
+        metadata=metadata,
+    )
+
+
+@dg.asset_check(asset="teacher", description="Its MRR@10 on dev reaches gates.teacher_mrr.")
+def above_floor(workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    """Hold the teacher to its floor."""
+    reached = _dev_mrr(workspace, "teacher")
+    floor = workspace.open().settings.gates.teacher_mrr
+    return dg.AssetCheckResult(
+        passed=reached >= floor,
+        description=f"dev MRR@10 {reached:.4f}, floor {floor}",
+        metadata={"dev MRR@10": reached, "floor": floor},
+    )
+
+
+@dg.asset_check(
+    asset="student",
+    additional_deps=["teacher"],
+    description="Its MRR@10 on dev over the teacher's reaches gates.student_share.",
+)
+def near_teacher(workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    """Hold the student to its share of the teacher."""
+    reached, teachers = _dev_mrr(workspace, "student"), _dev_mrr(workspace, "teacher")
+    floor = workspace.open().settings.gates.student_share
+    return dg.AssetCheckResult(
+        passed=reached >= floor * teachers,
+        description=f"dev MRR@10 {reached:.4f}, the teacher's {teachers:.4f}, floor {floor} of it",
+        metadata={
+            "dev MRR@10": reached,
+            "teacher's dev MRR@10": teachers,
+            "share": reached / teachers if teachers else 0.0,
+            "floor": floor,
+        },
+    )
+
+
+def _dev_mrr(workspace: WorkspaceResource, stage: str) -> float:
+    return float(_artifact(workspace, stage).meta.metrics["dev"]["MRR@10"])
+
+
+# One op for all three: in local mode only one process at a time may open the index. They block, so
+# that the benchmark neither measures a wrong index nor fights for it.
+@dg.multi_asset_check(
+    name="live_index_checks",
+    pool=QDRANT_LOCAL,
+    retry_policy=RETRIES,
+    specs=[
+        dg.AssetCheckSpec(
+            "holds_all_documents",
+            asset="qdrant_collection",
+            blocking=True,
+            description="The served collection counts as many points as there are documents.",
+        ),
+        dg.AssetCheckSpec(
+            "answers_canaries",
+            asset="qdrant_collection",
+            blocking=True,
+            description="Known queries get the model's best document through the alias.",
+        ),
+        dg.AssetCheckSpec(
+            "ranks_as_the_model",
+            asset="qdrant_collection",
+            blocking=True,
+            description="Index and model agree on the top ten, to gates.top10_agreement.",
+        ),
+    ],
+)
+def live_index_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
+    """Ask the index that applications see."""
+    from rabtriever_core.index.live_checks import check_live_index
+
+    opened = workspace.open()
+    with as_failure():
+        live = check_live_index(opened)
+    floor = opened.settings.gates.top10_agreement
+    yield dg.AssetCheckResult(
+        passed=live.count == live.expected_count,
+        check_name="holds_all_documents",
+        asset_key="qdrant_collection",
+        description=f"{live.count} points for {live.expected_count} documents",
+        metadata={"points": live.count, "documents": live.expected_count},
+    )
+    yield dg.AssetCheckResult(
+        passed=not live.problem,
+        check_name="answers_canaries",
+        asset_key="qdrant_collection",
+        description=live.problem or f"all {live.canaries} answered as by the model",
+        metadata={"canaries": live.canaries, "collection": live.collection},
+    )
+    yield dg.AssetCheckResult(
+        passed=live.agreement >= floor,
+        check_name="ranks_as_the_model",
+        asset_key="qdrant_collection",
+        description=f"top-10 agreement {live.agreement:.4f}, floor {floor}",
+        metadata={"agreement": live.agreement, "floor": floor, "queries": live.queries},
+    )

@@ -1,0 +1,59 @@
+"""The workspace as a Dagster resource: run a stage there, record it, hand out its version."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from dagster_project.failures import as_failure
+from rabtriever_core.artifacts import Artifact
+from rabtriever_core.stages.run import run_stage
+from rabtriever_core.versioning import record_stage
+from rabtriever_core.workspace import Workspace
+
+ENVIRONMENT_VARIABLE = "RABTRIEVER_WORKSPACE"
+
+
+def workspace_root() -> Path:
+    """The workspace of this deployment: RABTRIEVER_WORKSPACE, or the current folder."""
+    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or ".").resolve()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An artifact, DVC's hash of it, and how long its last real run took."""
+
+    artifact: Artifact
+    data_version: str
+    seconds: float | None
+
+
+class WorkspaceResource(dg.ConfigurableResource[Workspace]):
+    """Where the pipeline runs; `rabtriever init` makes such a folder."""
+
+    root: str = Field(description="Absolute path of the workspace.")
+
+    def open(self) -> Workspace:
+        """Open the workspace with the settings it has now.
+
+        Raises:
+            dagster.Failure: there is none, or a setting is invalid.
+        """
+        with as_failure():
+            return Workspace.open(Path(self.root))
+
+    def run(self, stage: str, *, force: bool) -> Recorded:
+        """Run a stage and record it in DVC.
+
+        Raises:
+            dagster.Failure: the stage failed, or DVC could not record it.
+        """
+        workspace = self.open()
+        with as_failure():
+            artifact = run_stage(workspace, stage, force=force)
+            # A data set that is unfit for use is for people to look at, not for the ledger.
+            fit = artifact.meta.metrics.get("passed", True)
+            version = record_stage(workspace, stage) if fit else artifact.hash
+        return Recorded(artifact, version, workspace.seconds().get(stage))

@@ -1,0 +1,86 @@
+"""Baseline: a bi-encoder on the same backbone and data (InfoNCE, last token; RepLLaMA style)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from rabtriever_core.config import BiEncoderConfig, RuntimeConfig
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.retriever import document_states, query_states
+from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
+
+Floats = npt.NDArray[np.float32]
+
+
+class BiEncoder:
+    """Cosine similarity of last-token states."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+
+    @classmethod
+    def load(cls, folder: Path, runtime: RuntimeConfig) -> "BiEncoder":
+        """Open a bi_encoder artifact."""
+        return cls(Backbone.load(folder, runtime))
+
+    def encode_queries(self, queries: Sequence[str]) -> Floats:
+        """Unit vectors: float32 [n, d]."""
+        return _unit(query_states(self.backbone, queries))
+
+    def encode_documents(self, documents: Sequence[Document]) -> Floats:
+        """Unit vectors: float32 [m, d]."""
+        return _unit(document_states(self.backbone, documents))
+
+
+def _unit(states: Floats) -> Floats:
+    unit: Floats = states / np.linalg.norm(states, axis=1, keepdims=True)
+    return unit
+
+
+def train_bi_encoder(
+    backbone: Backbone,
+    examples: Examples,
+    config: BiEncoderConfig,
+    runtime: RuntimeConfig,
+    checkpoints: Path,
+) -> History:
+    """Train the backbone with InfoNCE over in-batch and mined negatives (in place)."""
+    import torch
+
+    from rabtriever_core.training.losses import info_nce
+    from rabtriever_core.training.negatives import mine_negatives
+
+    schedule = config.schedule
+    wanted = config.hard_negatives * schedule.queries_per_step
+    mined = mine_negatives(backbone, examples, config.mining_depth) if wanted else None
+
+    def loss_at(step: int) -> dict[str, torch.Tensor]:
+        rng = step_generator(runtime.seed, 5, step)
+        queries = queries_of_step(
+            len(examples.queries), schedule.queries_per_step, step, runtime.seed + 2
+        ).tolist()
+        documents = dict.fromkeys(examples.positives(queries, rng))
+        if mined is not None:
+            for query in queries:
+                documents |= dict.fromkeys(
+                    rng.permutation(mined[query])[: config.hard_negatives].tolist()
+                )
+        rows = [examples.document_ids[d] for d in documents]
+        e_d = backbone.last_states(rows)
+        e_q = backbone.last_states(backbone.prompt.alone([examples.query_ids[q] for q in queries]))
+        relevant = torch.from_numpy(examples.relevance(queries, list(documents))).to(e_q.device)
+        return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}
+
+    return train(
+        backbone.model,
+        loss_at,
+        steps=schedule.steps(len(examples.queries)),
+        schedule=schedule,
+        runtime=runtime,
+        checkpoints=checkpoints,
+        label="bi-encoder",
+    )

@@ -1,0 +1,199 @@
+"""Rules about the whole data set, checked on what is left after quarantine."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rabtriever_core.config import DatasetConfig, ValidationConfig
+from rabtriever_core.data import overlap
+from rabtriever_core.data.rules import Rule
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class CleanTables:
+    """The rows that stay."""
+
+    corpus: "DataFrame"
+    queries: "DataFrame"
+    judgements: "DataFrame"
+    """Labels are integers here."""
+    splits: tuple[str, ...]
+
+
+def document_columns(clean: CleanTables) -> "DataFrame":
+    """Add what the documents suite looks at."""
+    corpus = clean.corpus
+    full = [f"{title} {text}" for title, text in zip(corpus["title"], corpus["text"], strict=True)]
+    relevant = clean.judgements.loc[clean.judgements["label"] > 0, "document"]
+    return corpus.assign(
+        same_text_as=overlap.earlier_same_text(corpus["id"], full),
+        relevant=corpus["id"].isin(set(relevant)),
+    ).astype({"same_text_as": object})
+
+
+def document_suite(config: ValidationConfig) -> list[Rule]:
+    """Rules for the pool of documents."""
+    import great_expectations.expectations as gxe
+
+    return [
+        Rule(
+            "enough_documents",
+            f"There are at least {config.min_documents} documents.",
+            gxe.ExpectTableRowCountToBeBetween,
+            {"min_value": config.min_documents},
+            level="set",
+        ),
+        Rule(
+            "document_texts_differ",
+            "No two documents have the same text.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "same_text_as", "value_set": [""]},
+            "document {id!r} has the same text as {same_text_as!r}",
+            level="set",
+            severity="warning",
+        ),
+        Rule(
+            "documents_relevant_somewhere",
+            "Every document is relevant to some query.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "relevant", "value_set": [True]},
+            "document {id!r} is relevant to no query",
+            level="set",
+            severity="warning",
+        ),
+    ]
+
+
+def asked_columns(clean: CleanTables, texts: dict[str, str], train: str) -> "DataFrame":
+    """Add what the asked-queries suite looks at (`texts`: query id → normalised text)."""
+    ids = clean.queries["id"]
+    ambiguous = overlap.ambiguities(clean.judgements, texts)
+    shared = overlap.shared_evaluation_texts(clean.judgements, texts, train)
+    return clean.queries.assign(
+        judged=ids.isin(set(clean.judgements["query"])),
+        same_text_as=[ambiguous.get(id_, "") for id_ in ids],
+        evaluated_in=[shared.get(id_, "") for id_ in ids],
+    ).astype({"same_text_as": object, "evaluated_in": object})
+
+
+def asked_suite() -> list[Rule]:
+    """Rules for the queries as a whole."""
+    import great_expectations.expectations as gxe
+
+    return [
+        Rule(
+            "queries_judged",
+            "Every query has a judgement.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "judged", "value_set": [True]},
+            "query {id!r} has no judgement",
+            level="set",
+            severity="warning",
+        ),
+        Rule(
+            "query_texts_unambiguous",
+            "Queries of a split with the same text have the same labels.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "same_text_as", "value_set": [""]},
+            "query {id!r} has the text of {same_text_as} and other labels",
+            level="set",
+            severity="warning",
+        ),
+        Rule(
+            "evaluation_splits_apart",
+            "No query text is judged in two splits that are not for training.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "evaluated_in", "value_set": [""]},
+            "the text of query {id!r} is judged in {evaluated_in}",
+            level="set",
+            severity="warning",
+        ),
+    ]
+
+
+def split_table(
+    clean: CleanTables, dataset: DatasetConfig, config: ValidationConfig
+) -> "DataFrame":
+    """One row per split: place, split, judgements, top_label, queries, needed_queries."""
+    from pandas import DataFrame
+
+    rows = []
+    for split in clean.splits:
+        judged = clean.judgements[clean.judgements["split"] == split]
+        queries = judged.loc[judged["label"] > 0, "query"].nunique()
+        needed = config.min_train_queries if split == dataset.train_split else 0
+        top = judged["label"].max() if len(judged) else None
+        rows.append((split, split, len(judged), top, queries, needed))
+    columns = ["place", "split", "judgements", "top_label", "queries", "needed_queries"]
+    return DataFrame(rows, columns=columns)
+
+
+def split_set_suite(dataset: DatasetConfig, config: ValidationConfig) -> list[Rule]:
+    """Rules for the splits as a whole."""
+    import great_expectations.expectations as gxe
+
+    train, dev = dataset.train_split, dataset.dev_split
+    return [
+        Rule(
+            "splits_present",
+            f"There are qrels for {train} (training) and {dev} (choices).",
+            gxe.ExpectColumnDistinctValuesToContainSet,
+            {"column": "split", "value_set": [train, dev]},
+            level="set",
+        ),
+        Rule(
+            "splits_not_empty",
+            "Every split has judgements after quarantine.",
+            gxe.ExpectColumnValuesToBeBetween,
+            {"column": "judgements", "min_value": 1},
+            "no judgement is left",
+            level="set",
+        ),
+        Rule(
+            "splits_have_relevant",
+            "No split has label 0 only.",
+            gxe.ExpectColumnValuesToBeBetween,
+            {"column": "top_label", "min_value": 1},
+            "every label is 0",
+            level="set",
+        ),
+        Rule(
+            "enough_training_queries",
+            f"At least {config.min_train_queries} queries of {train} have a relevant document.",
+            gxe.ExpectColumnPairValuesAToBeGreaterThanB,
+            {"column_A": "queries", "column_B": "needed_queries", "or_equal": True},
+            "{queries} queries with a relevant document, needed are {needed_queries}",
+            level="set",
+        ),
+    ]
+
+
+def file_table(rows: dict[str, int], quarantined: dict[str, int]) -> "DataFrame":
+    """One row per file: place, rows, quarantined, share."""
+    from pandas import DataFrame
+
+    return DataFrame(
+        [
+            (file, count, quarantined[file], quarantined[file] / max(count, 1))
+            for file, count in rows.items()
+        ],
+        columns=["place", "rows", "quarantined", "share"],
+    )
+
+
+def file_suite(config: ValidationConfig) -> list[Rule]:
+    """How much of a file may be quarantined."""
+    import great_expectations.expectations as gxe
+
+    return [
+        Rule(
+            "quarantined_share",
+            f"At most {config.max_quarantined_share:.1%} of any file is quarantined.",
+            gxe.ExpectColumnValuesToBeBetween,
+            {"column": "share", "max_value": config.max_quarantined_share},
+            "{quarantined} of {rows} rows quarantined ({share:.1%})",
+            level="set",
+        )
+    ]

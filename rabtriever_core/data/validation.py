@@ -1,0 +1,120 @@
+"""Validation: broken rows go to quarantine, and a data set unfit for use is said to be so."""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+
+from rabtriever_core.artifacts import replace_folder
+from rabtriever_core.config import DatasetConfig, ValidationConfig
+from rabtriever_core.data import set_suites
+from rabtriever_core.data.dataset import Dataset, Document, Qrels, write_dataset
+from rabtriever_core.data.expectations import ExpectationRun
+from rabtriever_core.data.overlap import normalised_texts
+from rabtriever_core.data.quarantine import rows_per_file, write_json_text, write_quarantine
+from rabtriever_core.data.raw import read_raw
+from rabtriever_core.data.row_checks import check_rows
+from rabtriever_core.data.rules import RuleResult
+from rabtriever_core.data.set_suites import CleanTables
+
+
+@dataclass(frozen=True)
+class ValidationOutcome:
+    """What validation found."""
+
+    passed: bool
+    """No rule that stops the chain is broken."""
+    broken: tuple[str, ...]
+    """Names of the broken rules that stop the chain."""
+    rows: dict[str, int]
+    """File → rows read."""
+    rows_left: dict[str, int]
+    """File → rows after quarantine."""
+    quarantined: dict[str, int]
+    """File → quarantined rows."""
+    reasons: dict[str, int]
+    """Rule → rows quarantined for it."""
+    warnings: tuple[str, ...]
+    """What was found and left as it is."""
+    queries: dict[str, int]
+    """Split → queries with a relevant document."""
+    data_docs: Path
+    """Start page of the Data Docs."""
+
+
+def validate_dataset(
+    folder: Path, output: Path, data_docs: Path, dataset: DatasetConfig, config: ValidationConfig
+) -> ValidationOutcome:
+    """Check a raw BEIR folder; write what is sound, the quarantine and the findings to `output`.
+
+    `output` is a new or empty folder; the same input gives the same bytes in it. Data Docs, which
+    carry the time, go to `data_docs`; they are replaced as a whole.
+
+    Raises:
+        DatasetError: a file is missing or a line has not the shape of a row.
+    """
+    raw = read_raw(folder)
+    data_docs.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".data_docs-", dir=data_docs.parent) as scratch:
+        site = Path(scratch) / "site"
+        run = ExpectationRun(dataset.name, site)
+        clean, broken, results = check_rows(run, raw, dataset, config)
+        counts = Counter((*raw.corpus["file"], *raw.queries["file"], *raw.judgements["file"]))
+        rows = {file: counts[file] for file in raw.files}
+        left_out = rows_per_file(broken)
+        quarantined = {file: left_out.get(file, 0) for file in rows}
+        results += _check_set(run, clean, dataset, config)
+        files = set_suites.file_table(rows, quarantined)
+        results += run.check("files", files, set_suites.file_suite(config))
+        write_dataset(_dataset(clean, dataset.name), output)
+        write_quarantine(broken, output / "quarantine.jsonl")
+        findings = dumps([r.record() for r in results], indent=2, ensure_ascii=False)
+        write_json_text(output / "validation.json", findings + "\n")
+        run.write_data_docs()
+        replace_folder(site, data_docs)
+    splits = set_suites.split_table(clean, dataset, config)
+    stopping = tuple(result.rule.name for result in results if result.stops)
+    return ValidationOutcome(
+        passed=not stopping,
+        broken=stopping,
+        rows=rows,
+        rows_left={file: count - quarantined[file] for file, count in rows.items()},
+        quarantined=quarantined,
+        reasons=dict(Counter(row.rule for row in broken)),
+        warnings=tuple(_warning(r) for r in results if r.warns),
+        queries=dict(zip(splits["split"], map(int, splits["queries"]), strict=True)),
+        data_docs=data_docs / "index.html",
+    )
+
+
+def _check_set(
+    run: ExpectationRun, clean: CleanTables, dataset: DatasetConfig, config: ValidationConfig
+) -> list[RuleResult]:
+    texts = normalised_texts(clean.queries)
+    documents = set_suites.document_columns(clean)
+    asked = set_suites.asked_columns(clean, texts, dataset.train_split)
+    splits = set_suites.split_table(clean, dataset, config)
+    return [
+        *run.check("clean_corpus", documents, set_suites.document_suite(config)),
+        *run.check("clean_queries", asked, set_suites.asked_suite()),
+        *run.check("clean_splits", splits, set_suites.split_set_suite(dataset, config)),
+    ]
+
+
+def _dataset(clean: CleanTables, name: str) -> Dataset:
+    columns = (clean.corpus[column] for column in ("id", "title", "text"))
+    qrels: dict[str, Qrels] = {split: {} for split in clean.splits}
+    rows = (clean.judgements[column] for column in ("split", "query", "document", "label"))
+    for split, query, document, label in zip(*rows, strict=True):
+        qrels[split].setdefault(query, {})[document] = int(label)
+    return Dataset(
+        name,
+        tuple(Document(id_, text, title) for id_, title, text in zip(*columns, strict=True)),
+        dict(zip(clean.queries["id"], clean.queries["text"], strict=True)),
+        qrels,
+    )
+
+
+def _warning(result: RuleResult) -> str:
+    return f"{result.rule.name}: {len(result.broken)} of {result.checked} rows in {result.table}"

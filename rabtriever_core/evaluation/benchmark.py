@@ -1,0 +1,147 @@
+"""Comparing systems on the same queries: quality, significance, speed."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rabtriever_core.config import BenchmarkConfig
+from rabtriever_core.data.dataset import Dataset
+from rabtriever_core.errors import DatasetError
+from rabtriever_core.evaluation.latency import Answer, milliseconds_per_query
+from rabtriever_core.evaluation.metrics import METRICS, Run, mean_values, per_query
+from rabtriever_core.evaluation.significance import confidence_interval, paired_test, with_holm
+from rabtriever_core.evaluation.systems import Ranker
+
+logger = logging.getLogger(__name__)
+
+PAIRS = (("student", "teacher"), ("student", "bi_encoder"), ("student", "bm25"))
+TESTED_METRICS = ("MRR@10", "R@1")
+
+
+def evaluated_queries(
+    dataset: Dataset, config: BenchmarkConfig, train_split: str, seed: int
+) -> dict[str, list[str]]:
+    """Query ids per split other than train; a fixed sample where there are more than wanted.
+
+    Raises:
+        DatasetError: there is no split to evaluate on.
+    """
+    chosen = {}
+    for split in dataset.qrels:
+        queries = [] if split == train_split else dataset.split_queries(split)
+        if queries:
+            chosen[split] = sample(queries, config.max_queries, seed)
+    if not chosen:
+        raise DatasetError(
+            f"data set {dataset.name!r} has no judged queries outside {train_split!r}: add "
+            "qrels/dev.tsv or qrels/test.tsv"
+        )
+    return chosen
+
+
+def sample(items: Sequence[str], limit: int | None, seed: int) -> list[str]:
+    """At most `limit` items in their order; the same ones for the same seed."""
+    if limit is None or len(items) <= limit:
+        return list(items)
+    picked = np.random.default_rng(seed).permutation(len(items))[:limit]
+    return [items[i] for i in sorted(picked)]
+
+
+def rank_systems(systems: Mapping[str, Ranker], queries: Mapping[str, str]) -> dict[str, Run]:
+    """Let every system rank every query (id → text)."""
+    runs = {}
+    for name, rank in systems.items():
+        logger.info("%s ranks %d queries", name, len(queries))
+        runs[name] = dict(zip(queries, rank(list(queries.values())), strict=True))
+    return runs
+
+
+def measure_latency(
+    systems: Mapping[str, Ranker], queries: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Milliseconds per query of every system, text in to ranking out, one query at a time."""
+    return {
+        name: milliseconds_per_query(_one_at_a_time(rank), queries)
+        for name, rank in systems.items()
+    }
+
+
+def compare_systems(
+    values: Mapping[str, Mapping[str, Mapping[str, float]]], permutations: int, seed: int
+) -> list[dict[str, Any]]:
+    """Paired tests of the student against the others, corrected for all of them.
+
+    Args:
+        values: system → metric → query → value.
+        permutations: resamples of a test.
+        seed: of the resamples.
+    """
+    return with_holm(
+        [
+            paired_test(
+                (a, values[a][metric]),
+                (b, values[b][metric]),
+                metric,
+                permutations=permutations,
+                seed=seed,
+            )
+            for metric in TESTED_METRICS
+            for a, b in PAIRS
+        ]
+    )
+
+
+def split_result(
+    dataset: Dataset,
+    split: str,
+    runs: Mapping[str, Run],
+    latency: Mapping[str, Mapping[str, float]],
+    *,
+    train_split: str,
+    permutations: int,
+    seed: int,
+) -> dict[str, Any]:
+    """A split's part of `benchmark.json`; the queries are those of the runs."""
+    queries = sorted(runs["student"])
+    qrels = {query: dataset.qrels[split][query] for query in queries}
+    values = {name: per_query(qrels, run) for name, run in runs.items()}
+    systems = {
+        name: {
+            "metrics": mean_values(by_metric),
+            "queries": len(queries),
+            "ms_per_query": latency[name]["median"],
+            "ms_p95": latency[name]["p95"],
+            "confidence": {
+                metric: confidence_interval(list(by_metric[metric].values()), seed=seed)
+                for metric in METRICS
+            },
+        }
+        for name, by_metric in values.items()
+    }
+    result: dict[str, Any] = {
+        "systems": systems,
+        "comparisons": compare_systems(values, permutations, seed),
+    }
+    if train_split in dataset.qrels:
+        result["majority_class"] = majority_class(dataset, split, queries, train_split)
+    return result
+
+
+def majority_class(dataset: Dataset, split: str, queries: Sequence[str], train_split: str) -> float:
+    """R@1 of always answering the training split's most frequent right document."""
+    counts = Counter(
+        document
+        for query in dataset.split_queries(train_split)
+        for document in dataset.relevant(train_split, query)
+    )
+    # The smaller id where two are equally frequent.
+    answer = min(counts, key=lambda document: (-counts[document], document))
+    qrels = {query: dataset.qrels[split][query] for query in queries}
+    return mean_values(per_query(qrels, {query: {answer: 1.0} for query in queries}))["R@1"]
+
+
+def _one_at_a_time(rank: Ranker) -> Answer:
+    return lambda query: rank([query])

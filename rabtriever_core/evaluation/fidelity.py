@@ -1,0 +1,45 @@
+"""How close a graph index is to the student's ranking, and the student to the teacher."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.errors import IndexUnavailableError
+from rabtriever_core.index.hnsw import hnsw_recall
+
+if TYPE_CHECKING:
+    from rabtriever_core.models.reranker import GenerativeReranker
+    from rabtriever_core.models.retriever import Rabtriever
+
+_TOP = 10
+_HNSW_QUERIES = 500
+_SAMPLE = 48
+"""Queries, and documents, of the margins that are plotted."""
+
+Floats = NDArray[np.float32]
+
+
+def graph_recall(vectors: Floats, query_vectors: Floats) -> dict[str, Any]:
+    """Recall@10 of an HNSW graph on these vectors, or a note why it was not measured."""
+    try:
+        result = hnsw_recall(vectors, query_vectors[:_HNSW_QUERIES], _TOP)
+    except IndexUnavailableError as error:
+        return {"hnsw_note": str(error)}
+    return {"hnsw_recall@10": result[f"recall@{_TOP}"]}
+
+
+def sampled_margins(
+    student: "Rabtriever",
+    teacher: "GenerativeReranker",
+    documents: Sequence[Document],
+    texts: Sequence[str],
+    seed: int,
+) -> tuple[Floats, Floats]:
+    """Student's and teacher's margins of the same random pairs, both [n, m]."""
+    rng = np.random.default_rng(seed)
+    queries = [texts[i] for i in rng.permutation(len(texts))[:_SAMPLE]]
+    pool = [documents[i] for i in rng.permutation(len(documents))[:_SAMPLE]]
+    return student.margin(queries, pool), teacher.margins(queries, pool)

@@ -1,0 +1,75 @@
+"""The benchmark report: `benchmark.json` and one self-contained page from the same numbers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rabtriever_core.evaluation import wording
+from rabtriever_core.evaluation.metrics import METRICS
+from rabtriever_core.evaluation.plot_style import data_uri
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS, validated
+
+JSON_FILE, HTML_FILE = "benchmark.json", "benchmark.html"
+
+
+def write_report(
+    benchmark: dict[str, Any],
+    plots: Mapping[str, Path],
+    examples: Sequence[Mapping[str, Any]],
+    folder: Path,
+) -> Path:
+    """Write `benchmark.json` and `benchmark.html`.
+
+    Args:
+        benchmark: the numbers, see `evaluation.schema`.
+        plots: title → PNG file; inlined.
+        examples: see `evaluation.examples.pick_examples`.
+        folder: where to write.
+
+    Returns:
+        The page.
+
+    Raises:
+        pydantic.ValidationError: the numbers break the contract; nothing is written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    benchmark = validated(benchmark)
+    # Documents and queries are untrusted text: everything is escaped.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": wording.percent,
+        "milliseconds": wording.milliseconds,
+        "comparison": wording.comparison,
+        "is_clear": wording.is_clear,
+        "spaced": lambda name: name.replace("_", " "),
+    }
+    page = environment.get_template("report.html.j2").render(
+        benchmark=benchmark,
+        headline=wording.headline(benchmark),
+        best={name: _best(split["systems"]) for name, split in benchmark["splits"].items()},
+        metrics=METRICS,
+        systems=SYSTEMS,
+        labels=SYSTEM_LABELS,
+        plots={title: data_uri(path) for title, path in plots.items()},
+        examples=examples,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / JSON_FILE).write_text(json.dumps(benchmark, indent=2) + "\n", encoding="utf-8")
+    (folder / HTML_FILE).write_text(page, encoding="utf-8")
+    return folder / HTML_FILE
+
+
+def _best(systems: Mapping[str, Any]) -> dict[str, str]:
+    """Metric → its highest value as printed: whoever prints the same is best too."""
+    return {
+        metric: wording.percent(max(systems[name]["metrics"][metric] for name in SYSTEMS))
+        for metric in METRICS
+    }

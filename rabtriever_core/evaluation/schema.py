@@ -1,0 +1,135 @@
+"""The contract of `benchmark.json`: what readers of the file may rely on."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from rabtriever_core.evaluation.metrics import METRICS
+
+SYSTEMS = ("bm25", "bi_encoder", "teacher", "student")
+SYSTEM_LABELS = {
+    "bm25": "BM25",
+    "bi_encoder": "Bi-encoder",
+    "teacher": "Teacher",
+    "student": "Student",
+}
+
+Share = Field(ge=0, le=1)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class DatasetFacts(_Part):
+    """What was benchmarked on."""
+
+    name: str
+    fingerprint: str
+    documents: int = Field(ge=1)
+    queries: dict[str, int]
+    """Split → judged queries (a sample of them may have been evaluated)."""
+
+
+class SystemResult(_Part):
+    """One system on one split."""
+
+    metrics: dict[str, float]
+    queries: int = Field(ge=1)
+    """Queries evaluated."""
+    ms_per_query: float = Field(gt=0)
+    """Median, one query at a time, text in to ranking out; the same number for all splits."""
+    ms_p95: float | None = Field(None, gt=0)
+    confidence: dict[str, tuple[float, float]] | None = None
+    """Metric → 95% bootstrap interval of the mean."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _complete(cls, metrics: dict[str, float]) -> dict[str, float]:
+        if set(metrics) != set(METRICS):
+            raise ValueError(f"metrics must be {', '.join(METRICS)}; got {', '.join(metrics)}")
+        wrong = {name: value for name, value in metrics.items() if not 0 <= value <= 1}
+        if wrong:
+            raise ValueError(f"metrics lie in 0..1; got {wrong}")
+        return metrics
+
+
+class Comparison(_Part):
+    """A paired test of two systems on one split."""
+
+    a: str
+    b: str
+    metric: str
+    difference: float
+    """Mean of a − mean of b."""
+    p_value: float = Share
+    p_value_holm: float | None = Field(None, ge=0, le=1)
+    """Corrected for all comparisons of the split."""
+    test: str
+
+
+class SplitResult(_Part):
+    """All systems on one split."""
+
+    systems: dict[str, SystemResult]
+    comparisons: list[Comparison]
+    majority_class: float | None = Field(None, ge=0, le=1)
+    """R@1 of always answering the training split's most frequent right document."""
+
+    @field_validator("systems")
+    @classmethod
+    def _all_systems(cls, systems: dict[str, SystemResult]) -> dict[str, SystemResult]:
+        if set(systems) != set(SYSTEMS):
+            raise ValueError(f"systems must be {', '.join(SYSTEMS)}; got {', '.join(systems)}")
+        return systems
+
+
+class Exactness(_Part):
+    """Whether the index ranks as the model does."""
+
+    top10_agreement: float = Share
+    hnsw_recall: float | None = Field(None, alias="hnsw_recall@10", ge=0, le=1)
+    hnsw_note: str | None = None
+    """Why the recall of an HNSW graph was not measured."""
+
+
+class ResponseTime(_Part):
+    """Response time over a small pool of documents of one length."""
+
+    tokens: int = Field(ge=1)
+    teacher_ms: float = Field(gt=0)
+    student_ms: float = Field(gt=0)
+
+
+class Benchmark(_Part):
+    """All of `benchmark.json`."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    dataset: DatasetFacts
+    splits: dict[str, SplitResult] = Field(min_length=1)
+    exactness: Exactness
+    seconds: dict[str, float]
+    """Stage → duration of its last real run on this machine."""
+    response_time: list[ResponseTime] | None = None
+    teacher_candidates: int | None = Field(None, ge=1)
+    """Set when the pool was too large for the teacher: it ranked the student's best this many."""
+
+
+def validated(benchmark: dict[str, Any]) -> dict[str, Any]:
+    """Round values to six digits and check them against the contract.
+
+    Raises:
+        pydantic.ValidationError: a system, metric or field is missing, unknown or out of range.
+    """
+    model = Benchmark.model_validate(_rounded(benchmark))
+    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value

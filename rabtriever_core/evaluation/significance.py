@@ -1,0 +1,119 @@
+"""Whether a difference between two systems is more than chance, and how sure a mean is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TEST = "paired randomization, two-sided"
+
+_MEMORY_VALUES = 4_000_000
+"""Resampled values held at once."""
+
+
+def paired_test(
+    a: tuple[str, Mapping[str, float]],
+    b: tuple[str, Mapping[str, float]],
+    metric: str,
+    *,
+    permutations: int = 10_000,
+    seed: int = 17,
+) -> dict[str, Any]:
+    """Test whether systems a and b differ on the same queries.
+
+    The signs of the per-query differences are flipped at random (all sign patterns when there
+    are no more than `permutations`).
+
+    Args:
+        a: name and query → value.
+        b: name and query → value, on the same queries.
+        metric: its name, for the record.
+        permutations: resamples.
+        seed: of the resamples.
+
+    Returns:
+        a, b, metric, difference (mean of a − mean of b), p_value, test.
+
+    Raises:
+        ValueError: the queries differ, or there are none.
+    """
+    from scipy.stats import permutation_test
+
+    (name_a, values_a), (name_b, values_b) = a, b
+    if values_a.keys() != values_b.keys() or not values_a:
+        only = sorted(values_a.keys() ^ values_b.keys())[:3]
+        raise ValueError(
+            f"{name_a} and {name_b} must have values for the same queries, at least one; "
+            f"{len(values_a)} and {len(values_b)} given, differing in {only}"
+        )
+    queries = sorted(values_a)
+    differences = np.array([values_a[q] - values_b[q] for q in queries])
+    # With one sample, scipy's "samples" flips signs, which is swapping a and b within a query.
+    result = permutation_test(
+        (differences,),
+        _mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=permutations,
+        batch=_batch(len(queries)),
+        rng=np.random.default_rng(seed),
+    )
+    return {
+        "a": name_a,
+        "b": name_b,
+        "metric": metric,
+        "difference": float(differences.mean()),
+        "p_value": float(result.pvalue),
+        "test": TEST,
+    }
+
+
+def with_holm(comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add `p_value_holm`: p-values corrected for having made all these comparisons."""
+    count = len(comparisons)
+    corrected = [0.0] * count
+    floor = 0.0
+    by_p_value = sorted(range(count), key=lambda i: float(comparisons[i]["p_value"]))
+    for rank, i in enumerate(by_p_value):
+        # A later hypothesis is never more significant than an earlier one.
+        floor = max(floor, min(1.0, (count - rank) * float(comparisons[i]["p_value"])))
+        corrected[i] = floor
+    return [c | {"p_value_holm": p} for c, p in zip(comparisons, corrected, strict=True)]
+
+
+def confidence_interval(
+    values: Sequence[float], *, level: float = 0.95, resamples: int = 5_000, seed: int = 17
+) -> tuple[float, float]:
+    """Bootstrap percentile interval of the mean over queries.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    from scipy.stats import bootstrap
+
+    sample = np.asarray(values, dtype=float)
+    if not len(sample):
+        raise ValueError("no values: a confidence interval needs at least one query")
+    if np.ptp(sample) == 0:  # every resample has the same mean; scipy refuses a single value
+        return float(sample[0]), float(sample[0])
+    interval = bootstrap(
+        (sample,),
+        _mean,
+        vectorized=True,
+        n_resamples=resamples,
+        batch=_batch(len(sample)),
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def _mean(sample: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
+    mean: NDArray[np.floating] = np.mean(sample, axis=axis)
+    return mean
+
+
+def _batch(queries: int) -> int:
+    return max(1, _MEMORY_VALUES // queries)

@@ -1,0 +1,136 @@
+"""The compared systems, each as one function from query texts to scored documents."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rabtriever_core.baselines.bm25 import Bm25
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.evaluation.metrics import run_from_scores
+from rabtriever_core.index.search import search
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from rabtriever_core.models.reranker import GenerativeReranker
+    from rabtriever_core.models.retriever import Rabtriever
+
+Floats = NDArray[np.float32]
+Ranker = Callable[[Sequence[str]], list[dict[str, float]]]
+"""Query texts in; per query, document id → score of its best documents out."""
+
+_BLOCK = 256
+"""Queries whose scores of all documents are held at once."""
+_DOCUMENTS_PER_BATCH = 64
+
+
+def bm25_ranker(documents: Sequence[Document], depth: int) -> Ranker:
+    """BM25 over all documents."""
+    index = Bm25.fit(documents)
+    return _full_ranker(index.scores, [d.id for d in documents], depth)
+
+
+def vector_ranker(
+    encode_queries: Callable[[Sequence[str]], Floats],
+    ids: Sequence[str],
+    vectors: Floats,
+    depth: int,
+) -> Ranker:
+    """Dot product with stored document vectors [m, d], compared with every one."""
+    return _full_ranker(lambda queries: encode_queries(queries) @ vectors.T, ids, depth)
+
+
+def teacher_ranker(
+    teacher: "GenerativeReranker", documents: Sequence[Document], depth: int
+) -> Ranker:
+    """The generative reranker over all documents.
+
+    Many queries share each document's states; a single one is answered with the documents in
+    batches, as a service would.
+    """
+    ids = [d.id for d in documents]
+    tokens = teacher.backbone.prompt.documents(documents)
+
+    def rank(queries: Sequence[str]) -> list[dict[str, float]]:
+        if len(queries) == 1:
+            margins = one_query_margins(teacher, queries[0], tokens)[None]
+        else:
+            margins = teacher.margins(queries, documents, progress=True)
+        return _best(ids, margins, depth)
+
+    return rank
+
+
+def reranker(
+    teacher: "GenerativeReranker", documents: Sequence[Document], retrieve: Ranker
+) -> Ranker:
+    """The generative reranker over what another system retrieves, for pools too large for it."""
+    by_id = {d.id: d for d in documents}
+
+    def rank(queries: Sequence[str]) -> list[dict[str, float]]:
+        ranked = []
+        for query, candidates in zip(queries, retrieve(queries), strict=True):
+            tokens = teacher.backbone.prompt.documents([by_id[id_] for id_ in candidates])
+            margins = one_query_margins(teacher, query, tokens)
+            ranked.append(dict(zip(candidates, map(float, margins), strict=True)))
+        return ranked
+
+    return rank
+
+
+def qdrant_ranker(
+    student: "Rabtriever", client: "QdrantClient", collection: str, depth: int
+) -> Ranker:
+    """The student as applications use it: query tower, then Qdrant."""
+
+    def rank(queries: Sequence[str]) -> list[dict[str, float]]:
+        rankings = search(client, collection, student.encode_queries(queries), depth)
+        return [{hit.document_id: hit.margin for hit in hits} for hits in rankings]
+
+    return rank
+
+
+def one_query_margins(
+    teacher: "GenerativeReranker", query: str, document_tokens: Sequence[Sequence[int]]
+) -> Floats:
+    """The teacher's margins [m] of one query, documents in batches of like length.
+
+    Args:
+        teacher: the model.
+        query: its text.
+        document_tokens: token ids of the m documents (they are known beforehand).
+    """
+    import torch
+
+    direction = teacher.backbone.answer_direction()
+    tokens = teacher.backbone.prompt.queries([query])
+    margins = np.zeros(len(document_tokens), dtype=np.float32)
+    order = sorted(range(len(document_tokens)), key=lambda i: len(document_tokens[i]))
+    with torch.inference_mode():
+        for start in range(0, len(order), _DOCUMENTS_PER_BATCH):
+            batch = order[start : start + _DOCUMENTS_PER_BATCH]
+            states, _ = teacher.pair_states(
+                [document_tokens[i] for i in batch], tokens, range(len(batch)), [0] * len(batch)
+            )
+            margins[batch] = (states @ direction).cpu().numpy()
+    return margins
+
+
+def _full_ranker(
+    scores: Callable[[Sequence[str]], Floats], ids: Sequence[str], depth: int
+) -> Ranker:
+    def rank(queries: Sequence[str]) -> list[dict[str, float]]:
+        ranked = []
+        for start in range(0, len(queries), _BLOCK):
+            block = queries[start : start + _BLOCK]
+            ranked += _best(ids, scores(block), depth)
+        return ranked
+
+    return rank
+
+
+def _best(ids: Sequence[str], scores: Floats, depth: int) -> list[dict[str, float]]:
+    names = [str(row) for row in range(len(scores))]
+    return list(run_from_scores(names, ids, scores, depth).values())

@@ -1,0 +1,90 @@
+"""The benchmark's numbers in words, and as a table for the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rabtriever_core.evaluation.metrics import METRICS
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS
+
+
+def headline_split(splits: Mapping[str, Any]) -> str:
+    """The split that the headline is about: `test` where there is one, else the last."""
+    return "test" if "test" in splits else list(splits)[-1]
+
+
+def headline(benchmark: Mapping[str, Any]) -> str:
+    """Quality and speed of the student against the others, in two sentences."""
+    split = headline_split(benchmark["splits"])
+    systems = benchmark["splits"][split]["systems"]
+    mrr = {name: systems[name]["metrics"]["MRR@10"] for name in SYSTEMS}
+    ms = {name: systems[name]["ms_per_query"] for name in SYSTEMS}
+    share = f"{mrr['student'] / mrr['teacher']:.0%} of" if mrr["teacher"] else "against"
+    return (
+        f"On {split.replace('_', ' ')}, the student reaches {share} the teacher's MRR@10 "
+        f"({percent(mrr['student'])} against {percent(mrr['teacher'])}) and answers "
+        f"{_speed(ms['student'], ms['teacher'])}. The bi-encoder reaches "
+        f"{percent(mrr['bi_encoder'])}, BM25 {percent(mrr['bm25'])}."
+    )
+
+
+def comparison(row: Mapping[str, Any]) -> str:
+    """One paired test: "student below teacher by 1.2 points, p = 0.03"."""
+    a, b = (SYSTEM_LABELS.get(row[side], row[side]) for side in ("a", "b"))
+    points = 100 * row["difference"]
+    if round(points, 1) == 0:
+        words = f"{a} level with {b}"
+    else:
+        words = f"{a} {'above' if points > 0 else 'below'} {b} by {abs(points):.1f} points"
+    plain = p_value(row["p_value"])
+    corrected = plain if row.get("p_value_holm") is None else p_value(row["p_value_holm"])
+    words += f", {plain}" + (f" (corrected {corrected})" if corrected != plain else "")
+    return words
+
+
+def is_clear(row: Mapping[str, Any]) -> bool:
+    """Whether a difference is significant at 5%, corrected where a correction is given."""
+    corrected = row.get("p_value_holm")
+    return float(row["p_value"] if corrected is None else corrected) < 0.05
+
+
+def percent(value: float) -> str:
+    """A share in percent with one decimal, without the sign."""
+    return f"{100 * value:.1f}"
+
+
+def milliseconds(value: float) -> str:
+    """A duration at three significant digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def p_value(value: float) -> str:
+    """A p-value, not more exact than its resamples allow."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+
+
+def summary_table(benchmark: Mapping[str, Any]) -> str:
+    """Systems per split for the terminal: metrics in percent, milliseconds per query."""
+    lines = []
+    for name, split in benchmark["splits"].items():
+        queries = max(result["queries"] for result in split["systems"].values())
+        heads = "".join(f"{metric:>9}" for metric in METRICS)
+        lines += [f"{name} ({queries} queries)", f"  {'percent':<11}{heads}{'ms/query':>11}"]
+        for system in SYSTEMS:
+            result = split["systems"][system]
+            cells = "".join(f"{percent(result['metrics'][metric]):>9}" for metric in METRICS)
+            time = milliseconds(result["ms_per_query"])
+            lines.append(f"  {SYSTEM_LABELS[system]:<11}{cells}{time:>11}")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _speed(student: float, teacher: float) -> str:
+    times = f"in {milliseconds(student)} ms instead of {milliseconds(teacher)} ms"
+    ratio = teacher / student
+    if ratio >= 1.05:
+        return (
+            f"{times} ({ratio:.0f} times as fast)"
+            if ratio >= 10
+            else (f"{times} ({ratio:.1f} times as fast)")
+        )
+    return f"{times} (no faster on this small pool)"

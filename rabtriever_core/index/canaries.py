@@ -1,0 +1,59 @@
+"""Canary queries: known answers that a collection must give before and after it is served."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rabtriever_core.errors import IndexMismatchError
+from rabtriever_core.index.exactness import TIE_TOLERANCE
+from rabtriever_core.index.search import search
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from rabtriever_core.models.retriever import Rabtriever
+
+
+def choose_canaries(
+    student: "Rabtriever", texts: list[str], ids: list[str], vectors: np.ndarray
+) -> list[dict[str, Any]]:
+    """Pair queries with the documents that may come first (several only where margins tie).
+
+    Args:
+        student: the model.
+        texts: the queries.
+        ids: the m document ids.
+        vectors: float32 [m, d].
+
+    Returns:
+        One `{"query": text, "expected": [document ids]}` per query.
+    """
+    canaries = []
+    for text, encoded in zip(texts, student.encode_queries(texts), strict=True):
+        margins = vectors @ encoded
+        least = margins.max() - TIE_TOLERANCE * np.abs(margins).max()
+        canaries.append(
+            {"query": text, "expected": sorted(ids[r] for r in np.flatnonzero(margins >= least))}
+        )
+    return canaries
+
+
+def check_canaries(
+    client: "QdrantClient",
+    collection: str,
+    student: "Rabtriever",
+    canaries: list[dict[str, Any]],
+) -> None:
+    """Ask the canaries of a collection or alias.
+
+    Raises:
+        IndexMismatchError: one gets another document first than the model's.
+    """
+    encoded = student.encode_queries([canary["query"] for canary in canaries])
+    for canary, hits in zip(canaries, search(client, collection, encoded, 1), strict=True):
+        if hits[0].document_id not in canary["expected"]:
+            raise IndexMismatchError(
+                f"{collection} answers {canary['query'][:80]!r} with {hits[0].document_id!r}, the "
+                f"model with {canary['expected']}: delete the collection and materialize "
+                "`qdrant_collection` again"
+            )

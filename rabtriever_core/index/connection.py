@@ -1,0 +1,138 @@
+"""Connections to Qdrant: a server where one is configured, else local mode in the workspace."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rabtriever_core.config import IndexConfig
+from rabtriever_core.errors import ConfigError, IndexUnavailableError
+from rabtriever_core.index.retry import is_transient, with_retry
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+_LOCK = ".rabtriever.lock"
+_PING_ATTEMPTS = 4
+
+
+@contextmanager
+def connect(
+    config: IndexConfig, local: Path, *, lock_seconds: float = 5.0
+) -> Iterator["QdrantClient"]:
+    """Open Qdrant and close it again.
+
+    Args:
+        config: `url` set means server, unset means local mode.
+        local: storage folder of local mode; created when missing.
+        lock_seconds: how long to wait for another process to leave the folder.
+
+    Raises:
+        IndexUnavailableError: the server cannot be reached, refuses the key or breaks off; or
+            the folder is open in another process, or damaged.
+        ConfigError: the URL is malformed.
+    """
+    if config.url:
+        with _server(config, config.url) as client:
+            yield client
+    else:
+        with _local(local, lock_seconds) as client:
+            yield client
+
+
+@contextmanager
+def _server(config: IndexConfig, url: str) -> Iterator["QdrantClient"]:
+    from qdrant_client import QdrantClient
+    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+    from urllib3.exceptions import LocationParseError
+
+    try:
+        client = QdrantClient(
+            url=url,
+            api_key=config.api_key,
+            timeout=max(1, round(config.timeout_seconds)),
+            # Its check runs in a thread of its own and only warns; the ping below says more.
+            check_compatibility=False,
+        )
+    except (ValueError, LocationParseError) as error:
+        raise ConfigError(
+            f"index.url {url!r} is not a URL ({error}): expected http://host:6333"
+        ) from None
+    try:
+        with_retry(client.info, attempts=_PING_ATTEMPTS)
+        yield client
+    except ResponseHandlingException as error:
+        if not is_transient(error):
+            raise
+        raise IndexUnavailableError(
+            f"Qdrant at {url} cannot be reached ({error.source}): start it or unset QDRANT_URL"
+        ) from error
+    except ResourceExhaustedResponse as error:
+        raise IndexUnavailableError(
+            f"Qdrant at {url} is overloaded ({error}): try again later or raise its limits"
+        ) from error
+    except UnexpectedResponse as error:
+        if error.status_code in (401, 403):
+            raise IndexUnavailableError(
+                f"Qdrant at {url} refuses the API key ({error.status_code}): set QDRANT_API_KEY"
+            ) from error
+        if error.status_code is not None and error.status_code >= 500:
+            raise IndexUnavailableError(
+                f"Qdrant at {url} fails ({error.status_code} {error.reason_phrase}): see its log"
+            ) from error
+        raise
+    finally:
+        client.close()
+
+
+@contextmanager
+def _local(folder: Path, lock_seconds: float) -> Iterator["QdrantClient"]:
+    import filelock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # Qdrant reads the folder before it takes its own lock, so a process that waits for another
+    # one could go on with stale aliases. This lock is held before anything is read.
+    lock = filelock.FileLock(folder / _LOCK, timeout=lock_seconds)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise _locked(folder) from None
+    try:
+        client = _open_local(folder)
+        try:
+            yield client
+        finally:
+            client.close()
+    finally:
+        lock.release()
+
+
+def _open_local(folder: Path) -> "QdrantClient":
+    import sqlite3
+
+    from qdrant_client import QdrantClient
+
+    # Users are told in the documentation; here it would be repeated at every step.
+    warnings.filterwarnings(
+        "ignore", message="Local mode is not recommended for collections", category=UserWarning
+    )
+    try:
+        return QdrantClient(path=str(folder))
+    except RuntimeError as error:
+        if "already accessed" in str(error):
+            raise _locked(folder) from None
+        raise
+    except (ValueError, KeyError, sqlite3.DatabaseError) as error:
+        raise IndexUnavailableError(
+            f"the Qdrant folder {folder} is damaged ({error}): delete it and run "
+            "`rabtriever run qdrant_collection`"
+        ) from error
+
+
+def _locked(folder: Path) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"the Qdrant folder {folder} is locked: another process (e.g. a Dagster run, query or "
+        "serve) has it open. Wait until it ends, stop it, or use a server (QDRANT_URL)"
+    )

@@ -1,0 +1,116 @@
+"""Search: query vectors in, ranked documents out."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rabtriever_core.index.retry import with_retry
+from rabtriever_core.index.vectors import check_queries
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+    from qdrant_client.models import ScoredPoint
+
+_QUERIES_PER_REQUEST = 64
+# Hits asked for beyond k, to see whether ties straddle the cut.
+_LOOK_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One document of a ranking."""
+
+    document_id: str
+    title: str
+    text: str
+    margin: float
+    """The model's T−F logit."""
+    probability: float
+    """σ(margin), the probability that the document answers the query."""
+
+
+def search(
+    client: "QdrantClient",
+    collection: str,
+    query_vectors: np.ndarray,
+    k: int,
+    *,
+    exact: bool = True,
+) -> list[list[Hit]]:
+    """Rank documents for every query: by margin, and by document id where margins are equal.
+
+    Args:
+        client: Qdrant.
+        collection: alias or physical collection.
+        query_vectors: float32 [n, d].
+        k: hits per query; fewer when the collection is smaller.
+        exact: compare with every document instead of walking the HNSW graph.
+
+    Raises:
+        VectorError: a query vector is not finite.
+        ValueError: k is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    check_queries(query_vectors)
+    rankings: list[list[Hit]] = []
+    for start in range(0, len(query_vectors), _QUERIES_PER_REQUEST):
+        batch = query_vectors[start : start + _QUERIES_PER_REQUEST]
+        rankings += _search_batch(client, collection, batch, k, exact)
+    return rankings
+
+
+def sigmoid(margin: float) -> float:
+    """σ(margin), for margins of any size."""
+    return 0.5 * (1.0 + math.tanh(margin / 2))
+
+
+def _search_batch(
+    client: "QdrantClient", collection: str, queries: np.ndarray, k: int, exact: bool
+) -> list[list[Hit]]:
+    """Widen the limit of those queries whose ties go beyond it, so that the cut is determined."""
+    rankings: list[list[Hit]] = [[] for _ in queries]
+    limit, rows = k + _LOOK_AHEAD, list(range(len(queries)))
+    while rows:
+        open_rows = []
+        responses = _request(client, collection, queries[rows], limit, exact)
+        for row, points in zip(rows, responses, strict=True):
+            if len(points) == limit and points[-1].score == points[k - 1].score:
+                open_rows.append(row)
+            else:
+                rankings[row] = sorted(
+                    map(_hit, points), key=lambda hit: (-hit.margin, hit.document_id)
+                )[:k]
+        rows, limit = open_rows, 4 * limit
+    return rankings
+
+
+def _request(
+    client: "QdrantClient", collection: str, queries: np.ndarray, limit: int, exact: bool
+) -> list[list["ScoredPoint"]]:
+    from qdrant_client import models
+
+    requests = [
+        models.QueryRequest(
+            query=query.tolist(),
+            limit=limit,
+            params=models.SearchParams(exact=exact),
+            with_payload=True,
+        )
+        for query in queries
+    ]
+    responses = with_retry(lambda: client.query_batch_points(collection, requests=requests))
+    return [response.points for response in responses]
+
+
+def _hit(point: "ScoredPoint") -> Hit:
+    payload = point.payload or {}
+    return Hit(
+        document_id=payload["document_id"],
+        title=payload["title"],
+        text=payload["text"],
+        margin=point.score,
+        probability=sigmoid(point.score),
+    )

@@ -1,0 +1,220 @@
+"""The causal language model under everything: pretrained, or tiny and made on the spot."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
+from rabtriever_core.errors import ModelError
+from rabtriever_core.models.prompt import SPECIAL_TOKENS, Prompt, make_prompt
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Backbone:
+    """A causal language model with its prompt.
+
+    Attributes:
+        model: the `transformers` causal language model.
+        prompt: turns text into token ids.
+        device: where the model lies.
+    """
+
+    def __init__(self, model: Any, prompt: Prompt) -> None:
+        self.model = model
+        self.prompt = prompt
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the model lies."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    @property
+    def dimension(self) -> int:
+        """Width of its states."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    @property
+    def body(self) -> Any:
+        """The blocks under the head: token ids → final-norm states."""
+        return self.model.get_decoder()
+
+    def answer_direction(self) -> "torch.Tensor":
+        """w_T − w_F, the head's rows of the two answers: shape [d]."""
+        weight = self.model.get_output_embeddings().weight
+        direction: torch.Tensor = (
+            weight[self.prompt.spec.true_id] - weight[self.prompt.spec.false_id]
+        )
+        return direction.float()
+
+    def pad(self, rows: Sequence[Sequence[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Right-pad token ids: (ids [n, l], lengths [n]).
+
+        Right padding needs no attention mask: in a causal model no real token sees the padding.
+        """
+        import torch
+
+        lengths = torch.tensor([len(row) for row in rows])
+        ids = torch.full((len(rows), int(lengths.max())), self.prompt.spec.pad_id)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+        return ids.to(self.device), lengths.to(self.device)
+
+    def last_states(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
+        """Final-norm state at the last token of every row: shape [n, d]."""
+        import torch
+
+        ids, lengths = self.pad(rows)
+        states = self.body(input_ids=ids, use_cache=False).last_hidden_state
+        picked: torch.Tensor = states[torch.arange(len(rows), device=ids.device), lengths - 1]
+        return picked.float()
+
+    def save(self, folder: Path) -> None:
+        """Write model (safetensors), tokenizer and prompt."""
+        self.model.save_pretrained(folder)
+        self.prompt.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path, runtime: RuntimeConfig) -> "Backbone":
+        """Read what `save` wrote, ready for inference."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, dtype=getattr(torch, runtime.precision)
+        )
+        return cls(model.to(pick_device(runtime)).eval(), Prompt.load(folder))
+
+
+def pick_device(runtime: RuntimeConfig) -> str:
+    """The device to compute on; also sets the number of CPU threads.
+
+    Raises:
+        ModelError: the wanted accelerator is not there.
+    """
+    import torch
+
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if runtime.device == "auto":
+        return next(device for device, there in available.items() if there)
+    if not available[runtime.device]:
+        raise ModelError(f"runtime.device is {runtime.device!r}, but torch finds none: set `auto`")
+    return runtime.device
+
+
+def tiny_backbone(
+    config: BackboneConfig, prompt: PromptConfig, texts: Iterable[str], seed: int
+) -> Backbone:
+    """A small model with random weights and a BPE tokenizer trained on `texts`."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+    tiny = config.tiny
+    tokenizer = train_tokenizer(texts, tiny.vocabulary_size)
+    families = {
+        "llama": (LlamaConfig, LlamaForCausalLM),
+        "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    }
+    config_class, model_class = families[tiny.architecture]
+    torch.manual_seed(seed)
+    model = model_class(
+        config_class(
+            vocab_size=len(tokenizer),
+            hidden_size=tiny.hidden_size,
+            num_hidden_layers=tiny.layers,
+            num_attention_heads=tiny.heads,
+            num_key_value_heads=tiny.key_value_heads,
+            head_dim=tiny.hidden_size // tiny.heads,
+            intermediate_size=tiny.intermediate_size,
+            max_position_embeddings=tiny.max_positions,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=None,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    return Backbone(model, make_prompt(tokenizer, prompt, tiny=True))
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Any:
+    """A lower-casing byte-level BPE tokenizer: nothing is unknown, small data goes further."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        min_frequency=2,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=SPECIAL_TOKENS[0],
+        additional_special_tokens=list(SPECIAL_TOKENS[1:]),
+    )
+
+
+def pretrained_backbone(
+    config: BackboneConfig, prompt: PromptConfig, runtime: RuntimeConfig
+) -> Backbone:
+    """A model from the Hugging Face hub or a local folder.
+
+    Raises:
+        ModelError: it is not found, is no causal language model, or does not fit the method.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where = f"backbone.model = {config.model!r}"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.model)
+        model = AutoModelForCausalLM.from_pretrained(
+            config.model, dtype=getattr(torch, runtime.precision)
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{where} cannot be loaded: {str(error).splitlines()[0]}; give `tiny`, a hub id of a "
+            "causal language model, or a folder with config.json, weights and tokenizer"
+        ) from error
+    backbone = Backbone(
+        model.to(pick_device(runtime)).eval(), make_prompt(tokenizer, prompt, tiny=False)
+    )
+    check_linear_head(backbone, where)
+    return backbone
+
+
+def check_linear_head(backbone: Backbone, where: str) -> None:
+    """Check that the T − F logit is ⟨w_T − w_F, e_T⟩, on which the vector index rests.
+
+    Raises:
+        ModelError: the head has a bias, scales or caps its logits.
+    """
+    import torch
+
+    spec = backbone.prompt.spec
+    rows = [[*spec.start, *spec.query_prefix, *spec.answer_suffix]]
+    with torch.inference_mode():
+        ids, _ = backbone.pad(rows)
+        logits = backbone.model(input_ids=ids).logits[0, -1].float()
+        expected = logits[spec.true_id] - logits[spec.false_id]
+        actual = backbone.last_states(rows)[0] @ backbone.answer_direction()
+    tolerance = 5e-2 if next(backbone.model.parameters()).dtype == torch.bfloat16 else 1e-3
+    if not torch.isclose(actual, expected, rtol=tolerance, atol=tolerance):
+        raise ModelError(
+            f"{where}: its head is not plainly linear (T − F logit {expected:.4f}, dot product "
+            f"{actual:.4f}), so its ranking cannot be a dot product: choose another backbone"
+        )

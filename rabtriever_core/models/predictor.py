@@ -1,0 +1,50 @@
+"""The only trainable part of the student: predicts the teacher's state from query and document."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+PREDICTOR_FILE = "predictor.safetensors"
+
+
+class Predictor(nn.Module):
+    """e_stu = MLP_θ(e_Q) ⊙ e_D, MLP of two layers with ReLU (Rabtriever, arXiv 2604.23336).
+
+    With a bias-free head w the margin is ⟨w, e_stu⟩ = ⟨w ⊙ MLP_θ(e_Q), e_D⟩: one dot product, and
+    the document's vector e_D does not depend on θ.
+    """
+
+    def __init__(self, dimension: int, hidden: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(dimension, hidden), nn.ReLU(), nn.Linear(hidden, dimension)
+        )
+
+    def forward(self, e_q: Tensor) -> Tensor:
+        """The query's gate on the document: [n, d] → [n, d]."""
+        gate: Tensor = self.mlp(e_q)
+        return gate
+
+    def save(self, folder: Path) -> None:
+        """Write the weights."""
+        state = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()
+        }
+        save_file(state, folder / PREDICTOR_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Predictor":
+        """Read what `save` wrote; the shape follows from the weights."""
+        state = load_file(folder / PREDICTOR_FILE)
+        hidden, dimension = state["mlp.0.weight"].shape
+        predictor = cls(dimension, hidden)
+        predictor.load_state_dict(state)
+        return predictor.eval()
+
+
+def make_predictor(dimension: int, hidden_multiple: int, seed: int) -> Predictor:
+    """A fresh predictor, deterministic in the seed."""
+    torch.manual_seed(seed)
+    return Predictor(dimension, hidden_multiple * dimension)

@@ -1,0 +1,134 @@
+"""The teacher: a generative reranker that reads document, then query, and answers T or F."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rabtriever_core.config import RuntimeConfig
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.backbone import Backbone
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = npt.NDArray[np.float32]
+
+
+class GenerativeReranker:
+    """Scores (query, document) pairs by m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615).
+
+    A document's keys and values are computed once and shared by all queries it is scored with.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+
+    @classmethod
+    def load(cls, folder: Path, runtime: RuntimeConfig) -> "GenerativeReranker":
+        """Open a teacher artifact."""
+        return cls(Backbone.load(folder, runtime))
+
+    def margins(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[Document],
+        *,
+        batch_tokens: int = 8192,
+        progress: bool = False,
+    ) -> Floats:
+        """T − F logit of every pair: float32 [queries, documents]."""
+        import torch
+        from tqdm import tqdm
+
+        prompt = self.backbone.prompt
+        query_ids = prompt.queries(queries)
+        document_ids = prompt.documents(documents)
+        direction = self.backbone.answer_direction()
+        margins = np.zeros((len(queries), len(documents)), dtype=np.float32)
+        batches = list(_length_batches(query_ids, batch_tokens))
+        with torch.inference_mode():
+            for column, ids in enumerate(
+                tqdm(document_ids, desc="teacher", unit="doc", disable=not progress)
+            ):
+                for rows in batches:
+                    states, _ = self.pair_states(
+                        [ids], [query_ids[r] for r in rows], [0] * len(rows), range(len(rows))
+                    )
+                    margins[rows, column] = (states @ direction).cpu().numpy()
+        return margins
+
+    def probability(self, query: str, document: Document) -> float:
+        """P(T | query, document) = σ(margin)."""
+        margin = float(self.margins([query], [document])[0, 0])
+        return float(1 / (1 + np.exp(-margin)))
+
+    def pair_states(
+        self,
+        document_ids: Sequence[Sequence[int]],
+        query_ids: Sequence[Sequence[int]],
+        document_index: Sequence[int],
+        query_index: Sequence[int],
+    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Answer-position states of pairs, each document read once; differentiable.
+
+        Args:
+            document_ids: token ids of the distinct documents.
+            query_ids: token ids of the distinct query sides.
+            document_index: document of every pair, length p.
+            query_index: query of every pair, length p.
+
+        Returns:
+            (e_T [p, d], e_D [documents, d]).
+        """
+        import torch
+
+        backbone = self.backbone
+        ids, lengths = backbone.pad(document_ids)
+        device = ids.device
+        read = backbone.body(input_ids=ids, use_cache=True)
+        e_d = read.last_hidden_state[torch.arange(len(document_ids), device=device), lengths - 1]
+        of_document = torch.as_tensor(document_index, device=device)
+        of_query = torch.as_tensor(query_index, device=device)
+        cache = _repeat_cache(read.past_key_values, of_document)
+        query_rows, query_lengths = backbone.pad(query_ids)
+        mask = None
+        if len({len(row) for row in document_ids}) > 1:
+            # Shorter documents are padded in the middle of the sequence: hide that.
+            real = torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]
+            after = torch.ones(len(of_query), query_rows.shape[1], dtype=torch.bool, device=device)
+            mask = torch.cat([real[of_document], after], dim=1).long()
+        steps = torch.arange(query_rows.shape[1], device=device)[None]
+        states = backbone.body(
+            input_ids=query_rows[of_query],
+            past_key_values=cache,
+            attention_mask=mask,
+            position_ids=lengths[of_document][:, None] + steps,
+        ).last_hidden_state
+        rows = torch.arange(len(of_query), device=device)
+        e_t = states[rows, query_lengths[of_query] - 1]
+        return e_t.float(), e_d.float()
+
+
+def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:
+    """A document cache spread over pairs, differentiable (in-place cache methods are not)."""
+    from transformers import DynamicCache
+
+    spread = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        spread.update(layer.keys[index], layer.values[index], number)
+    return spread
+
+
+def _length_batches(rows: Sequence[Sequence[int]], batch_tokens: int) -> Sequence[list[int]]:
+    """Row numbers in batches of like length, at most `batch_tokens` padded tokens each."""
+    batches: list[list[int]] = []
+    for row in sorted(range(len(rows)), key=lambda r: (len(rows[r]), r)):
+        size = (len(batches[-1]) + 1) * len(rows[row]) if batches else 0
+        if batches and size <= batch_tokens:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches

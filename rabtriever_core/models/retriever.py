@@ -1,0 +1,115 @@
+"""The student: query and document encoded apart, the teacher's margin as one dot product."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from rabtriever_core.artifacts import load_artifact
+from rabtriever_core.config import RuntimeConfig
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.backbone import Backbone
+
+if TYPE_CHECKING:
+    from rabtriever_core.models.predictor import Predictor
+
+Floats = npt.NDArray[np.float32]
+
+
+class Rabtriever:
+    """Independent query and document embeddings distilled from the teacher (arXiv 2604.23336).
+
+    `encode_queries(q) @ encode_documents(d).T == margin(q, d)`, the student's T − F logit.
+    """
+
+    def __init__(self, backbone: Backbone, predictor: "Predictor") -> None:
+        self.backbone = backbone
+        self.predictor = predictor.to(backbone.device)
+
+    @classmethod
+    def load(cls, folder: Path, teacher: Path, runtime: RuntimeConfig) -> "Rabtriever":
+        """Open a student artifact on the frozen teacher it was distilled from.
+
+        Raises:
+            ArtifactError: an artifact is missing or damaged, or the teacher is another one.
+        """
+        from rabtriever_core.models.predictor import Predictor
+
+        load_artifact(folder, parents={"teacher": load_artifact(teacher).hash})
+        return cls(Backbone.load(teacher, runtime), Predictor.load(folder))
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return self.backbone.dimension
+
+    def encode_queries(
+        self, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
+    ) -> Floats:
+        """φ(q) = (w_T − w_F) ⊙ MLP_θ(e_Q): float32 [n, d]."""
+        import torch
+
+        e_q = torch.from_numpy(query_states(self.backbone, queries, batch_size, progress=progress))
+        with torch.inference_mode():
+            gate = self.predictor(e_q.to(self.backbone.device))
+            vectors: Floats = (gate * self.backbone.answer_direction()).cpu().numpy()
+        return vectors
+
+    def encode_documents(
+        self, documents: Sequence[Document], batch_size: int = 64, *, progress: bool = False
+    ) -> Floats:
+        """e_D, the state at the document's last token: float32 [m, d]."""
+        return document_states(self.backbone, documents, batch_size, progress=progress)
+
+    def margin(self, queries: Sequence[str], documents: Sequence[Document]) -> Floats:
+        """The student's T − F logit of every pair, through the predictor: float32 [n, m].
+
+        Computed as ⟨w_T − w_F, MLP(e_Q) ⊙ e_D⟩, apart from the vectors that are indexed.
+        """
+        import torch
+
+        e_q = torch.from_numpy(query_states(self.backbone, queries))
+        e_d = torch.from_numpy(document_states(self.backbone, documents))
+        with torch.inference_mode():
+            gate = self.predictor(e_q.to(self.backbone.device))
+            direction = self.backbone.answer_direction()
+            rows = [((row * e_d.to(gate.device)) @ direction).cpu() for row in gate]
+        return torch.stack(rows).numpy() if rows else np.zeros((0, len(documents)), np.float32)
+
+
+def query_states(
+    backbone: Backbone, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
+) -> Floats:
+    """e_Q, the answer-position state of the query side read alone: float32 [n, d]."""
+    prompt = backbone.prompt
+    return _states(backbone, prompt.alone(prompt.queries(queries)), batch_size, "queries", progress)
+
+
+def document_states(
+    backbone: Backbone,
+    documents: Sequence[Document],
+    batch_size: int = 64,
+    *,
+    progress: bool = False,
+) -> Floats:
+    """e_D, the state at the last token of the document side: float32 [m, d]."""
+    rows = backbone.prompt.documents(documents)
+    return _states(backbone, rows, batch_size, "documents", progress)
+
+
+def _states(
+    backbone: Backbone, rows: list[list[int]], batch_size: int, unit: str, progress: bool
+) -> Floats:
+    import torch
+    from tqdm import tqdm
+
+    states = np.zeros((len(rows), backbone.dimension), dtype=np.float32)
+    order = sorted(range(len(rows)), key=lambda r: len(rows[r]))
+    starts = tqdm(range(0, len(rows), batch_size), desc=unit, disable=not progress)
+    with torch.inference_mode():
+        for start in starts:
+            batch = order[start : start + batch_size]
+            states[batch] = backbone.last_states([rows[r] for r in batch]).cpu().numpy()
+    return states

@@ -1,0 +1,35 @@
+"""Stage: the causal language model under teacher, student and bi-encoder."""
+
+from typing import Any
+
+from rabtriever_core.stages.run import StageContext
+
+
+def make(context: StageContext) -> dict[str, Any]:
+    """Fetch the backbone, or make and warm up the tiny one; returns its figures."""
+    from rabtriever_core.models.backbone import pretrained_backbone, tiny_backbone
+    from rabtriever_core.training.examples import Examples
+    from rabtriever_core.training.loop import write_history
+    from rabtriever_core.training.pretrain import warm_up
+
+    settings = context.settings
+    config, runtime = settings.backbone, settings.runtime
+    metrics: dict[str, Any] = {}
+    if config.model == "tiny":
+        dataset = context.dataset()
+        split = settings.dataset.train_split
+        texts = [d.full_text for d in dataset.documents]
+        texts += [dataset.queries[q] for q in dataset.split_queries(split)]
+        backbone = tiny_backbone(config, settings.prompt, texts, runtime.seed)
+        examples = Examples.of(dataset, split, backbone.prompt)
+        history = warm_up(backbone, examples, config, runtime, context.checkpoints)
+        write_history(history, context.output)
+        metrics["final_loss"] = history[-1]["loss"]
+    else:
+        backbone = pretrained_backbone(config, settings.prompt, runtime)
+    backbone.save(context.output)
+    return metrics | {
+        "parameters": sum(p.numel() for p in backbone.model.parameters()),
+        "dimension": backbone.dimension,
+        "vocabulary": len(backbone.prompt.tokenizer),
+    }

@@ -1,0 +1,42 @@
+"""Stage: the student's predictor, distilled from the frozen teacher."""
+
+from typing import Any
+
+from rabtriever_core.stages.run import StageContext
+
+
+def make(context: StageContext) -> dict[str, Any]:
+    """Distil; returns the loss and dev metrics over the full pool."""
+    from rabtriever_core.models.predictor import make_predictor
+    from rabtriever_core.models.reranker import GenerativeReranker
+    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.stages.dev import dev_metrics
+    from rabtriever_core.training.distill import distill
+    from rabtriever_core.training.examples import Examples
+    from rabtriever_core.training.loop import write_history
+
+    settings = context.settings
+    dataset = context.dataset()
+    teacher = GenerativeReranker.load(context.inputs["teacher"].folder, settings.runtime)
+    predictor = make_predictor(
+        teacher.backbone.dimension, settings.student.hidden_multiple, settings.runtime.seed
+    )
+    history = distill(
+        teacher,
+        predictor,
+        Examples.of(dataset, settings.dataset.train_split, teacher.backbone.prompt),
+        settings.student,
+        settings.runtime,
+        context.checkpoints,
+    )
+    predictor.save(context.output)
+    write_history(history, context.output)
+    student = Rabtriever(teacher.backbone, predictor)
+    return {
+        "final_loss": history[-1]["loss"],
+        "dev": dev_metrics(
+            dataset,
+            settings,
+            lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T,
+        ),
+    }

@@ -1,0 +1,74 @@
+"""Stage validated_dataset: the raw folder in, a clean BEIR folder and its findings out."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rabtriever_core.data.raw import CORPUS, QUERIES
+from rabtriever_core.data.validation import validate_dataset
+from rabtriever_core.errors import DatasetError
+from rabtriever_core.stages.run import StageContext
+from rabtriever_core.workspace import Workspace
+
+
+def make(context: StageContext) -> dict[str, Any]:
+    """Validate; an unfit data set is recorded as such, and the stages after it refuse to run.
+
+    Raises:
+        DatasetError: there is no raw folder, or a file in it cannot be read.
+    """
+    settings = context.settings
+    outcome = validate_dataset(
+        _raw_folder(context.workspace),
+        context.output,
+        context.workspace.data_docs,
+        settings.dataset,
+        settings.validation,
+    )
+    return {
+        "passed": outcome.passed,
+        "broken": list(outcome.broken),
+        "documents": outcome.rows_left[CORPUS],
+        "queries": outcome.queries,
+        "rows": outcome.rows,
+        "quarantined": outcome.quarantined,
+        "reasons": outcome.reasons,
+        "warnings": list(outcome.warnings),
+    }
+
+
+def fingerprint(workspace: Workspace) -> str:
+    """Hash of the raw folder's bytes; the bundled demo is written first where it is wanted.
+
+    Raises:
+        DatasetError: there is no raw folder.
+    """
+    folder = _raw_folder(workspace)
+    digest = hashlib.sha256()
+    for path in (folder / CORPUS, folder / QUERIES, *sorted((folder / "qrels").glob("*.tsv"))):
+        if not path.is_file():
+            raise DatasetError(f"no file {path}: a BEIR folder holds {CORPUS}, {QUERIES}, qrels/")
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _raw_folder(workspace: Workspace) -> Path:
+    folder = workspace.dataset_folder
+    if folder.is_dir():
+        return folder
+    if not workspace.settings.dataset.demo:
+        raise DatasetError(
+            f"no such folder: {folder}; put {CORPUS}, {QUERIES} and qrels/*.tsv there, or set "
+            "dataset.folder to where they are (dataset.demo=true writes the bundled demo set)"
+        )
+    from rabtriever_core.data.demo import write_demo
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Moved into place when complete: a killed run leaves no half-written set behind.
+    with tempfile.TemporaryDirectory(prefix=".demo-", dir=folder.parent) as scratch:
+        write_demo(Path(scratch) / "demo")
+        (Path(scratch) / "demo").rename(folder)
+    return folder

@@ -1,0 +1,149 @@
+"""The one training loop: `transformers.Trainer` over numbered steps.
+
+A step's batch is a pure function of (seed, step number), so that a run resumed from a checkpoint
+continues exactly as if it had never stopped.
+"""
+
+import csv
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rabtriever_core.config import RuntimeConfig, ScheduleConfig
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+HISTORY_FILE = "history.csv"
+LOG_STEPS = 10
+
+History = list[dict[str, float]]
+LossAtStep = Callable[[int], dict[str, "torch.Tensor"]]
+"""Step number → named parts of the loss; their sum is minimized."""
+
+
+def step_generator(seed: int, *key: int) -> np.random.Generator:
+    """The random stream of one step: independent of every other step's."""
+    return np.random.default_rng([seed, *key])
+
+
+def queries_of_step(queries: int, per_step: int, step: int, seed: int) -> npt.NDArray[np.int64]:
+    """Query numbers of a step: consecutive slices of one fresh permutation per epoch."""
+    positions = np.arange(step * per_step, (step + 1) * per_step)
+    epochs = positions // queries
+    picked = [
+        step_generator(seed, 1, int(epoch)).permutation(queries)[
+            positions[epochs == epoch] % queries
+        ]
+        for epoch in np.unique(epochs)
+    ]
+    return np.concatenate(picked)
+
+
+def train(
+    model: "torch.nn.Module",
+    loss_at: LossAtStep,
+    *,
+    steps: int,
+    schedule: ScheduleConfig,
+    runtime: RuntimeConfig,
+    checkpoints: Path,
+    label: str,
+) -> History:
+    """Minimize the loss over numbered steps, with a progress bar, checkpoints and a loss curve.
+
+    Args:
+        model: what is trained (in place).
+        loss_at: parts of the loss at a step; called with the model in training mode.
+        steps: how many optimizer steps.
+        schedule: learning rate and checkpoint interval.
+        runtime: seed, device, precision.
+        checkpoints: where to save; training resumes from the last complete checkpoint here.
+        label: names the progress bar.
+
+    Returns:
+        One row per LOG_STEPS: step, loss, its parts, learning rate.
+    """
+    from transformers import PrinterCallback, ProgressCallback, TrainingArguments
+
+    from rabtriever_core.training.trainer import BarCallback, StepDataset, StepTrainer
+
+    last = last_complete_checkpoint(checkpoints)
+    if last is not None:
+        logger.info("%s resumes from %s", label, last.name)
+    trainer = StepTrainer(
+        loss_at=loss_at,
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(checkpoints),
+            max_steps=steps,
+            per_device_train_batch_size=1,
+            learning_rate=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            warmup_steps=max(1, round(schedule.warmup_share * steps)),
+            lr_scheduler_type="cosine",
+            logging_steps=LOG_STEPS,
+            save_steps=schedule.checkpoint_steps,
+            save_total_limit=2,
+            seed=runtime.seed,
+            use_cpu=runtime.device == "cpu",
+            bf16=runtime.precision == "bfloat16",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_num_workers=0,
+            dataloader_pin_memory=False,
+            remove_unused_columns=False,
+        ),
+        train_dataset=StepDataset(steps),
+        callbacks=[BarCallback(label)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    model.eval()
+    names = ("step", "loss", "learning_rate")
+    return [
+        {name: row[name] for name in names}
+        | {n: v for n, v in row.items() if n.startswith("loss_")}
+        for row in trainer.state.log_history
+        if "loss" in row
+    ]
+
+
+def last_complete_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end.
+
+    Trainer writes trainer_state.json last: a checkpoint without a readable one was cut off.
+    """
+    found = sorted(
+        folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True
+    )
+    for path in found:
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            logger.warning("%s is incomplete (the run was killed while saving): skipped", path.name)
+            continue
+        return path
+    return None
+
+
+def write_history(history: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Write the loss curve as CSV (a DVC plot)."""
+    with (folder / HISTORY_FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
+
+
+def read_history(folder: Path) -> History:
+    """Read what `write_history` wrote."""
+    with (folder / HISTORY_FILE).open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -1,0 +1,51 @@
+"""Losses: shapes and formulas only; no model, no sampling."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def info_nce(e_q: Tensor, e_d: Tensor, relevant: Tensor, temperature: float) -> Tensor:
+    """Contrastive loss on cosine similarities, every relevant document counted as positive.
+
+    −mean log( Σ_{d relevant} exp(cos/τ) / Σ_d exp(cos/τ) ).
+
+    Args:
+        e_q: query states [n, h].
+        e_d: document states [m, h].
+        relevant: boolean [n, m], at least one per row.
+        temperature: τ.
+    """
+    similarities = F.normalize(e_q, dim=-1) @ F.normalize(e_d, dim=-1).T / temperature
+    return listwise(similarities, relevant)
+
+
+def listwise(scores: Tensor, relevant: Tensor) -> Tensor:
+    """Softmax cross-entropy over a query's candidates: scores and relevant [n, m]."""
+    positive = scores.masked_fill(~relevant, float("-inf")).logsumexp(dim=-1)
+    return (scores.logsumexp(dim=-1) - positive).mean()
+
+
+def answer_cross_entropy(margins: Tensor, relevant: Tensor) -> Tensor:
+    """Cross-entropy of the answer T / F given the margin, positives and negatives weighted alike.
+
+    The two-token softmax of logit_T, logit_F is σ(margin). A step has one positive among many
+    negatives; equal weight keeps σ(margin) from collapsing to the base rate.
+    """
+    loss = F.binary_cross_entropy_with_logits(margins, relevant.float(), reduction="none")
+    return 0.5 * (loss[relevant].mean() + loss[~relevant].mean())
+
+
+def reverse_kl_binary(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(P_stu ‖ P_T) between the T / F distributions of two margins; any shape, mean."""
+    p = torch.sigmoid(student)
+    true_part = p * (F.logsigmoid(student) - F.logsigmoid(teacher))
+    false_part = (1 - p) * (F.logsigmoid(-student) - F.logsigmoid(-teacher))
+    return (true_part + false_part).mean()
+
+
+def reverse_kl_listwise(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL between softmaxes over candidates, student's first: [n, k] each, mean over queries."""
+    log_student = F.log_softmax(student, dim=-1)
+    log_teacher = F.log_softmax(teacher, dim=-1)
+    return (log_student.exp() * (log_student - log_teacher)).sum(dim=-1).mean()

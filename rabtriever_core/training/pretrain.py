@@ -1,0 +1,70 @@
+"""Warm-up of a tiny backbone: language modelling and contrastive loss together.
+
+A tiny model that goes straight from random weights to yes/no fine-tuning learns almost nothing;
+it first needs to know the words and that a query and its document belong together.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from rabtriever_core.config import BackboneConfig, RuntimeConfig
+from rabtriever_core.models.backbone import Backbone, pick_device
+from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
+from rabtriever_core.training.losses import info_nce
+
+TEMPERATURE = 0.05
+
+
+def warm_up(
+    backbone: Backbone,
+    examples: Examples,
+    config: BackboneConfig,
+    runtime: RuntimeConfig,
+    checkpoints: Path,
+) -> History:
+    """Train the backbone on `document + query` positives: LM loss, and InfoNCE on e_Q · e_D."""
+    backbone.model.to(pick_device(runtime))
+    schedule = config.warmup
+
+    def loss_at(step: int) -> dict[str, torch.Tensor]:
+        rng = step_generator(runtime.seed, 2, step)
+        queries = queries_of_step(
+            len(examples.queries), schedule.queries_per_step, step, runtime.seed
+        ).tolist()
+        positives = examples.positives(queries, rng)
+        e_d, modelling = _read_pairs(backbone, examples, queries, positives)
+        relevant = torch.from_numpy(examples.relevance(queries, positives)).to(e_d.device)
+        rows = backbone.prompt.alone([examples.query_ids[q] for q in queries])
+        e_q = backbone.last_states(rows)
+        contrast = info_nce(e_q, e_d, relevant, TEMPERATURE)
+        return {"modelling": modelling, "contrast": config.contrastive_weight * contrast}
+
+    return train(
+        backbone.model,
+        loss_at,
+        steps=schedule.steps(len(examples.queries)),
+        schedule=schedule,
+        runtime=runtime,
+        checkpoints=checkpoints,
+        label="backbone warm-up",
+    )
+
+
+def _read_pairs(
+    backbone: Backbone, examples: Examples, queries: list[int], documents: list[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(e_D [n, d], mean next-token cross-entropy) of document followed by query."""
+    rows = [
+        examples.document_ids[d] + examples.query_ids[q]
+        for q, d in zip(queries, documents, strict=True)
+    ]
+    ids, lengths = backbone.pad(rows)
+    states = backbone.body(input_ids=ids, use_cache=False).last_hidden_state
+    ends = torch.tensor([len(examples.document_ids[d]) - 1 for d in documents], device=ids.device)
+    e_d = states[torch.arange(len(rows), device=ids.device), ends].float()
+    real = torch.arange(1, ids.shape[1], device=ids.device)[None] < lengths[:, None]
+    logits = backbone.model.get_output_embeddings()(states[:, :-1][real])
+    return e_d, F.cross_entropy(logits.float(), ids[:, 1:][real])

@@ -1,0 +1,84 @@
+"""`transformers.Trainer` fitted to numbered steps (imported only when something trains)."""
+
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, SequentialSampler
+from tqdm import tqdm
+from transformers import Trainer, TrainerCallback
+
+from rabtriever_core.training.loop import LossAtStep
+
+
+class StepDataset(Dataset[int]):
+    """The numbers of the steps: batches are made inside the step, from the model as it is then."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> int:
+        return step
+
+
+class StepTrainer(Trainer):
+    """Trainer whose loss is a function of the step number, logged part by part."""
+
+    def __init__(self, loss_at: LossAtStep, **arguments: Any) -> None:
+        super().__init__(data_collator=lambda rows: {"step": rows[0]}, **arguments)
+        self.loss_at = loss_at
+        self.parts: dict[str, float] = {}
+        self.steps_since_log = 0
+
+    def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> torch.Tensor:
+        """Sum of the step's loss parts."""
+        parts = self.loss_at(int(inputs["step"]))
+        for name, value in parts.items():
+            self.parts[name] = self.parts.get(name, 0.0) + float(value.detach())
+        self.steps_since_log += 1
+        return torch.stack(list(parts.values())).sum()
+
+    def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
+        """Add the mean of every loss part since the last log."""
+        if "loss" in logs:
+            logs |= {f"loss_{n}": v / self.steps_since_log for n, v in self.parts.items()}
+            self.parts, self.steps_since_log = {}, 0
+        super().log(logs, *arguments, **keywords)
+
+
+class BarCallback(TrainerCallback):
+    """A quiet progress bar: one line, the loss beside it."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.bar: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Open the bar, at the resumed step where there is one."""
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc=self.label,
+            unit="step",
+            mininterval=2.0,
+        )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Advance."""
+        self.bar.update(1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Show the loss."""
+        if logs and "loss" in logs:
+            self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close the bar."""
+        self.bar.close()

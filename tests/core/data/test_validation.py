@@ -1,0 +1,184 @@
+"""Validation: every rule broken once and named, and clean data left as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authored import Rows, clean_rows, write
+
+from rabtriever_core.artifacts import folder_md5s
+from rabtriever_core.config import DatasetConfig, ValidationConfig
+from rabtriever_core.data.dataset import read_dataset
+from rabtriever_core.data.validation import ValidationOutcome, validate_dataset
+
+TOLERANT = ValidationConfig(max_quarantined_share=0.6, max_document_characters=60)
+
+
+def messy_rows() -> tuple[Rows, Rows, dict[str, list[str]]]:
+    documents, queries, qrels = clean_rows()
+    documents += [
+        {"text": "no id"},
+        {"_id": 7, "text": "number"},
+        {"_id": "d1", "text": "again"},
+        {"_id": "blank", "title": " ", "text": "\t"},
+        {"_id": "nulled", "text": None},
+        {"_id": "long", "text": "x" * 61},
+        {"_id": "half", "text": "\ud83d"},
+        {"_id": "titled", "title": "only a title", "text": ""},
+        {"_id": "twin", "text": "Document  3"},
+    ]
+    queries += [
+        {"_id": "", "text": "no id"},
+        {"_id": "q1", "text": "again"},
+        {"_id": "silent", "text": "  "},
+        {"_id": "endless", "text": "x" * 20_001},
+        {"_id": "leaking", "text": "QUESTION \n 24"},
+        {"_id": "copy", "text": "question 0"},
+        {"_id": "asked twice", "text": "question 25"},
+        {"_id": "other answer", "text": "question 2"},
+        {"_id": "<script>alert(1)</script>", "text": "markup"},
+    ]
+    qrels["train"] += [
+        "nobody\td0\t1",
+        "q1\tnothing\t1",
+        "q2\tblank\t1",
+        "silent\td0\t1",
+        "q3\td0\tyes",
+        "q4\td1\t9",
+        "q5\td1\t0",
+        "leaking\td0\t1",
+        "q25\td2\t1",
+        "copy\td0\t1",
+        "other answer\td3\t1",
+        "<script>alert(1)</script>\t<script>alert(2)</script>\t1",
+    ]
+    qrels["dev"] += ["q24\td0\t0", "asked twice\td1\t1"]
+    qrels["test"].append("asked twice\td3\t1")
+    return documents, queries, qrels
+
+
+def validate(raw: Path, home: Path, config: ValidationConfig = TOLERANT) -> ValidationOutcome:
+    return validate_dataset(raw, home / "out", home / "docs", DatasetConfig(), config)
+
+
+def findings(home: Path) -> dict[str, dict[str, Any]]:
+    records = json.loads((home / "out" / "validation.json").read_text(encoding="utf-8"))
+    return {record["name"]: record for record in records}
+
+
+def quarantine(home: Path) -> dict[str, list[str]]:
+    lines = (home / "out" / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {f"{row['file']}:{row['line']}": row["reasons"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ValidationOutcome]:
+    home = tmp_path_factory.mktemp("messy")
+    return home, validate(write(home / "raw", *messy_rows()), home)
+
+
+def test_every_broken_row_is_quarantined_with_its_reasons(
+    messy: tuple[Path, ValidationOutcome],
+) -> None:
+    no_id = "no _id: it is missing, empty or not a string"
+    no_text = "missing, blank or not a string"
+    assert quarantine(messy[0]) == {
+        "corpus.jsonl:5": [no_id],
+        "corpus.jsonl:6": [no_id],
+        "corpus.jsonl:7": ["duplicate _id 'd1': an earlier row has it"],
+        "corpus.jsonl:8": [f"empty: title and text {no_text}"],
+        "corpus.jsonl:9": [f"empty: title and text {no_text}"],
+        "corpus.jsonl:10": ["too long: 61 characters, allowed are 60"],
+        "corpus.jsonl:11": ["not valid Unicode: it holds half a surrogate pair"],
+        "queries.jsonl:31": [no_id],
+        "queries.jsonl:32": ["duplicate _id 'q1': an earlier row has it"],
+        "queries.jsonl:33": [f"empty: text {no_text}"],
+        "queries.jsonl:34": ["too long: 20001 characters, allowed are 20000"],
+        "queries.jsonl:36": [
+            "duplicate query: same text and labels as q0, and judged nowhere else"
+        ],
+        "qrels/train.tsv:26": ["dangling: query 'nobody' is not in queries.jsonl"],
+        "qrels/train.tsv:27": ["dangling: document 'nothing' is not in corpus.jsonl"],
+        "qrels/train.tsv:28": ["dangling: document 'blank' is quarantined"],
+        "qrels/train.tsv:29": ["dangling: query 'silent' is quarantined"],
+        "qrels/train.tsv:30": ["label 'yes' is not one of 0, 1, 2, 3"],
+        "qrels/train.tsv:31": ["label '9' is not one of 0, 1, 2, 3"],
+        "qrels/train.tsv:32": ["duplicate judgement: train judges 'q5' and 'd1' in an earlier row"],
+        "qrels/train.tsv:33": ["leakage: same text as q24 in dev"],
+        "qrels/train.tsv:34": ["leakage: same text as q25 in dev"],
+        "qrels/train.tsv:35": ["duplicate query: same text and labels as q0 in train"],
+        "qrels/train.tsv:37": [
+            "dangling: document '<script>alert(2)</script>' is not in corpus.jsonl"
+        ],
+        "qrels/dev.tsv:5": ["duplicate judgement: dev judges 'q24' and 'd0' in an earlier row"],
+        "qrels/dev.tsv:6": ["duplicate query: same text and labels as q25 in dev"],
+    }
+
+
+def test_what_stays_is_readable_and_free_of_the_broken_rows(
+    messy: tuple[Path, ValidationOutcome],
+) -> None:
+    home, outcome = messy
+    dataset = read_dataset(home / "out")
+    assert [d.id for d in dataset.documents] == ["d0", "d1", "d2", "d3", "titled", "twin"]
+    assert {"leaking", "asked twice", "other answer"} <= set(dataset.queries)
+    assert not {"copy", "silent", "endless", ""} & set(dataset.queries)
+    assert set(dataset.qrels["train"]) == {f"q{n}" for n in range(24)} | {"other answer"}
+    assert outcome.passed
+    assert outcome.rows_left["corpus.jsonl"] == 6
+    assert outcome.quarantined == {
+        "corpus.jsonl": 7,
+        "queries.jsonl": 5,
+        "qrels/dev.tsv": 2,
+        "qrels/test.tsv": 0,
+        "qrels/train.tsv": 11,
+    }
+    assert outcome.reasons["training_query_not_evaluated"] == 2
+
+
+def test_what_is_legitimate_is_only_counted(messy: tuple[Path, ValidationOutcome]) -> None:
+    found = findings(messy[0])
+    expected = {
+        "document_texts_differ": "corpus.jsonl:13: document 'twin' has the same text as 'd3'",
+        "documents_relevant_somewhere": "corpus.jsonl:12: document 'titled' is relevant "
+        "to no query",
+        "query_texts_unambiguous": "queries.jsonl:38: query 'other answer' has the text of q2 in "
+        "train and other labels",
+        "evaluation_splits_apart": "queries.jsonl:26: the text of query 'q25' is judged in dev "
+        "and test",
+        "queries_judged": "queries.jsonl:35: query 'leaking' has no judgement",
+    }
+    assert {name: found[name]["examples"][0] for name in expected} == expected
+    assert all(found[name]["severity"] == "warning" for name in expected)
+    assert [warning.split(":")[0] for warning in messy[1].warnings] == [
+        name for name in found if name in expected
+    ]
+
+
+def test_data_docs_show_every_suite_and_no_markup_of_the_data(
+    messy: tuple[Path, ValidationOutcome],
+) -> None:
+    index = messy[1].data_docs.read_text(encoding="utf-8")
+    for suite in ("corpus", "queries", "judgements", "splits", "clean_corpus", "files"):
+        assert f"expectations/{suite}.html" in index
+    pages = [page.read_text(encoding="utf-8") for page in (messy[0] / "docs").rglob("*.html")]
+    assert any("judged in another split (leakage)" in page for page in pages)
+    assert not any("<script>alert" in page for page in pages)
+
+
+def test_clean_data_passes_and_gives_the_same_bytes_twice(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", *clean_rows())
+    outcomes = [validate(raw, tmp_path / run, ValidationConfig()) for run in ("one", "two")]
+    assert all(outcome.passed and not outcome.warnings for outcome in outcomes)
+    assert (tmp_path / "one" / "out" / "quarantine.jsonl").read_bytes() == b""
+    assert folder_md5s(tmp_path / "one" / "out") == folder_md5s(tmp_path / "two" / "out")
+    assert str(tmp_path) not in (tmp_path / "one" / "out" / "validation.json").read_text()
+    assert read_dataset(tmp_path / "one" / "out") == read_dataset(raw, "out")
+    (tmp_path / "one" / "docs" / "stale.html").touch()
+    validate(raw, tmp_path / "one", ValidationConfig())
+    assert not (tmp_path / "one" / "docs" / "stale.html").exists()
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["docs", "out"]

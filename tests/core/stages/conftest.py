@@ -1,0 +1,125 @@
+"""A workspace with finished input artifacts and a student that hashes words."""
+
+import sys
+import types
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rabtriever_core.artifacts import build_artifact
+from rabtriever_core.config import RuntimeConfig, Settings
+from rabtriever_core.data.dataset import Dataset, Document, write_dataset
+from rabtriever_core.workspace import Workspace
+
+DATASET = Dataset(
+    name="demo",
+    documents=tuple(Document(id=f"d{i}", text=f"tale {i} of {i % 7}") for i in range(40)),
+    queries={f"q{i}": f"tell {i} of {i % 5}" for i in range(12)},
+    qrels={
+        "train": {f"q{i}": {f"d{i}": 1} for i in range(8)},
+        "dev": {f"q{i}": {f"d{i}": 1} for i in range(8, 12)},
+    },
+)
+
+
+class FakeStudent:
+    """The interface of Rabtriever on word hashes."""
+
+    dimension = 16
+    encoded: list[str]
+    """Ids of the documents it was asked to encode."""
+    defect: Callable[[np.ndarray], np.ndarray]
+    """Applied to document vectors and not to `margin`."""
+
+    @classmethod
+    def load(cls, folder: Path, teacher: Path, runtime: RuntimeConfig) -> "FakeStudent":
+        """Check that both folders are the artifacts'."""
+        assert (folder / "weights").is_file()
+        assert (teacher / "weights").is_file()
+        return cls()
+
+    def _vectors(self, texts: Sequence[str], salt: int) -> np.ndarray:
+        return np.stack(
+            [
+                np.sum(
+                    [
+                        np.random.default_rng(zlib.crc32(word.encode()) + salt).standard_normal(16)
+                        for word in text.split()
+                    ],
+                    axis=0,
+                )
+                for text in texts
+            ]
+        ).astype(np.float32)
+
+    def encode_documents(
+        self, documents: Sequence[Document], batch_size: int = 64, *, progress: bool = False
+    ) -> np.ndarray:
+        """[m, 16]."""
+        type(self).encoded += [d.id for d in documents]
+        return type(self).defect(self._vectors([d.full_text for d in documents], 0))
+
+    def encode_queries(
+        self, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
+    ) -> np.ndarray:
+        """[n, 16]."""
+        return self._vectors(queries, 1)
+
+    def margin(self, queries: Sequence[str], documents: Sequence[Document]) -> np.ndarray:
+        """[n, m], computed apart from the vectors."""
+        documents_ = self._vectors([d.full_text for d in documents], 0)
+        return np.einsum("nd,md->nm", self._vectors(queries, 1), documents_)
+
+
+@pytest.fixture
+def student(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudent]:
+    fake: Any = types.ModuleType("rabtriever_core.models.retriever")
+    fake.Rabtriever = FakeStudent
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.setattr(FakeStudent, "encoded", [], raising=False)
+    monkeypatch.setattr(FakeStudent, "defect", staticmethod(lambda v: v), raising=False)
+    return FakeStudent
+
+
+def build_workspace(root: Path, weights: str = "1", **sections: Any) -> Workspace:
+    """Data set, teacher and student artifacts in `root`, as the stages before would leave them."""
+    workspace = Workspace(root, Settings(**sections))
+
+    def build(
+        stage: str, parents: dict[str, str], metrics: dict[str, Any], content: str | None
+    ) -> str:
+        def make(output: Path, _: Path) -> dict[str, Any]:
+            if content is None:
+                write_dataset(DATASET, output)
+            else:
+                (output / "weights").write_text(content)
+            return metrics
+
+        return build_artifact(
+            workspace.artifact(stage),
+            work=workspace.work,
+            config={"content": content},
+            parents=parents,
+            dataset=DATASET.fingerprint,
+            code=(),
+            make=make,
+        ).hash
+
+    data = build("validated_dataset", {}, {"passed": True, "broken": []}, None)
+    teacher = build("teacher", {"validated_dataset": data}, {}, "teacher")
+    build("student", {"validated_dataset": data, "teacher": teacher}, {}, weights)
+    return workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, student: type[FakeStudent]) -> Workspace:
+    return build_workspace(tmp_path, index={"shard_documents": 15, "canaries": 3})
+
+
+@pytest.fixture
+def make_workspace() -> Callable[..., Workspace]:
+    return build_workspace

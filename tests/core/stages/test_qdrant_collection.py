@@ -1,0 +1,142 @@
+"""The collection stage on a real local Qdrant."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rabtriever_core.artifacts import Artifact
+from rabtriever_core.errors import ArtifactError, IndexMismatchError, IndexUnavailableError
+from rabtriever_core.index import collection
+from rabtriever_core.index.aliases import alias_target, check_served, served_collection
+from rabtriever_core.index.connection import connect
+from rabtriever_core.index.search import search
+from rabtriever_core.stages.qdrant_collection import is_live
+from rabtriever_core.stages.run import run_stage
+from rabtriever_core.workspace import Workspace
+
+MakeWorkspace = Callable[..., Workspace]
+
+
+def _run(workspace: Workspace) -> Artifact:
+    run_stage(workspace, "document_embeddings")
+    return run_stage(workspace, "qdrant_collection")
+
+
+def _served(workspace: Workspace) -> str | None:
+    with connect(workspace.settings.index, workspace.qdrant) as client:
+        return alias_target(client, workspace.alias)
+
+
+def test_builds_verifies_and_serves(workspace: Workspace, student: Any) -> None:
+    assert not is_live(workspace)
+    assert not workspace.qdrant.exists()  # asking creates nothing
+    artifact = _run(workspace)
+    record = json.loads((artifact.folder / "collection.json").read_text())
+    assert set(record) == {
+        "alias",
+        "collection",
+        "count",
+        "dimension",
+        "metadata",
+        "mode",
+        "top10_agreement",
+        "canaries",
+    }
+    assert (record["alias"], record["count"], record["dimension"]) == ("demo", 40, 16)
+    assert (record["mode"], record["top10_agreement"]) == ("local", 1.0)
+    assert artifact.meta.metrics["canaries"] == len(record["canaries"]) == 3
+    assert artifact.meta.metrics["queries_compared"] == 4
+    with connect(workspace.settings.index, workspace.qdrant) as client:
+        served = served_collection(client, "demo")
+        check_served(served, record["metadata"])
+        assert served.name == record["collection"]
+        for canary in record["canaries"]:
+            vectors = student().encode_queries([canary["query"]])
+            assert search(client, "demo", vectors, 1)[0][0].document_id in canary["expected"]
+    assert is_live(workspace)
+    assert run_stage(workspace, "qdrant_collection").reused
+
+
+def test_deleted_or_incomplete_storage_is_built_again(workspace: Workspace) -> None:
+    first = _run(workspace)
+    shutil.rmtree(workspace.qdrant)
+    assert not is_live(workspace)
+    again = _run(workspace)
+    assert (again.reused, again.hash) == (False, first.hash)
+    with connect(workspace.settings.index, workspace.qdrant) as client:
+        records, _ = client.scroll("demo", limit=2)
+        client.delete("demo", points_selector=[record.id for record in records])
+    assert not is_live(workspace)
+    assert _run(workspace).hash == first.hash
+    assert is_live(workspace)
+
+
+def test_new_student_switches_and_keeps_the_previous(
+    workspace: Workspace, make_workspace: MakeWorkspace
+) -> None:
+    names = []
+    for weights in ("1", "2", "3"):
+        make_workspace(workspace.root, weights)
+        _run(workspace)
+        names.append(_served(workspace))
+    assert len(set(names)) == 3
+    with connect(workspace.settings.index, workspace.qdrant) as client:
+        left = {c.name for c in client.get_collections().collections}
+    assert left == set(names[1:])  # index.keep_collections = 2
+
+
+def test_vectors_of_another_model_do_not_reach_the_alias(
+    workspace: Workspace,
+    make_workspace: MakeWorkspace,
+    student: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _run(workspace)
+    before = _served(workspace)
+    make_workspace(workspace.root, "2")
+    monkeypatch.setattr(student, "defect", staticmethod(lambda v: np.roll(v, 1, axis=0)))
+    with pytest.raises(IndexMismatchError, match=r"agree on 0\.\d+ of the top 10.*not moved"):
+        _run(workspace)
+    assert _served(workspace) == before
+
+
+def test_broken_upload_does_not_reach_the_alias(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upsert = collection._upsert
+    with monkeypatch.context() as patch:
+        patch.setattr(collection, "_upsert", lambda c, name, batch: upsert(c, name, batch[1:]))
+        with pytest.raises(IndexMismatchError, match="39 points, not 40"):
+            _run(workspace)
+    assert _served(workspace) is None
+    _run(workspace)  # the missing point is added
+    assert is_live(workspace)
+
+
+def test_embeddings_of_other_documents_are_refused(workspace: Workspace) -> None:
+    folder = run_stage(workspace, "document_embeddings").folder
+    meta = json.loads((folder / "meta.json").read_text())
+    ids = json.loads((folder / "ids.json").read_text())
+    (folder / "ids.json").write_text(json.dumps(ids[::-1]))
+    with pytest.raises(ArtifactError, match="damaged"):
+        run_stage(workspace, "qdrant_collection")
+    from rabtriever_core.artifacts import file_md5
+
+    meta["files"]["ids.json"] = file_md5(folder / "ids.json")
+    (folder / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(ArtifactError, match="other documents than the data set"):
+        run_stage(workspace, "qdrant_collection")
+
+
+def test_connection_errors_are_not_taken_for_a_missing_index(
+    workspace: Workspace, make_workspace: MakeWorkspace, tmp_path: Path
+) -> None:
+    _run(workspace)
+    unreachable = make_workspace(workspace.root, index={"url": "http://127.0.0.1:9"})
+    with pytest.raises(IndexUnavailableError, match=r"127\.0\.0\.1:9 cannot be reached"):
+        is_live(unreachable)
