@@ -14,5 +14,10 @@ defs = dg.Definitions(
     schedules=[weekly_retraining],
     resources={"workspace": WorkspaceResource(root=str(workspace_root()))},
     # A process per step; pools keep those apart that would get in each other's way.
-    executor=dg.multiprocess_executor.configured({"max_concurrent": 4}),
+    executor=dg.multiprocess_executor.configured(
+        {
+            "max_concurrent": 4,
+            "start_method": {"forkserver": {"preload_modules": ["dagster_project.definitions"]}},
+        }
+    ),
 )

@@ -18,8 +18,9 @@ def as_failure() -> Iterator[None]:
     try:
         yield
     except RabtrieverError as error:
+        # The message is complete; Dagster would print the trace of an expected error twice over.
         raise dg.Failure(
             description=str(error),
             metadata={"error": type(error).__name__},
             allow_retries=isinstance(error, IndexUnavailableError),
-        ) from error
+        ) from None

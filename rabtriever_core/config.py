@@ -129,6 +129,9 @@ class ScheduleConfig(Component):
     """Share of the steps over which the learning rate rises."""
     weight_decay: float = Field(0.01, ge=0)
     """AdamW weight decay."""
+    token_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of a text's tokens left out at random, so that a small model does not learn whole
+    sentences by heart; 0 for pretrained backbones."""
     checkpoint_steps: int = Field(50, ge=1)
     """A killed run resumes from the last multiple of this."""
 
@@ -165,7 +168,7 @@ class PromptConfig(Component):
     """The document-first prompt and its two answers."""
 
     template: Literal["auto", "compact", "paper"] = "auto"
-    """`paper` spells the question out; `compact` uses three special tokens; `auto` takes compact
+    """`paper` spells the question out; `compact` is made of special tokens; `auto` takes compact
     for a tiny backbone, paper otherwise."""
     question: str = (
         "Can Query be appropriately replied to with Document? "
@@ -173,9 +176,9 @@ class PromptConfig(Component):
     )
     """The binary question of the paper template."""
     true_answer: str = "T"
-    """Text of the positive answer; must be one token."""
+    """Text of the positive answer in the paper template; must be one token."""
     false_answer: str = "F"
-    """Text of the negative answer; must be one token."""
+    """Text of the negative answer in the paper template; must be one token."""
     max_document_tokens: int = Field(128, ge=4)
     """Longer documents are cut at the end."""
     max_query_tokens: int = Field(128, ge=4)

@@ -54,7 +54,7 @@ def init_dvc(root: Path) -> None:
     with_git = (root / ".git").exists()
     if not (root / ".dvc").is_dir():
         # A folder inside another repository gets its own ledger, so the outer one stays as it is.
-        run_dvc(root, "init", "--quiet", *([] if with_git else ["--no-scm"]))
+        run_dvc(root, "init", *([] if with_git else ["--no-scm"]))
         run_dvc(root, "config", "core.analytics", "false")
         run_dvc(root, "config", "core.autostage", "false")
     elif not with_git and not _without_git(root):
@@ -69,7 +69,7 @@ def record_stage(workspace: Workspace, stage: str) -> str:
         VersioningError: DVC failed, or knows no such stage.
     """
     with _one_at_a_time(workspace):
-        run_dvc(workspace.root, "commit", "--force", "--quiet", stage)
+        run_dvc(workspace.root, "commit", "--force", stage)
         md5 = recorded_md5(workspace, stage)
     if md5 is None:
         raise VersioningError(
@@ -118,7 +118,7 @@ def add_data(workspace: Workspace) -> str:
     # data.dvc comes with a clone, the cache does not.
     if data_md5(root) != content or not kept.is_file():
         with _one_at_a_time(workspace):
-            run_dvc(root, "add", "--quiet", DATA)
+            run_dvc(root, "add", DATA)
     return content
 
 

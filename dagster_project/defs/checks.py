@@ -1,7 +1,9 @@
 """What must hold of the artifacts; every check can be run again from the UI, at any time."""
 
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -10,6 +12,8 @@ from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.failures import as_failure
 from dagster_project.policy import QDRANT_LOCAL, RETRIES
 from rabtriever_core.artifacts import Artifact, load_artifact
+
+logger = logging.getLogger(__name__)
 
 
 def _artifact(workspace: WorkspaceResource, stage: str) -> Artifact:
@@ -47,19 +51,18 @@ def data_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
         "data docs": dg.MetadataValue.path(docs),
         "data docs link": file_link(docs),
     }
-    yield dg.AssetCheckResult(
+    yield _outcome(
+        "validated_dataset",
+        "fit_for_use",
         passed=metrics["passed"],
-        check_name="fit_for_use",
-        asset_key="validated_dataset",
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=f"broken: {', '.join(metrics['broken']) or 'nothing'}",
+        description=f"broken rules: {', '.join(metrics['broken']) or 'none'}",
         metadata=metadata,
     )
     quarantined = sum(metrics["quarantined"].values())
-    yield dg.AssetCheckResult(
+    yield _outcome(
+        "validated_dataset",
+        "no_findings",
         passed=not quarantined and not metrics["warnings"],
-        check_name="no_findings",
-        asset_key="validated_dataset",
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{quarantined} rows quarantined, {len(metrics['warnings'])} warnings",
         metadata=metadata,
@@ -71,7 +74,9 @@ def above_floor(workspace: WorkspaceResource) -> dg.AssetCheckResult:
     """Hold the teacher to its floor."""
     reached = _dev_mrr(workspace, "teacher")
     floor = workspace.open().settings.gates.teacher_mrr
-    return dg.AssetCheckResult(
+    return _outcome(
+        "teacher",
+        "above_floor",
         passed=reached >= floor,
         description=f"dev MRR@10 {reached:.4f}, floor {floor}",
         metadata={"dev MRR@10": reached, "floor": floor},
@@ -87,7 +92,9 @@ def near_teacher(workspace: WorkspaceResource) -> dg.AssetCheckResult:
     """Hold the student to its share of the teacher."""
     reached, teachers = _dev_mrr(workspace, "student"), _dev_mrr(workspace, "teacher")
     floor = workspace.open().settings.gates.student_share
-    return dg.AssetCheckResult(
+    return _outcome(
+        "student",
+        "near_teacher",
         passed=reached >= floor * teachers,
         description=f"dev MRR@10 {reached:.4f}, the teacher's {teachers:.4f}, floor {floor} of it",
         metadata={
@@ -96,6 +103,29 @@ def near_teacher(workspace: WorkspaceResource) -> dg.AssetCheckResult:
             "share": reached / teachers if teachers else 0.0,
             "floor": floor,
         },
+    )
+
+
+def _outcome(
+    asset: str,
+    check: str,
+    *,
+    passed: bool,
+    description: str,
+    metadata: Mapping[str, Any],
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    """The check's result, also said in the log: a run goes on after a check that does not block."""
+    level = logging.INFO if passed else logging.WARNING
+    verdict = "passed" if passed else "NOT passed"
+    logger.log(level, "%s: check %s %s: %s", asset, check, verdict, description)
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=check,
+        passed=passed,
+        severity=severity,
+        description=description,
+        metadata=metadata,
     )
 
 
@@ -138,24 +168,24 @@ def live_index_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckRes
     with as_failure():
         live = check_live_index(opened)
     floor = opened.settings.gates.top10_agreement
-    yield dg.AssetCheckResult(
+    yield _outcome(
+        "qdrant_collection",
+        "holds_all_documents",
         passed=live.count == live.expected_count,
-        check_name="holds_all_documents",
-        asset_key="qdrant_collection",
         description=f"{live.count} points for {live.expected_count} documents",
         metadata={"points": live.count, "documents": live.expected_count},
     )
-    yield dg.AssetCheckResult(
+    yield _outcome(
+        "qdrant_collection",
+        "answers_canaries",
         passed=not live.problem,
-        check_name="answers_canaries",
-        asset_key="qdrant_collection",
         description=live.problem or f"all {live.canaries} answered as by the model",
         metadata={"canaries": live.canaries, "collection": live.collection},
     )
-    yield dg.AssetCheckResult(
+    yield _outcome(
+        "qdrant_collection",
+        "ranks_as_the_model",
         passed=live.agreement >= floor,
-        check_name="ranks_as_the_model",
-        asset_key="qdrant_collection",
         description=f"top-10 agreement {live.agreement:.4f}, floor {floor}",
         metadata={"agreement": live.agreement, "floor": floor, "queries": live.queries},
     )

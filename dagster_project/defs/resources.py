@@ -1,5 +1,6 @@
 """The workspace as a Dagster resource: run a stage there, record it, hand out its version."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from rabtriever_core.artifacts import Artifact
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.versioning import record_stage
 from rabtriever_core.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 ENVIRONMENT_VARIABLE = "RABTRIEVER_WORKSPACE"
 
@@ -51,9 +54,13 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
             dagster.Failure: the stage failed, or DVC could not record it.
         """
         workspace = self.open()
+        logger.info("%s: started", stage)
         with as_failure():
             artifact = run_stage(workspace, stage, force=force)
             # A data set that is unfit for use is for people to look at, not for the ledger.
             fit = artifact.meta.metrics.get("passed", True)
             version = record_stage(workspace, stage) if fit else artifact.hash
-        return Recorded(artifact, version, workspace.seconds().get(stage))
+        seconds = workspace.seconds().get(stage)
+        done = "was up to date" if artifact.reused else f"built in {seconds} s"
+        logger.info("%s: %s, %s", stage, done, artifact.folder)
+        return Recorded(artifact, version, seconds)

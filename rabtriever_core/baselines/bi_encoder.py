@@ -69,9 +69,12 @@ def train_bi_encoder(
                 documents |= dict.fromkeys(
                     rng.permutation(mined[query])[: config.hard_negatives].tolist()
                 )
-        rows = [examples.document_ids[d] for d in documents]
-        e_d = backbone.last_states(rows)
-        e_q = backbone.last_states(backbone.prompt.alone([examples.query_ids[q] for q in queries]))
+        share = schedule.token_dropout
+        e_d = backbone.last_states(
+            examples.thin([examples.document_ids[d] for d in documents], share, rng)
+        )
+        query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
+        e_q = backbone.last_states(backbone.prompt.alone(query_ids))
         relevant = torch.from_numpy(examples.relevance(queries, list(documents))).to(e_q.device)
         return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}
 

@@ -36,7 +36,7 @@ class Bm25:
             # bm25s cannot index an empty vocabulary; nothing will ever match.
             return cls(None, stemmer, len(documents))
         index = bm25s.BM25()
-        index.index(tokens, show_progress=False)
+        index.index(tokens, create_empty_token=False, show_progress=False)
         return cls(index, stemmer, len(documents))
 
     def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
@@ -60,6 +60,6 @@ def _tokenize(texts: Sequence[str], stemmer: Any) -> list[list[str]]:
         stemmer=stemmer,
         return_ids=False,
         show_progress=False,
-        allow_empty=False,
     )
-    return tokens
+    # A text without words comes back as one empty word.
+    return [[token for token in row if token] for row in tokens]

@@ -83,7 +83,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         DatasetError: the file is missing, or a line is not a JSON object; names file and line.
     """
     if not path.is_file():
-        raise DatasetError(f"no file {path}: a BEIR folder holds corpus.jsonl, queries.jsonl, qrels/")
+        raise DatasetError(
+            f"no file {path}: a BEIR folder holds corpus.jsonl, queries.jsonl, qrels/"
+        )
     with path.open(encoding="utf-8", errors="strict") as file:
         number = 0
         try:
@@ -98,7 +100,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                         f"{error.colno}): {line.strip()[:80]!r}"
                     ) from None
                 if not isinstance(row, dict):
-                    raise DatasetError(f"{path}, line {number}: expected an object, got {row!r:.80}")
+                    raise DatasetError(
+                        f"{path}, line {number}: expected an object, got {row!r:.80}"
+                    )
                 yield number, row
         except UnicodeDecodeError as error:
             raise DatasetError(f"{path}, after line {number}: not UTF-8 ({error.reason})") from None
@@ -181,7 +185,9 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
             for query, labels in qrels.items()
             for document, label in labels.items()
         ]
-        (folder / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+        (folder / "qrels" / f"{split}.tsv").write_text(
+            "\n".join(lines) + "\n", encoding="utf-8", newline="\n"
+        )
 
 
 def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:

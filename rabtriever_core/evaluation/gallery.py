@@ -11,6 +11,7 @@ from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.evaluation import plots
 from rabtriever_core.evaluation.metrics import Run, first_right_rank
 from rabtriever_core.evaluation.plot_style import save_png
+from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.evaluation.wording import headline_split
 
 
@@ -77,7 +78,7 @@ def _ranks(dataset: Dataset, split: str, runs: Mapping[str, Run]) -> dict[str, l
     return {
         name: [
             first_right_rank(scores, dataset.relevant(split, query))
-            for query, scores in run.items()
+            for query, scores in runs[name].items()
         ]
-        for name, run in runs.items()
+        for name in SYSTEMS
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # Okabe-Ito: told apart with every common form of colour blindness, and in grey.
@@ -46,6 +47,15 @@ def label_axes(axes: "Axes", *, x: str = "", y: str = "", title: str = "") -> No
     axes.set_ylabel(y, fontsize=11, color=INK)
     if title:
         axes.set_title(title, fontsize=11, color=INK, loc="left")
+
+
+def plain_log(axis: "Axis") -> None:
+    """Label a logarithmic axis at 1, 2, 5, 10, … in plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def legend_above(figure: "Figure", axes: "Axes") -> None:

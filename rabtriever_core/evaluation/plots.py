@@ -16,6 +16,7 @@ from rabtriever_core.evaluation.plot_style import (
     label_line_ends,
     legend_above,
     new_figure,
+    plain_log,
 )
 from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS
 
@@ -79,7 +80,7 @@ def response_time(rows: Sequence[Mapping[str, float]]) -> "Figure":
     axes = figure.axes[0]
     tokens = [row["tokens"] for row in rows]
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    plain_log(axes.yaxis)
     ends = []
     for system in ("teacher", "student"):
         times = [row[f"{system}_ms"] for row in rows]
@@ -99,7 +100,7 @@ def latency_quality(split: Mapping[str, Any], metric: str = "MRR@10") -> "Figure
     figure = new_figure()
     axes = figure.axes[0]
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    plain_log(axes.xaxis)
     for system in SYSTEMS:
         result = split["systems"][system]
         x, y = result["ms_per_query"], 100 * result["metrics"][metric]
@@ -120,13 +121,13 @@ def latency_quality(split: Mapping[str, Any], metric: str = "MRR@10") -> "Figure
 
 
 def training_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
-    """Loss components against steps; rows hold `step` and any number of components."""
+    """Loss components against steps; `learning_rate` is left out."""
     figure = new_figure()
     axes = figure.axes[0]
-    names = [name for name in history[0] if name != "step"]
+    names = [name for name in history[0] if name not in ("step", "learning_rate")]
     ends = []
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    plain_log(axes.yaxis)
     for name, color in zip(names, _cycle(len(names)), strict=True):
         points = [(row["step"], row[name]) for row in history if row.get(name, 0) > 0]
         if not points:
@@ -152,15 +153,15 @@ def margin_agreement(student: NDArray[np.floating], teacher: NDArray[np.floating
     cells = axes.hexbin(x, y, gridsize=45, mincnt=1, cmap="cividis_r", norm=LogNorm())
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
     axes.plot([low, high], [low, high], color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    bar = figure.colorbar(cells, ax=axes, shrink=0.75, format=lambda value, _: f"{value:g}")
+    bar = figure.colorbar(cells, ax=axes, shrink=0.75)
+    plain_log(bar.ax.yaxis)
     bar.set_label("pairs", fontsize=11, color=INK)
     bar.ax.tick_params(labelsize=10, colors=INK)
-    pearson = float(np.corrcoef(x, y)[0, 1]) if np.ptp(x) and np.ptp(y) else float("nan")
+    varied = np.ptp(x) > 0 and np.ptp(y) > 0  # otherwise there is no correlation
+    title = f"correlation r = {np.corrcoef(x, y)[0, 1]:.3f}" if varied else ""
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(axis="x", color=GRID, linewidth=0.8)
-    label_axes(
-        axes, x="teacher's margin", y="student's margin", title=f"correlation r = {pearson:.3f}"
-    )
+    label_axes(axes, x="teacher's margin", y="student's margin", title=title)
     return figure
 
 

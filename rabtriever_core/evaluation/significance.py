@@ -49,22 +49,24 @@ def paired_test(
         )
     queries = sorted(values_a)
     differences = np.array([values_a[q] - values_b[q] for q in queries])
-    # With one sample, scipy's "samples" flips signs, which is swapping a and b within a query.
-    result = permutation_test(
-        (differences,),
-        _mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=permutations,
-        batch=_batch(len(queries)),
-        rng=np.random.default_rng(seed),
-    )
+    p_value = 1.0  # of a single query: either sign is as extreme (and scipy refuses it)
+    if len(queries) > 1:
+        # With one sample, scipy's "samples" flips signs: a and b swapped within a query.
+        p_value = permutation_test(
+            (differences,),
+            _mean,
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=permutations,
+            batch=_batch(len(queries)),
+            rng=np.random.default_rng(seed),
+        ).pvalue
     return {
         "a": name_a,
         "b": name_b,
         "metric": metric,
         "difference": float(differences.mean()),
-        "p_value": float(result.pvalue),
+        "p_value": float(p_value),
         "test": TEST,
     }
 

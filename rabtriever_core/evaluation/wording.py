@@ -18,10 +18,15 @@ def headline(benchmark: Mapping[str, Any]) -> str:
     systems = benchmark["splits"][split]["systems"]
     mrr = {name: systems[name]["metrics"]["MRR@10"] for name in SYSTEMS}
     ms = {name: systems[name]["ms_per_query"] for name in SYSTEMS}
-    share = f"{mrr['student'] / mrr['teacher']:.0%} of" if mrr["teacher"] else "against"
+    student, teacher = percent(mrr["student"]), percent(mrr["teacher"])
+    reached = (
+        f"{mrr['student'] / mrr['teacher']:.0%} of the teacher's MRR@10 "
+        f"({student} against {teacher})"
+        if mrr["teacher"]
+        else f"{student} in MRR@10, the teacher {teacher},"
+    )
     return (
-        f"On {split.replace('_', ' ')}, the student reaches {share} the teacher's MRR@10 "
-        f"({percent(mrr['student'])} against {percent(mrr['teacher'])}) and answers "
+        f"On {split.replace('_', ' ')}, the student reaches {reached} and answers "
         f"{_speed(ms['student'], ms['teacher'])}. The bi-encoder reaches "
         f"{percent(mrr['bi_encoder'])}, BM25 {percent(mrr['bm25'])}."
     )

@@ -12,7 +12,10 @@ from rabtriever_core.errors import ModelError
 
 PROMPT_FILE = "prompt.json"
 DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN = "<|document|>", "<|query|>", "<|answer|>"
-SPECIAL_TOKENS = ("<|pad|>", DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN)
+TRUE_TOKEN, FALSE_TOKEN = "<|T|>", "<|F|>"
+SPECIAL_TOKENS = (
+    "<|pad|>", DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN, TRUE_TOKEN, FALSE_TOKEN
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,18 @@ class Prompt:
     def __init__(self, spec: PromptSpec, tokenizer: Any) -> None:
         self.spec = spec
         self.tokenizer = tokenizer
+
+    @property
+    def template_ids(self) -> frozenset[int]:
+        """Token ids of the fixed parts."""
+        spec = self.spec
+        return frozenset(
+            spec.start
+            + spec.document_prefix
+            + spec.document_suffix
+            + spec.query_prefix
+            + spec.answer_suffix
+        )
 
     def documents(self, documents: Sequence[Document]) -> list[list[int]]:
         """Token ids of the document side."""
@@ -104,23 +119,25 @@ def make_prompt(tokenizer: Any, config: PromptConfig, *, tiny: bool) -> Prompt:
     template = config.template
     if template == "auto":
         template = "compact" if tiny else "paper"
-    true_id, false_id, true_text, false_text = _answer_ids(tokenizer, config)
     if template == "compact":
+        answers = (TRUE_TOKEN, FALSE_TOKEN)
+        _require_tokens(tokenizer, SPECIAL_TOKENS[1:])
         parts = {
             "document_prefix": DOCUMENT_TOKEN,
             "document_suffix": "",
             "query_prefix": QUERY_TOKEN,
             "answer_suffix": ANSWER_TOKEN,
         }
-        _require_tokens(tokenizer, (DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN))
     else:
-        question = config.question.format(true=true_text, false=false_text)
+        answers = (config.true_answer, config.false_answer)
+        question = config.question.format(true=answers[0], false=answers[1])
         parts = {
             "document_prefix": "Document: ",
             "document_suffix": "\n",
             "query_prefix": "Query: ",
             "answer_suffix": f"\n{question}\nAnswer:",
         }
+    true_id, false_id = _answer_ids(tokenizer, *answers)
     ids = {
         name: tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
         for name, text in parts.items()
@@ -139,19 +156,19 @@ def make_prompt(tokenizer: Any, config: PromptConfig, *, tiny: bool) -> Prompt:
     return Prompt(spec, tokenizer)
 
 
-def _answer_ids(tokenizer: Any, config: PromptConfig) -> tuple[int, int, str, str]:
-    """Ids and texts of the two answers, with a leading space where that is the single token."""
+def _answer_ids(tokenizer: Any, true: str, false: str) -> tuple[int, int]:
+    """Ids of the two answers, with a leading space where that makes them single tokens."""
     found: dict[str, list[str]] = {}
     for space in (" ", ""):
-        texts = [space + config.true_answer, space + config.false_answer]
+        texts = [space + true, space + false]
         ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
         if all(len(answer) == 1 for answer in ids):
             if ids[0] == ids[1]:
                 raise ModelError(
-                    f"answers {config.true_answer!r} and {config.false_answer!r} are the same "
-                    f"token {ids[0][0]}: set prompt.true_answer and prompt.false_answer apart"
+                    f"answers {true!r} and {false!r} are the same token {ids[0][0]}: set "
+                    "prompt.true_answer and prompt.false_answer apart"
                 )
-            return ids[0][0], ids[1][0], config.true_answer, config.false_answer
+            return ids[0][0], ids[1][0]
         found |= {
             text: tokenizer.convert_ids_to_tokens(answer)
             for text, answer in zip(texts, ids, strict=True)

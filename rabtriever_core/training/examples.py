@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.models.prompt import Prompt
@@ -19,6 +21,8 @@ class Examples:
     document_ids: Sequence[list[int]]
     relevant: Sequence[frozenset[int]]
     """Document numbers relevant to every query."""
+    template_ids: frozenset[int] = frozenset()
+    """Token ids of the prompt's fixed parts."""
 
     @classmethod
     def of(cls, dataset: Dataset, split: str, prompt: Prompt) -> "Examples":
@@ -32,7 +36,37 @@ class Examples:
             prompt.queries(queries),
             prompt.documents(dataset.documents),
             [frozenset(number[d] for d in dataset.relevant(split, id_)) for id_ in ids],
+            prompt.template_ids,
         )
+
+    @cached_property
+    def judged(self) -> npt.NDArray[np.int64]:
+        """Numbers of the documents that are relevant to some training query, sorted.
+
+        Only these serve as negatives: a document that is only ever a negative teaches the model
+        to reject it whatever the query, and it would never be found once its query comes.
+        """
+        return np.array(sorted(set().union(*self.relevant)), dtype=np.int64)
+
+    def thin(
+        self, rows: Sequence[list[int]], share: float, rng: np.random.Generator
+    ) -> list[list[int]]:
+        """Leave out a random share of the text's tokens, never those of the template.
+
+        A small model trained from scratch otherwise learns whole sentences by heart, and does not
+        see that a new sentence is made of known words.
+        """
+        if not share:
+            return list(rows)
+        template = self.template_ids
+        return [
+            [
+                i
+                for i, lot in zip(row, rng.random(len(row)), strict=True)
+                if lot >= share or i in template
+            ]
+            for row in rows
+        ]
 
     def positives(self, queries: Sequence[int], rng: np.random.Generator) -> list[int]:
         """One relevant document of every query."""

@@ -35,10 +35,12 @@ def warm_up(
             len(examples.queries), schedule.queries_per_step, step, runtime.seed
         ).tolist()
         positives = examples.positives(queries, rng)
-        e_d, modelling = _read_pairs(backbone, examples, queries, positives)
+        share = schedule.token_dropout
+        query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
+        document_ids = examples.thin([examples.document_ids[d] for d in positives], share, rng)
+        e_d, modelling = _read_pairs(backbone, document_ids, query_ids)
         relevant = torch.from_numpy(examples.relevance(queries, positives)).to(e_d.device)
-        rows = backbone.prompt.alone([examples.query_ids[q] for q in queries])
-        e_q = backbone.last_states(rows)
+        e_q = backbone.last_states(backbone.prompt.alone(query_ids))
         contrast = info_nce(e_q, e_d, relevant, TEMPERATURE)
         return {"modelling": modelling, "contrast": config.contrastive_weight * contrast}
 
@@ -54,16 +56,13 @@ def warm_up(
 
 
 def _read_pairs(
-    backbone: Backbone, examples: Examples, queries: list[int], documents: list[int]
+    backbone: Backbone, documents: list[list[int]], queries: list[list[int]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(e_D [n, d], mean next-token cross-entropy) of document followed by query."""
-    rows = [
-        examples.document_ids[d] + examples.query_ids[q]
-        for q, d in zip(queries, documents, strict=True)
-    ]
+    rows = [document + query for document, query in zip(documents, queries, strict=True)]
     ids, lengths = backbone.pad(rows)
     states = backbone.body(input_ids=ids, use_cache=False).last_hidden_state
-    ends = torch.tensor([len(examples.document_ids[d]) - 1 for d in documents], device=ids.device)
+    ends = torch.tensor([len(document) - 1 for document in documents], device=ids.device)
     e_d = states[torch.arange(len(rows), device=ids.device), ends].float()
     real = torch.arange(1, ids.shape[1], device=ids.device)[None] < lengths[:, None]
     logits = backbone.model.get_output_embeddings()(states[:, :-1][real])

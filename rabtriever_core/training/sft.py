@@ -28,7 +28,7 @@ def fine_tune_teacher(
     """Train the backbone to answer T for relevant pairs and F for the others (in place).
 
     Every query of a step meets every candidate document of the step: their positives, mined hard
-    negatives and random ones, or the whole corpus when it is no larger.
+    negatives and random ones, or all judged documents when there are no more.
 
     Args:
         backbone: becomes the teacher.
@@ -39,7 +39,7 @@ def fine_tune_teacher(
         lora: adapters to train instead of all weights; merged at the end.
     """
     mined = None
-    if len(examples.documents) > config.documents_per_step and config.mined_share > 0:
+    if len(examples.judged) > config.documents_per_step and config.mined_share > 0:
         mined = mine_negatives(backbone, examples, config.mining_depth)
     trained = backbone.model if lora is None else _with_lora(backbone, lora, runtime.seed)
     reranker = GenerativeReranker(backbone)
@@ -52,9 +52,10 @@ def fine_tune_teacher(
         ).tolist()
         documents = candidates(examples, queries, mined, config, rng)
         n, m = len(queries), len(documents)
-        query_ids = [examples.query_ids[q] for q in queries]
+        share = schedule.token_dropout
+        query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
         states, e_d = reranker.pair_states(
-            [examples.document_ids[d] for d in documents],
+            examples.thin([examples.document_ids[d] for d in documents], share, rng),
             query_ids,
             np.tile(np.arange(m), n).tolist(),
             np.repeat(np.arange(n), m).tolist(),
@@ -93,9 +94,9 @@ def candidates(
     rng: np.random.Generator,
 ) -> list[int]:
     """Document numbers of a step: positives first, then hard negatives, then random ones."""
-    pool = len(examples.documents)
-    if pool <= config.documents_per_step:
-        return list(range(pool))
+    pool = examples.judged
+    if len(pool) <= config.documents_per_step:
+        return pool.tolist()
     chosen = dict.fromkeys(examples.positives(queries, rng))
     wanted = max(config.documents_per_step, len(chosen) + 1)
     if mined is not None:

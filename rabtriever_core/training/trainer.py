@@ -7,6 +7,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
+from rabtriever_core.errors import ModelError
 from rabtriever_core.training.loop import LossAtStep
 
 
@@ -39,11 +40,19 @@ class StepTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
         """Sum of the step's loss parts."""
-        parts = self.loss_at(int(inputs["step"]))
+        step = int(inputs["step"])
+        parts = self.loss_at(step)
         for name, value in parts.items():
             self.parts[name] = self.parts.get(name, 0.0) + float(value.detach())
         self.steps_since_log += 1
-        return torch.stack(list(parts.values())).sum()
+        loss = torch.stack(list(parts.values())).sum()
+        if not torch.isfinite(loss):
+            values = {name: float(value.detach()) for name, value in parts.items()}
+            raise ModelError(
+                f"the loss is not finite at step {step} ({values}): lower this stage's "
+                "schedule.learning_rate"
+            )
+        return loss
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
         """Add the mean of every loss part since the last log."""

@@ -1,1 +1,1 @@
-"""The assets: one file per step, in the order of the data: see `rabtriever_core/stages/registry.py`."""
+"""The assets: one file per step; `rabtriever_core/stages/registry.py` says how they follow."""

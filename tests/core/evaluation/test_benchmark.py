@@ -1,0 +1,112 @@
+"""Which queries are compared, how systems are ranked, and which examples are shown."""
+
+import numpy as np
+import pytest
+
+from rabtriever_core.config import BenchmarkConfig
+from rabtriever_core.data.dataset import Dataset, Document
+from rabtriever_core.errors import DatasetError
+from rabtriever_core.evaluation.benchmark import (
+    compare_systems,
+    evaluated_queries,
+    majority_class,
+    measure_latency,
+    rank_systems,
+    split_result,
+)
+from rabtriever_core.evaluation.examples import pick_examples
+from rabtriever_core.evaluation.schema import SYSTEMS
+from rabtriever_core.evaluation.systems import bm25_ranker, vector_ranker
+
+DATASET = Dataset(
+    "small",
+    tuple(Document(f"d{i}", f"word{i} " * 200, f"Title {i}") for i in range(5)),
+    {f"q{i:02}": f"about word{i % 5}" for i in range(40)},
+    {
+        "train": {f"q{i:02}": {"d1" if i < 6 else "d2": 1} for i in range(10)},
+        "dev": {f"q{i:02}": {f"d{i % 5}": 1} for i in range(10, 40)},
+        "unjudged": {"q39": {"d0": 0}},
+    },
+)
+LATENCY = {name: {"median": 1.0, "p95": 2.0, "mean": 1.0} for name in SYSTEMS}
+
+
+def test_all_splits_but_train_and_a_fixed_sample() -> None:
+    chosen = evaluated_queries(DATASET, BenchmarkConfig(), "train", 17)
+    assert {split: len(queries) for split, queries in chosen.items()} == {"dev": 30}
+    few = evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", 17)["dev"]
+    assert few == sorted(few)
+    assert len(few) == 7
+    assert few == evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", 17)["dev"]
+    assert few != evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", 18)["dev"]
+
+
+def test_only_train_is_an_error() -> None:
+    only = Dataset("only", DATASET.documents, DATASET.queries, {"train": DATASET.qrels["train"]})
+    with pytest.raises(DatasetError, match="no judged queries outside 'train'"):
+        evaluated_queries(only, BenchmarkConfig(), "train", 17)
+
+
+def test_majority_class_answers_the_most_frequent_document() -> None:
+    # d1 is right for six training queries; every fifth dev query wants it.
+    queries = DATASET.split_queries("dev")
+    assert majority_class(DATASET, "dev", queries, "train") == pytest.approx(1 / 5)
+
+
+def test_ranks_and_times_every_system() -> None:
+    vectors = np.eye(5, dtype=np.float32)
+    systems = {
+        "bm25": bm25_ranker(DATASET.documents, 3),
+        "bi_encoder": vector_ranker(
+            lambda queries: np.ones((len(queries), 5), np.float32),
+            [d.id for d in DATASET.documents],
+            vectors,
+            3,
+        ),
+    }
+    runs = rank_systems(systems, {q: DATASET.queries[q] for q in ("q02", "q03")})
+    assert next(iter(runs["bm25"]["q03"])) == "d3"
+    assert list(runs["bi_encoder"]["q02"]) == ["d0", "d1", "d2"]
+    latency = measure_latency(systems, ["about word1"])
+    assert latency["bm25"]["median"] > 0
+
+
+def test_split_result_compares_the_student_with_all_others() -> None:
+    queries = DATASET.split_queries("dev")
+    right = {q: {f"d{int(q[1:]) % 5}": 1.0} for q in queries}
+    wrong = {q: {"d4" if int(q[1:]) % 5 != 4 else "d0": 1.0} for q in queries}
+    runs = {"bm25": wrong, "bi_encoder": wrong, "teacher": right, "student": right}
+    result = split_result(
+        DATASET, "dev", runs, LATENCY, train_split="train", permutations=500, seed=1
+    )
+    assert result["systems"]["student"]["metrics"]["MRR@10"] == 1.0
+    assert result["systems"]["bm25"]["confidence"]["R@1"] == (0.0, 0.0)
+    rows = {(row["b"], row["metric"]): row for row in result["comparisons"]}
+    assert rows["teacher", "MRR@10"]["p_value_holm"] == 1.0
+    assert rows["bm25", "R@1"]["difference"] == 1.0
+    assert rows["bm25", "R@1"]["p_value"] < rows["bm25", "R@1"]["p_value_holm"] < 0.05
+
+
+def test_comparisons_are_repeatable() -> None:
+    rng = np.random.default_rng(0)
+    values = {
+        name: {m: {f"q{i}": float(rng.random()) for i in range(30)} for m in ("MRR@10", "R@1")}
+        for name in SYSTEMS
+    }
+    assert compare_systems(values, 200, 3) == compare_systems(values, 200, 3)
+
+
+def test_examples_are_won_or_lost_and_shortened() -> None:
+    won, lost, both = "q10", "q11", "q12"
+    right = {won: "d0", lost: "d1", both: "d2"}
+    student = {won: {"d0": 1.0}, lost: {"d0": 2.0, "d1": 1.0}, both: {"d2": 1.0}}
+    others = {won: {"d3": 1.0}, lost: {"d1": 1.0}, both: {"d2": 1.0}}
+    runs = {"bm25": others, "bi_encoder": others, "teacher": others, "student": student}
+    rows = pick_examples(DATASET, "dev", list(right), runs)
+    assert [(row["outcome"], row["query"]) for row in rows] == [
+        ("won", DATASET.queries[won]),
+        ("lost", DATASET.queries[lost]),
+    ]
+    assert [shown["right"] for shown in rows[1]["systems"]["student"]] == [False, True]
+    assert rows[0]["right"] == ["Title 0"]
+    assert len(rows[0]["systems"]["student"][0]["text"]) <= 280

@@ -1,0 +1,143 @@
+"""The stage on real, untrained tiny models and a real local index."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rabtriever_core.artifacts import build_artifact
+from rabtriever_core.config import BackboneConfig, PromptConfig, Settings
+from rabtriever_core.data.dataset import Dataset, Document, write_dataset
+from rabtriever_core.evaluation import fidelity
+from rabtriever_core.evaluation.systems import one_query_margins
+from rabtriever_core.models.backbone import tiny_backbone
+from rabtriever_core.models.predictor import make_predictor
+from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.stages import benchmark_report, run_stage
+from rabtriever_core.workspace import Workspace
+
+WORDS = ("apple", "fridge", "door", "table", "kettle", "window", "lamp", "garden")
+DATASET = Dataset(
+    "small",
+    tuple(Document(f"d{i:02}", f"fetch the {WORDS[i % 8]} for trip {i}") for i in range(24)),
+    {f"q{i:02}": f"where is the {WORDS[i % 8]} {i}" for i in range(18)},
+    {
+        split: {f"q{i:02}": {f"d{i:02}": 1} for i in rows}
+        for split, rows in {
+            "train": range(6),
+            "dev": range(6, 12),
+            "test": range(12, 18),
+        }.items()
+    },
+)
+TINY = {
+    "vocabulary_size": 400,
+    "hidden_size": 16,
+    "layers": 1,
+    "heads": 2,
+    "key_value_heads": 1,
+    "intermediate_size": 16,
+    "max_positions": 192,
+}
+SETTINGS: dict[str, Any] = {
+    "dataset": {"name": "small"},
+    "runtime": {"threads": 1},
+    "backbone": {"tiny": TINY},
+    "prompt": {"max_query_tokens": 64},
+    "index": {"canaries": 2},
+    "benchmark": {
+        "depth": 12,
+        "permutations": 100,
+        "latency_queries": 2,
+        "document_lengths": (16, 32, 4096),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Everything that lies before the benchmark."""
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"), Settings(**SETTINGS))
+    texts = [d.text for d in DATASET.documents] + list(DATASET.queries.values())
+    backbone = tiny_backbone(BackboneConfig(tiny=TINY), PromptConfig(max_query_tokens=64), texts, 1)
+    predictor = make_predictor(backbone.dimension, 2, 1)
+
+    def build(stage: str, parents: dict[str, str], save: Any) -> str:
+        def make(output: Path, _: Path) -> dict[str, Any]:
+            save(output)
+            return {"passed": True, "broken": []}
+
+        return build_artifact(
+            workspace.artifact(stage),
+            work=workspace.work,
+            config={},
+            parents=parents,
+            dataset=DATASET.fingerprint,
+            code=(),
+            make=make,
+        ).hash
+
+    data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
+    teacher = build("teacher", {"validated_dataset": data}, backbone.save)
+    build("bi_encoder", {"validated_dataset": data}, backbone.save)
+    build("student", {"validated_dataset": data, "teacher": teacher}, predictor.save)
+    for stage in ("document_embeddings", "qdrant_collection"):
+        run_stage(workspace, stage)
+    return workspace
+
+
+def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
+    artifact = run_stage(workspace, "benchmark_report")
+    written = json.loads((artifact.folder / "benchmark.json").read_text(encoding="utf-8"))
+    assert set(written["splits"]) == {"dev", "test"} == set(artifact.meta.metrics)
+    assert written["dataset"]["queries"] == {"train": 6, "dev": 6, "test": 6}
+    assert written["exactness"]["top10_agreement"] == 1.0
+    assert {"hnsw_recall@10", "hnsw_note"} & set(written["exactness"])
+    assert set(written["seconds"]) == {"document_embeddings", "qdrant_collection"}
+    assert [row["tokens"] for row in written["response_time"]] == [16, 32]
+    assert "teacher_candidates" not in written
+    # BM25 sees the number that query and document share; the models are untrained.
+    test = written["splits"]["test"]["systems"]
+    assert test["bm25"]["metrics"]["R@1"] == 1.0
+    plots = {path.stem for path in (artifact.folder / "plots").glob("*.png")}
+    assert plots == {
+        "quality",
+        "recall",
+        "ranks",
+        "latency_quality",
+        "margins",
+        "response_time",
+    }
+    run = (artifact.folder / "runs" / "test-student.tsv").read_text(encoding="utf-8").splitlines()
+    assert run[0] == "query-id\tcorpus-id\trank\tscore"
+    assert len(run) == 1 + 6 * 10
+    assert (artifact.folder / "benchmark.html").stat().st_size > 50_000
+
+
+def test_large_pool_lets_the_teacher_rerank_the_student(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark_report, "_MAX_TEACHER_PAIRS", 10)
+    monkeypatch.setattr(benchmark_report, "draw_plots", lambda *_: {})
+    monkeypatch.setattr(benchmark_report, "graph_recall", lambda *_: {"hnsw_note": "left out"})
+    folder = run_stage(workspace, "benchmark_report", force=True).folder
+    written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    assert written["teacher_candidates"] == 12
+    assert "the student's best\n12 documents" in (folder / "benchmark.html").read_text("utf-8")
+
+
+def test_one_query_at_a_time_gives_the_same_margins(workspace: Workspace) -> None:
+    teacher = GenerativeReranker.load(workspace.artifact("teacher"), workspace.settings.runtime)
+    query = DATASET.queries["q07"]
+    alone = one_query_margins(teacher, query, teacher.backbone.prompt.documents(DATASET.documents))
+    together = teacher.margins([query, "another"], DATASET.documents)[0]
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_missing_engine_is_noted_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    result = fidelity.graph_recall(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32))
+    assert set(result) == {"hnsw_note"}
+    assert "rabtriever[edge]" in result["hnsw_note"]

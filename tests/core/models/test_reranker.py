@@ -1,0 +1,69 @@
+"""Batched = single, cached prefix = whole sequence, padding invisible."""
+
+import numpy as np
+import pytest
+import torch
+
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.reranker import GenerativeReranker
+from tests.core.small import small_backbone, small_dataset
+
+DATASET = small_dataset()
+BACKBONE = small_backbone(DATASET)
+TEACHER = GenerativeReranker(BACKBONE)
+QUERIES = [DATASET.queries[q] for q in DATASET.split_queries("test")[:5]] + ["x", "I " * 40]
+DOCUMENTS = [*DATASET.documents[:4], Document("long", "calm voice " * 30), Document("short", "y")]
+
+
+def _whole_sequence_logit(query: str, document: Document) -> float:
+    prompt = BACKBONE.prompt
+    ids = prompt.documents([document])[0] + prompt.queries([query])[0]
+    with torch.inference_mode():
+        logits = BACKBONE.model(input_ids=torch.tensor([ids])).logits[0, -1]
+    return float(logits[prompt.spec.true_id] - logits[prompt.spec.false_id])
+
+
+def test_margins_equal_the_language_models_logits() -> None:
+    margins = TEACHER.margins(QUERIES, DOCUMENTS, batch_tokens=64)
+    expected = [[_whole_sequence_logit(q, d) for d in DOCUMENTS] for q in QUERIES]
+    assert margins.dtype == np.float32
+    np.testing.assert_allclose(margins, expected, atol=1e-5)
+
+
+def test_pairs_of_documents_of_different_length_in_one_batch() -> None:
+    prompt = BACKBONE.prompt
+    n, m = len(QUERIES), len(DOCUMENTS)
+    with torch.inference_mode():
+        states, e_d = TEACHER.pair_states(
+            prompt.documents(DOCUMENTS),
+            prompt.queries(QUERIES),
+            np.tile(np.arange(m), n).tolist(),
+            np.repeat(np.arange(n), m).tolist(),
+        )
+        alone = BACKBONE.last_states(prompt.documents(DOCUMENTS))
+        margins = (states @ BACKBONE.answer_direction()).view(n, m).numpy()
+    np.testing.assert_allclose(margins, TEACHER.margins(QUERIES, DOCUMENTS), atol=1e-5)
+    np.testing.assert_allclose(e_d.numpy(), alone.numpy(), atol=1e-5)
+
+
+def test_gradients_flow_through_the_shared_document() -> None:
+    prompt = BACKBONE.prompt
+    key = BACKBONE.body.layers[0].self_attn.k_proj.weight
+    shared, _ = TEACHER.pair_states(
+        prompt.documents(DOCUMENTS[:2]), prompt.queries(QUERIES[:2]), [0, 1, 0, 1], [0, 0, 1, 1]
+    )
+    gradient = torch.autograd.grad(shared.pow(2).sum(), key)[0]
+    rows = [
+        prompt.documents([d])[0] + prompt.queries([q])[0]
+        for q in QUERIES[:2]
+        for d in DOCUMENTS[:2]
+    ]
+    whole = BACKBONE.last_states(rows)
+    expected = torch.autograd.grad(whole.pow(2).sum(), key)[0]
+    torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_probability_is_the_sigmoid_of_the_margin() -> None:
+    margin = float(TEACHER.margins(QUERIES[:1], DOCUMENTS[:1])[0, 0])
+    probability = TEACHER.probability(QUERIES[0], DOCUMENTS[0])
+    assert probability == pytest.approx(1 / (1 + np.exp(-margin)))

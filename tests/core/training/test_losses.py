@@ -1,0 +1,57 @@
+"""Losses against hand-computed values, and the properties that training rests on."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rabtriever_core.training.losses import (
+    answer_cross_entropy,
+    info_nce,
+    listwise,
+    reverse_kl_binary,
+    reverse_kl_listwise,
+)
+
+MARGINS = hnp.arrays(np.float32, (3, 5), elements=st.floats(-20, 20, width=32))
+
+
+@settings(max_examples=50, deadline=None)
+@given(MARGINS, MARGINS)
+def test_divergences_are_positive_and_zero_only_for_equals(a, b) -> None:
+    student, teacher = torch.from_numpy(a), torch.from_numpy(b)
+    for divergence in (reverse_kl_binary, reverse_kl_listwise):
+        assert float(divergence(student, teacher)) >= -1e-5
+        assert abs(float(divergence(teacher, teacher))) < 1e-5
+
+
+def test_reverse_kl_is_the_students_expectation() -> None:
+    student, teacher = torch.tensor([0.3, -1.2]), torch.tensor([1.0, 0.4])
+    p, q = torch.sigmoid(student), torch.sigmoid(teacher)
+    expected = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    torch.testing.assert_close(reverse_kl_binary(student, teacher), expected)
+
+
+def test_answer_cross_entropy_weighs_both_answers_alike() -> None:
+    margins = torch.tensor([[2.0, -1.0, -1.0, -1.0]])
+    relevant = torch.tensor([[True, False, False, False]])
+    expected = 0.5 * (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.0)))
+    np.testing.assert_allclose(float(answer_cross_entropy(margins, relevant)), expected, rtol=1e-5)
+
+
+def test_listwise_counts_every_relevant_document() -> None:
+    scores = torch.tensor([[1.0, 2.0, 0.5]])
+    both = listwise(scores, torch.tensor([[True, True, False]]))
+    expected = -torch.log(torch.softmax(scores, -1)[0, :2].sum())
+    torch.testing.assert_close(both, expected)
+    everything = listwise(scores, torch.ones(1, 3, dtype=torch.bool))
+    torch.testing.assert_close(everything, torch.tensor(0.0))
+
+
+def test_info_nce_ignores_length() -> None:
+    e_q, e_d = torch.randn(4, 8), torch.randn(4, 8)
+    relevant = torch.eye(4, dtype=torch.bool)
+    torch.testing.assert_close(
+        info_nce(e_q, e_d, relevant, 0.1), info_nce(3 * e_q, 0.2 * e_d, relevant, 0.1)
+    )

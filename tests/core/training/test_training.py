@@ -1,0 +1,213 @@
+"""Everything trains, is deterministic, and a killed run continues as if it had never stopped."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rabtriever_core.config import LoraConfig, ScheduleConfig, StudentConfig, TeacherConfig
+from rabtriever_core.models.predictor import make_predictor
+from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.training.distill import distill, draw_candidates
+from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.loop import (
+    last_complete_checkpoint,
+    queries_of_step,
+    read_history,
+    train,
+    write_history,
+)
+from rabtriever_core.training.pretrain import warm_up
+from rabtriever_core.training.sft import candidates, fine_tune_teacher
+from tests.core.small import BACKBONE, RUNTIME, small_backbone, small_dataset
+
+DATASET = small_dataset()
+SHORT = ScheduleConfig(
+    min_steps=40, max_steps=40, queries_per_step=6, checkpoint_steps=10, learning_rate=3e-3
+)
+TEACHER = TeacherConfig(schedule=SHORT, documents_per_step=6, mining_depth=4)
+STUDENT = StudentConfig(schedule=SHORT, refresh_steps=15, rollout_queries=20, documents_per_query=4)
+
+
+class KilledError(Exception):
+    """Stands for the process dying."""
+
+
+def _examples(backbone) -> Examples:
+    return Examples.of(DATASET, "train", backbone.prompt)
+
+
+def _resumes(monkeypatch, run, checkpoints: Path) -> None:
+    """Run until a checkpoint lies on disk, die, leave a half-written newer one, run again."""
+    from rabtriever_core.training import trainer
+
+    class Dying(trainer.BarCallback):
+        def on_step_end(self, args, state, control, **kwargs) -> None:
+            super().on_step_end(args, state, control, **kwargs)
+            if state.global_step == 27:
+                raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "BarCallback", Dying)
+        with pytest.raises(KilledError):
+            run()
+    assert last_complete_checkpoint(checkpoints).name == "checkpoint-20"
+    torn = checkpoints / "checkpoint-25"
+    shutil.copytree(checkpoints / "checkpoint-20", torn)
+    (torn / "trainer_state.json").write_text('{"global_step": 2')
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    backbone = small_backbone(DATASET)
+    history = warm_up(
+        backbone, _examples(backbone), BACKBONE, RUNTIME, tmp_path_factory.mktemp("warm")
+    )
+    folder = tmp_path_factory.mktemp("backbone")
+    backbone.save(folder)
+    return folder, history
+
+
+def _load(folder):
+    from rabtriever_core.models.backbone import Backbone
+
+    return Backbone.load(folder, RUNTIME)
+
+
+def test_warm_up_lowers_both_losses(warm) -> None:
+    _, history = warm
+    assert history[-1]["loss_modelling"] < history[0]["loss_modelling"]
+    assert history[-1]["loss_contrast"] < history[0]["loss_contrast"]
+
+
+@pytest.fixture(scope="module")
+def teacher(warm, tmp_path_factory):
+    backbone = _load(warm[0])
+    history = fine_tune_teacher(
+        backbone, _examples(backbone), TEACHER, RUNTIME, tmp_path_factory.mktemp("sft"), None
+    )
+    return GenerativeReranker(backbone), history
+
+
+def test_teacher_learns_and_resumes_exactly(warm, teacher, tmp_path, monkeypatch) -> None:
+    reranker, history = teacher
+    assert history[-1]["loss_listwise"] < history[0]["loss_listwise"]
+    resumed = _load(warm[0])
+
+    def run():
+        fresh = _load(warm[0])
+        resumed.model = fresh.model
+        return fine_tune_teacher(resumed, _examples(resumed), TEACHER, RUNTIME, tmp_path, None)
+
+    _resumes(monkeypatch, run, tmp_path)
+    assert run() == history
+    expected = reranker.backbone.model.state_dict()
+    for name, tensor in resumed.model.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def _distil(teacher, folder):
+    predictor = make_predictor(teacher.backbone.dimension, 4, RUNTIME.seed)
+    history = distill(teacher, predictor, _examples(teacher.backbone), STUDENT, RUNTIME, folder)
+    return predictor, history
+
+
+def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    expected, history = _distil(teacher[0], tmp_path / "whole")
+    assert history[-1]["loss_mse"] < history[0]["loss_mse"]
+    _resumes(monkeypatch, lambda: _distil(teacher[0], tmp_path / "cut"), tmp_path / "cut")
+    resumed, resumed_history = _distil(teacher[0], tmp_path / "cut")
+    assert resumed_history == history
+    for name, tensor in resumed.state_dict().items():
+        assert torch.equal(tensor, expected.state_dict()[name]), name
+    student = Rabtriever(teacher[0].backbone, resumed)
+    queries = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
+    margins = student.margin(queries, DATASET.documents)
+    reference = teacher[0].margins(queries, DATASET.documents)
+    assert np.corrcoef(margins.ravel(), reference.ravel())[0, 1] > 0.6
+
+
+def test_distillation_uses_no_labels(teacher, tmp_path) -> None:
+    from dataclasses import replace
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    examples = _examples(teacher[0].backbone)
+    shuffled = replace(examples, relevant=list(reversed(examples.relevant)))
+    results = []
+    for folder, used in (("a", examples), ("b", shuffled)):
+        predictor = make_predictor(teacher[0].backbone.dimension, 4, RUNTIME.seed)
+        distill(teacher[0], predictor, used, STUDENT, RUNTIME, tmp_path / folder)
+        results.append(predictor.state_dict()["mlp.0.weight"])
+    assert torch.equal(*results)
+
+
+def test_lora_trains_adapters_only_and_merges(warm, tmp_path) -> None:
+    backbone = _load(warm[0])
+    before = {name: t.clone() for name, t in backbone.model.state_dict().items()}
+    short = TEACHER.model_copy(
+        update={"schedule": SHORT.model_copy(update={"min_steps": 10, "max_steps": 10})}
+    )
+    fine_tune_teacher(
+        backbone, _examples(backbone), short, RUNTIME, tmp_path, LoraConfig(rank=2, alpha=4)
+    )
+    after = backbone.model.state_dict()
+    assert after.keys() == before.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("q_proj" in name for name in changed)
+    assert not any("norm" in name or "embed" in name for name in changed)
+
+
+def test_candidates_are_judged_documents_with_all_positives() -> None:
+    backbone = small_backbone(DATASET)
+    examples = _examples(backbone)
+    some = Examples(
+        examples.queries[:6], examples.documents, examples.query_ids[:6], examples.document_ids,
+        examples.relevant[:6],
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    chosen = candidates(examples, [0, 9, 17], None, TEACHER, rng)
+    assert len(chosen) == len(set(chosen)) == TEACHER.documents_per_step
+    assert all(examples.relevant[q] & set(chosen) for q in (0, 9, 17))
+    assert set(candidates(some, [0, 1, 2], None, TEACHER, rng)) == set(some.judged.tolist())
+
+
+def test_candidate_draws() -> None:
+    scores = np.zeros((200, 10), dtype=np.float32)
+    scores[:, 3] = 8.0
+    rng = np.random.default_rng(0)
+    drawn = draw_candidates(scores, 4, 1.0, 0.25, rng)
+    assert drawn.shape == (200, 4)
+    assert all(len(set(row)) == 4 for row in drawn.tolist())
+    assert (drawn == 3).any(axis=1).mean() > 0.98
+    assert set(drawn[:, -1].tolist()) > {0, 9}
+    assert draw_candidates(scores, 99, 1.0, 0.25, rng).shape == (200, 10)
+
+
+def test_every_query_is_met_once_an_epoch() -> None:
+    met = np.concatenate([queries_of_step(10, 4, step, seed=1) for step in range(5)])
+    assert sorted(met[:10]) == sorted(met[10:20]) == list(range(10))
+    assert len(queries_of_step(3, 8, 0, seed=1)) == 8
+
+
+def test_history_round_trip(tmp_path) -> None:
+    rows = [{"step": 10.0, "loss": 0.25, "learning_rate": 0.001}]
+    write_history(rows, tmp_path)
+    assert read_history(tmp_path) == rows
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path) -> None:
+    from rabtriever_core.errors import ModelError
+
+    layer = torch.nn.Linear(2, 1)
+    with pytest.raises(ModelError, match=r"step 0.*learning_rate"):
+        train(
+            layer,
+            lambda step: {"bad": layer(torch.full((1, 2), float("nan"))).sum()},
+            steps=5, schedule=SHORT, runtime=RUNTIME, checkpoints=tmp_path, label="bad",
+        )  # fmt: skip
