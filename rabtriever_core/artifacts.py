@@ -74,7 +74,9 @@ def code_hash(*packages: str) -> str:
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for package in sorted(packages):
-        for path in sorted((root / package).rglob("*.py")):
+        for path in sorted((root / package).rglob("*")):
+            if not path.is_file() or path.suffix == ".pyc":
+                continue
             digest.update(f"{path.relative_to(root).as_posix()}\0{file_md5(path)}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -151,12 +153,11 @@ def build_artifact(
                     return existing.model_copy(update={"reused": True})
         scratch = work / stage / key[:16]
         output, checkpoints = scratch / "output", scratch / "checkpoints"
-        if force:
-            shutil.rmtree(scratch, ignore_errors=True)
-        output.mkdir(parents=True, exist_ok=True)
+        # What a killed run left in `output` may be half a file; only checkpoints are resumed.
+        shutil.rmtree(scratch if force else output, ignore_errors=True)
+        output.mkdir(parents=True)
         checkpoints.mkdir(exist_ok=True)
         metrics = make(output, checkpoints)
-        (output / META).unlink(missing_ok=True)
         meta = ArtifactMeta(
             stage=stage,
             key=key,

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,6 +60,12 @@ def _examples(*lines: str) -> str:
     return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rabtriever {metadata.version('rabtriever')}")
+        raise typer.Exit
+
+
 @app.callback(
     epilog=_examples(
         "rabtriever init work",
@@ -70,21 +76,17 @@ def _examples(*lines: str) -> str:
 )
 def _top(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
     ] = False,
 ) -> None:
     """Rationale-based retrieval: distil an LLM reranker into embeddings, serve them from Qdrant."""
-    if show_version:
-        typer.echo(f"rabtriever {version('rabtriever')}")
-        raise typer.Exit
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("rabtriever_core").setLevel(logging.DEBUG if debug else logging.INFO)
 
 
-@app.command(
-    epilog=_examples("rabtriever init", "rabtriever init work --data my-dataset"),
-)
+@app.command(epilog=_examples("rabtriever init", "rabtriever init work --data my-dataset"))
 def init(
     work: Annotated[Path, typer.Argument(show_default="here")] = Path(),
     data: Annotated[
@@ -188,7 +190,7 @@ def _run_one(workspace: "Workspace", stage: str, force: bool) -> None:
 
 def _hit_table(hits: "list[Hit]") -> str:
     width = max(40, shutil.get_terminal_size().columns) - 29
-    lines = [f"{'rank':>4}  {'margin':>8}  {'probability':>11}  document"]
+    lines = ["rank    margin  probability  document"]
     for rank, hit in enumerate(hits, 1):
         text = " ".join(f"{hit.title}: {hit.text}".removeprefix(": ").split())
         shown = text if len(text) <= width else f"{text[: width - 1]}…"

@@ -192,17 +192,18 @@ class TeacherConfig(Component):
         epochs=2.5, min_steps=400, max_steps=1500, queries_per_step=12
     )
     """How long it trains."""
-    documents_per_step: int = Field(16, ge=2)
-    """Candidates every query of a step is compared with; the whole pool when it is no larger."""
-    mined_share: float = Field(0.5, ge=0, le=1)
-    """Share of the candidates that are hard negatives of the step's queries; the rest is drawn
-    at random."""
-    mining_depth: int = Field(30, ge=1)
+    documents_per_query: int = Field(8, ge=2)
+    """Candidates a query is compared with in a step; all judged documents when no more exist."""
+    mined_share: float = Field(0.6, ge=0, le=1)
+    """Share of the negatives that are hard ones; the rest is drawn at random."""
+    mining_depth: int = Field(16, ge=1)
     """Hard negatives come from this many nearest documents of a query."""
     listwise_weight: float = Field(1.0, ge=0)
     """Weight of the softmax cross-entropy over a query's candidates."""
-    contrastive_weight: float = Field(0.3, ge=0)
+    contrastive_weight: float = Field(1.0, ge=0)
     """Weight of the contrastive loss on e_Q · e_D that keeps the separate states aligned."""
+    anchor_weight: float = Field(0.1, ge=0)
+    """Weight of the regression of margins on the backbone's own cosines."""
 
 
 class StudentConfig(Component):
@@ -308,12 +309,8 @@ class AutomationConfig(Component):
     """Retries of a failed asset, with exponential back-off."""
 
 
-class Settings(BaseSettings):
+class Settings(Component):
     """All components."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="RABTRIEVER_", env_nested_delimiter="__"
-    )
 
     dataset: DatasetConfig = DatasetConfig()
     validation: ValidationConfig = ValidationConfig()
@@ -327,6 +324,27 @@ class Settings(BaseSettings):
     benchmark: BenchmarkConfig = BenchmarkConfig()
     gates: GatesConfig = GatesConfig()
     automation: AutomationConfig = AutomationConfig()
+
+
+class _FileAndEnvironment(BaseSettings):
+    """Nested values of params.yaml with the environment's laid over them, not yet validated."""
+
+    model_config = SettingsConfigDict(
+        extra="allow", env_prefix="RABTRIEVER_", env_nested_delimiter="__"
+    )
+
+    dataset: dict[str, Any] = {}
+    validation: dict[str, Any] = {}
+    runtime: dict[str, Any] = {}
+    backbone: dict[str, Any] = {}
+    prompt: dict[str, Any] = {}
+    teacher: dict[str, Any] = {}
+    student: dict[str, Any] = {}
+    bi_encoder: dict[str, Any] = {}
+    index: dict[str, Any] = {}
+    benchmark: dict[str, Any] = {}
+    gates: dict[str, Any] = {}
+    automation: dict[str, Any] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -360,11 +378,8 @@ def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
     if not isinstance(values, dict):
         raise ConfigError(f"{params} must be a mapping of sections, got {type(values).__name__}")
     try:
-        settings = Settings(**values)
-        if overrides:
-            settings = Settings.model_validate(
-                _override(settings.model_dump(), overrides), context="overrides"
-            )
+        layered = _FileAndEnvironment(**values).model_dump()
+        settings = Settings.model_validate(_override(layered, overrides))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in e['loc'])} = {e.get('input')!r}: {e['msg']}"

@@ -52,11 +52,14 @@ def train_bi_encoder(
     import torch
 
     from rabtriever_core.training.losses import info_nce
-    from rabtriever_core.training.negatives import mine_negatives
+    from rabtriever_core.training.negatives import Similarity
 
     schedule = config.schedule
-    wanted = config.hard_negatives * schedule.queries_per_step
-    mined = mine_negatives(backbone, examples, config.mining_depth) if wanted else None
+    mined = None
+    if config.hard_negatives:
+        mined = Similarity.of(backbone, examples).hard_negatives(
+            examples, examples.judged, config.mining_depth
+        )
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         rng = step_generator(runtime.seed, 5, step)

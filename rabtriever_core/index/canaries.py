@@ -51,9 +51,10 @@ def check_canaries(
     """
     encoded = student.encode_queries([canary["query"] for canary in canaries])
     for canary, hits in zip(canaries, search(client, collection, encoded, 1), strict=True):
-        if hits[0].document_id not in canary["expected"]:
+        first = hits[0].document_id if hits else None
+        if first not in canary["expected"]:
             raise IndexMismatchError(
-                f"{collection} answers {canary['query'][:80]!r} with {hits[0].document_id!r}, the "
+                f"{collection} answers {canary['query'][:80]!r} with {first!r}, the "
                 f"model with {canary['expected']}: delete the collection and materialize "
                 "`qdrant_collection` again"
             )

@@ -64,12 +64,19 @@ class Backbone:
 
     def last_states(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
         """Final-norm state at the last token of every row: shape [n, d]."""
+        return self.last_states_of_layers(rows, ())[0]
+
+    def last_states_of_layers(
+        self, rows: Sequence[Sequence[int]], layers: Sequence[int]
+    ) -> list["torch.Tensor"]:
+        """States at the last token of every row: the final-norm one, then of the layers given."""
         import torch
 
         ids, lengths = self.pad(rows)
-        states = self.body(input_ids=ids, use_cache=False).last_hidden_state
-        picked: torch.Tensor = states[torch.arange(len(rows), device=ids.device), lengths - 1]
-        return picked.float()
+        read = self.body(input_ids=ids, use_cache=False, output_hidden_states=bool(layers))
+        at = torch.arange(len(rows), device=ids.device), lengths - 1
+        states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
+        return [state[at].float() for state in states]
 
     def save(self, folder: Path) -> None:
         """Write model (safetensors), tokenizer and prompt."""

@@ -146,7 +146,10 @@ def make_prompt(tokenizer: Any, config: PromptConfig, *, tiny: bool) -> Prompt:
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     spec = PromptSpec(
         start=start,
-        **ids,
+        document_prefix=ids["document_prefix"],
+        document_suffix=ids["document_suffix"],
+        query_prefix=ids["query_prefix"],
+        answer_suffix=ids["answer_suffix"],
         true_id=true_id,
         false_id=false_id,
         pad_id=0 if pad is None else pad,

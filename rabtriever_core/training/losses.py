@@ -33,7 +33,28 @@ def answer_cross_entropy(margins: Tensor, relevant: Tensor) -> Tensor:
     negatives; equal weight keeps σ(margin) from collapsing to the base rate.
     """
     loss = F.binary_cross_entropy_with_logits(margins, relevant.float(), reduction="none")
-    return 0.5 * (loss[relevant].mean() + loss[~relevant].mean())
+    return torch.stack([loss[kind].mean() for kind in (relevant, ~relevant) if kind.any()]).mean()
+
+
+def supervised(margins: Tensor, relevant: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
+    """(answer cross-entropy, list-wise cross-entropy) over the judged candidates alone.
+
+    A document that is relevant to no training query could only ever be a negative: the model
+    would learn to reject it whatever the query, and never find it once its query comes.
+
+    Args:
+        margins: [n, k].
+        relevant: boolean [n, k].
+        judged: boolean [n, k], the document is relevant to some training query.
+    """
+    answer = answer_cross_entropy(margins[judged], relevant[judged])
+    return answer, listwise(margins.masked_fill(~judged, float("-inf")), relevant)
+
+
+def centred_mse(scores: Tensor, targets: Tensor) -> Tensor:
+    """MSE after each query's mean is taken off both: [n, k] each (MarginMSE over all pairs)."""
+    centred = scores - scores.mean(dim=-1, keepdim=True)
+    return F.mse_loss(centred, targets - targets.mean(dim=-1, keepdim=True))
 
 
 def reverse_kl_binary(student: Tensor, teacher: Tensor) -> Tensor:

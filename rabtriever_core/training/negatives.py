@@ -1,5 +1,7 @@
 """Hard negatives: documents that look right to an encoder but are not judged relevant."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,28 +9,52 @@ from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.retriever import document_states, query_states
 from rabtriever_core.training.examples import Examples
 
+Floats = npt.NDArray[np.float32]
 
-def mine_negatives(
-    backbone: Backbone, examples: Examples, depth: int, *, block: int = 1024
-) -> list[npt.NDArray[np.int64]]:
-    """Nearest judged, non-relevant documents of every query by cosine of e_Q and e_D.
 
-    A pure function of the backbone's weights, so that a resumed run mines the same.
+@dataclass(frozen=True)
+class Similarity:
+    """Cosine similarity of queries and documents as the backbone sees them before training.
+
+    A pure function of the backbone's weights, so that a resumed run sees the same.
     """
-    documents = _unit(document_states(backbone, examples.documents, progress=True))
-    queries = _unit(query_states(backbone, examples.queries, progress=True))
-    unjudged = np.setdiff1d(np.arange(len(documents)), examples.judged)
-    mined: list[npt.NDArray[np.int64]] = []
-    for start in range(0, len(queries), block):
-        scores = queries[start : start + block] @ documents.T
-        scores[:, unjudged] = -np.inf
-        for row, relevant in zip(scores, examples.relevant[start : start + block], strict=True):
-            row[sorted(relevant)] = -np.inf
-            kept = min(depth, len(examples.judged) - len(relevant))
-            mined.append(np.argsort(-row, kind="stable")[:kept])
-    return mined
+
+    queries: Floats
+    """Unit e_Q [n, d]."""
+    documents: Floats
+    """Unit e_D [m, d]."""
+
+    @classmethod
+    def of(cls, backbone: Backbone, examples: Examples) -> "Similarity":
+        """Encode the training queries and the corpus."""
+        return cls(
+            _unit(query_states(backbone, examples.queries, progress=True)),
+            _unit(document_states(backbone, examples.documents, progress=True)),
+        )
+
+    def pairs(self, queries: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]) -> Floats:
+        """Cosine of query [n] with its documents [n, k]: [n, k]."""
+        cosines: Floats = np.einsum(
+            "nd,nkd->nk", self.queries[queries], self.documents[documents], dtype=np.float32
+        )
+        return cosines
+
+    def hard_negatives(
+        self, examples: Examples, pool: npt.NDArray[np.int64], depth: int, *, block: int = 1024
+    ) -> list[npt.NDArray[np.int64]]:
+        """Nearest non-relevant documents of the pool for every query, nearest first."""
+        outside = np.setdiff1d(np.arange(len(self.documents)), pool)
+        mined: list[npt.NDArray[np.int64]] = []
+        for start in range(0, len(self.queries), block):
+            scores = self.queries[start : start + block] @ self.documents.T
+            scores[:, outside] = -np.inf
+            for row, relevant in zip(scores, examples.relevant[start : start + block], strict=True):
+                row[sorted(relevant)] = -np.inf
+                kept = min(depth, int(np.isfinite(row).sum()))
+                mined.append(np.argsort(-row, kind="stable")[:kept])
+        return mined
 
 
-def _unit(states: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    unit: npt.NDArray[np.float32] = states / np.linalg.norm(states, axis=1, keepdims=True)
+def _unit(states: Floats) -> Floats:
+    unit: Floats = states / np.linalg.norm(states, axis=1, keepdims=True)
     return unit

@@ -11,11 +11,10 @@ import torch.nn.functional as F
 
 from rabtriever_core.config import BackboneConfig, RuntimeConfig
 from rabtriever_core.models.backbone import Backbone, pick_device
+from rabtriever_core.training.alignment import TEMPERATURE, aligned_layers
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
 from rabtriever_core.training.losses import info_nce
-
-TEMPERATURE = 0.05
 
 
 def warm_up(
@@ -28,6 +27,7 @@ def warm_up(
     """Train the backbone on `document + query` positives: LM loss, and InfoNCE on e_Q · e_D."""
     backbone.model.to(pick_device(runtime))
     schedule = config.warmup
+    layers = aligned_layers(backbone)
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         rng = step_generator(runtime.seed, 2, step)
@@ -38,10 +38,12 @@ def warm_up(
         share = schedule.token_dropout
         query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
         document_ids = examples.thin([examples.document_ids[d] for d in positives], share, rng)
-        e_d, modelling = _read_pairs(backbone, document_ids, query_ids)
-        relevant = torch.from_numpy(examples.relevance(queries, positives)).to(e_d.device)
-        e_q = backbone.last_states(backbone.prompt.alone(query_ids))
-        contrast = info_nce(e_q, e_d, relevant, TEMPERATURE)
+        e_d, modelling = _read_pairs(backbone, document_ids, query_ids, layers)
+        e_q = backbone.last_states_of_layers(backbone.prompt.alone(query_ids), layers)
+        relevant = torch.from_numpy(examples.relevance(queries, positives)).to(e_d[0].device)
+        contrast = torch.stack(
+            [info_nce(q, d, relevant, TEMPERATURE) for q, d in zip(e_q, e_d, strict=True)]
+        ).mean()
         return {"modelling": modelling, "contrast": config.contrastive_weight * contrast}
 
     return train(
@@ -56,14 +58,23 @@ def warm_up(
 
 
 def _read_pairs(
-    backbone: Backbone, documents: list[list[int]], queries: list[list[int]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(e_D [n, d], mean next-token cross-entropy) of document followed by query."""
+    backbone: Backbone,
+    documents: list[list[int]],
+    queries: list[list[int]],
+    layers: tuple[int, ...],
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """(e_D [n, d] of the final norm and of every layer, mean next-token cross-entropy).
+
+    Read from `document + query`: by causality the document's states are those of the document
+    alone.
+    """
     rows = [document + query for document, query in zip(documents, queries, strict=True)]
     ids, lengths = backbone.pad(rows)
-    states = backbone.body(input_ids=ids, use_cache=False).last_hidden_state
+    read = backbone.body(input_ids=ids, use_cache=False, output_hidden_states=True)
+    states = read.last_hidden_state
     ends = torch.tensor([len(document) - 1 for document in documents], device=ids.device)
-    e_d = states[torch.arange(len(rows), device=ids.device), ends].float()
+    at = torch.arange(len(rows), device=ids.device), ends
+    e_d = [states[at].float(), *(read.hidden_states[layer][at].float() for layer in layers)]
     real = torch.arange(1, ids.shape[1], device=ids.device)[None] < lengths[:, None]
     logits = backbone.model.get_output_embeddings()(states[:, :-1][real])
     return e_d, F.cross_entropy(logits.float(), ids[:, 1:][real])

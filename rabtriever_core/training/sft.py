@@ -9,12 +9,13 @@ import torch
 from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.training.alignment import contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
-from rabtriever_core.training.losses import answer_cross_entropy, info_nce, listwise
-from rabtriever_core.training.negatives import mine_negatives
+from rabtriever_core.training.losses import centred_mse, supervised
+from rabtriever_core.training.negatives import Similarity
 
-TEMPERATURE = 0.05
+ANCHOR_SCALE = 10.0
 
 
 def fine_tune_teacher(
@@ -27,8 +28,8 @@ def fine_tune_teacher(
 ) -> History:
     """Train the backbone to answer T for relevant pairs and F for the others (in place).
 
-    Every query of a step meets every candidate document of the step: their positives, mined hard
-    negatives and random ones, or all judged documents when there are no more.
+    Every query is compared with candidates of its own: a positive, mined hard negatives and random
+    ones, or all judged documents when there are no more.
 
     Args:
         backbone: becomes the teacher.
@@ -38,9 +39,11 @@ def fine_tune_teacher(
         checkpoints: where to resume from.
         lora: adapters to train instead of all weights; merged at the end.
     """
-    mined = None
-    if len(examples.judged) > config.documents_per_step and config.mined_share > 0:
-        mined = mine_negatives(backbone, examples, config.mining_depth)
+    everything = np.arange(len(examples.documents))
+    similarity = mined = None
+    if len(everything) > config.documents_per_query:
+        similarity = Similarity.of(backbone, examples)
+        mined = similarity.hard_negatives(examples, everything, config.mining_depth)
     trained = backbone.model if lora is None else _with_lora(backbone, lora, runtime.seed)
     reranker = GenerativeReranker(backbone)
     schedule = config.schedule
@@ -50,25 +53,37 @@ def fine_tune_teacher(
         queries = queries_of_step(
             len(examples.queries), schedule.queries_per_step, step, runtime.seed + 1
         ).tolist()
-        documents = candidates(examples, queries, mined, config, rng)
-        n, m = len(queries), len(documents)
+        drawn = candidates(examples, queries, mined, config, rng)
+        n, k = drawn.shape
+        distinct, of_document = np.unique(drawn, return_inverse=True)
         share = schedule.token_dropout
         query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
-        states, e_d = reranker.pair_states(
-            examples.thin([examples.document_ids[d] for d in documents], share, rng),
+        document_ids = examples.thin([examples.document_ids[d] for d in distinct], share, rng)
+        states, _ = reranker.pair_states(
+            document_ids,
             query_ids,
-            np.tile(np.arange(m), n).tolist(),
-            np.repeat(np.arange(n), m).tolist(),
+            of_document.ravel().tolist(),
+            np.repeat(np.arange(n), k).tolist(),
         )
-        margins = (states @ backbone.answer_direction()).view(n, m)
-        relevant = torch.from_numpy(examples.relevance(queries, documents)).to(margins.device)
-        parts = {
-            "answer": answer_cross_entropy(margins, relevant),
-            "listwise": config.listwise_weight * listwise(margins, relevant),
-        }
+        margins = (states @ backbone.answer_direction()).view(n, k)
+        relevance = torch.from_numpy(examples.relevance(queries, distinct.tolist()))
+        relevant = relevance.gather(1, torch.from_numpy(of_document).view(n, k)).to(margins.device)
+        judged = torch.from_numpy(np.isin(drawn, examples.judged)).to(margins.device)
+        answer, in_list = supervised(margins, relevant, judged)
+        parts = {"answer": answer, "listwise": config.listwise_weight * in_list}
+        if similarity is not None and config.anchor_weight:
+            cosines = torch.from_numpy(similarity.pairs(np.array(queries), drawn)).to(
+                margins.device
+            )
+            parts["anchor"] = config.anchor_weight * centred_mse(margins, ANCHOR_SCALE * cosines)
         if config.contrastive_weight:
-            e_q = backbone.last_states(backbone.prompt.alone(query_ids))
-            contrast = info_nce(e_q, e_d, relevant, TEMPERATURE)
+            seen = np.flatnonzero(np.isin(distinct, examples.judged))
+            contrast = contrastive_loss(
+                backbone,
+                query_ids,
+                [document_ids[d] for d in seen],
+                relevance[:, seen].to(margins.device),
+            )
             parts["contrast"] = config.contrastive_weight * contrast
         return parts
 
@@ -82,7 +97,7 @@ def fine_tune_teacher(
         label="teacher",
     )
     if lora is not None:
-        backbone.model = trained.merge_and_unload()
+        backbone.model = trained.merge_and_unload()  # type: ignore[operator]
     return history
 
 
@@ -92,27 +107,33 @@ def candidates(
     mined: list[npt.NDArray[np.int64]] | None,
     config: TeacherConfig,
     rng: np.random.Generator,
-) -> list[int]:
-    """Document numbers of a step: positives first, then hard negatives, then random ones."""
-    pool = examples.judged
-    if len(pool) <= config.documents_per_step:
-        return pool.tolist()
-    chosen = dict.fromkeys(examples.positives(queries, rng))
-    wanted = max(config.documents_per_step, len(chosen) + 1)
-    if mined is not None:
-        hard = round(config.mined_share * (wanted - len(chosen)))
-        offers = rng.permutation(np.concatenate([mined[q] for q in queries]))
-        for document in offers.tolist():
-            if hard <= 0:
+) -> npt.NDArray[np.int64]:
+    """Document numbers [n, k] that the queries of a step are compared with.
+
+    A positive first, then hard negatives, then random ones; all judged documents when there are
+    no more than `documents_per_query`.
+    """
+    pool = np.arange(len(examples.documents))
+    if len(pool) <= config.documents_per_query:
+        return np.tile(pool, (len(queries), 1))
+    hard = 0 if mined is None else round(config.mined_share * (config.documents_per_query - 1))
+    rows = []
+    for query, positive in zip(queries, examples.positives(queries, rng), strict=True):
+        chosen = {positive: None}
+        if mined is not None:
+            chosen |= dict.fromkeys(rng.permutation(mined[query])[:hard].tolist())
+        for document in rng.permutation(pool).tolist():
+            if len(chosen) == config.documents_per_query:
                 break
-            if document not in chosen:
-                chosen[document] = None
-                hard -= 1
-    for document in rng.permutation(pool).tolist():
-        if len(chosen) >= wanted:
-            break
-        chosen.setdefault(document)
-    return list(chosen)
+            if document not in examples.relevant[query]:
+                chosen.setdefault(document)
+        for document in rng.permutation(pool).tolist():
+            # So few documents are irrelevant to this query that relevant ones fill the row.
+            if len(chosen) == config.documents_per_query:
+                break
+            chosen.setdefault(document)
+        rows.append(list(chosen))
+    return np.array(rows, dtype=np.int64)
 
 
 def _with_lora(backbone: Backbone, lora: LoraConfig, seed: int) -> torch.nn.Module:

@@ -24,7 +24,7 @@ class StepDataset(Dataset[int]):
         return step
 
 
-class StepTrainer(Trainer):
+class StepTrainer(Trainer):  # type: ignore[misc]
     """Trainer whose loss is a function of the step number, logged part by part."""
 
     def __init__(self, loss_at: LossAtStep, **arguments: Any) -> None:
@@ -62,7 +62,7 @@ class StepTrainer(Trainer):
         super().log(logs, *arguments, **keywords)
 
 
-class BarCallback(TrainerCallback):
+class BarCallback(TrainerCallback):  # type: ignore[misc]
     """A quiet progress bar: one line, the loss beside it."""
 
     def __init__(self, label: str) -> None:

@@ -85,10 +85,7 @@ def test_recorded_hash_is_the_artifacts(
 
 def test_two_steps_record_at_once(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     standins.install(monkeypatch)
-    hashes = {
-        name: run_stage(workspace, name).hash
-        for name in ("validated_dataset", "backbone")
-    }
+    hashes = {name: run_stage(workspace, name).hash for name in ("validated_dataset", "backbone")}
     command = (
         "import sys; from pathlib import Path; from rabtriever_core.versioning import *;"
         "print(record_stage(Workspace.open(Path(sys.argv[1])), sys.argv[2]))"

@@ -73,7 +73,7 @@ def test_compact_template_needs_its_special_tokens() -> None:
     from transformers import PreTrainedTokenizerFast
 
     foreign = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel({"T": 0, "F": 1, "?": 2}, unk_token="?"))
+        tokenizer_object=Tokenizer(models.WordLevel({"T": 0, "F": 1, "?": 2}, unk_token="?"))  # noqa: S106
     )
     foreign.backend_tokenizer.pre_tokenizer = train_tokenizer(
         ["a b"], 300

@@ -12,6 +12,7 @@ from rabtriever_core.training.losses import (
     listwise,
     reverse_kl_binary,
     reverse_kl_listwise,
+    supervised,
 )
 
 MARGINS = hnp.arrays(np.float32, (3, 5), elements=st.floats(-20, 20, width=32))
@@ -55,3 +56,20 @@ def test_info_nce_ignores_length() -> None:
     torch.testing.assert_close(
         info_nce(e_q, e_d, relevant, 0.1), info_nce(3 * e_q, 0.2 * e_d, relevant, 0.1)
     )
+
+
+def test_documents_without_a_training_query_are_no_negatives() -> None:
+    relevant = torch.tensor([[True, False, False], [False, True, False]])
+    judged = torch.tensor([[True, True, False], [True, True, False]])
+    margins = torch.randn(2, 3)
+    shifted = margins + torch.tensor([0.0, 0.0, 9.0])
+    for before, after in zip(
+        supervised(margins, relevant, judged), supervised(shifted, relevant, judged), strict=True
+    ):
+        torch.testing.assert_close(before, after)
+
+
+def test_labels_of_one_class_give_a_finite_loss() -> None:
+    margins = torch.randn(2, 3)
+    everything = torch.ones(2, 3, dtype=torch.bool)
+    assert torch.isfinite(answer_cross_entropy(margins, everything))

@@ -28,7 +28,7 @@ DATASET = small_dataset()
 SHORT = ScheduleConfig(
     min_steps=40, max_steps=40, queries_per_step=6, checkpoint_steps=10, learning_rate=3e-3
 )
-TEACHER = TeacherConfig(schedule=SHORT, documents_per_step=6, mining_depth=4)
+TEACHER = TeacherConfig(schedule=SHORT, documents_per_query=6, mining_depth=4)
 STUDENT = StudentConfig(schedule=SHORT, refresh_steps=15, rollout_queries=20, documents_per_query=4)
 
 
@@ -163,18 +163,22 @@ def test_lora_trains_adapters_only_and_merges(warm, tmp_path) -> None:
     assert not any("norm" in name or "embed" in name for name in changed)
 
 
-def test_candidates_are_judged_documents_with_all_positives() -> None:
-    backbone = small_backbone(DATASET)
-    examples = _examples(backbone)
-    some = Examples(
-        examples.queries[:6], examples.documents, examples.query_ids[:6], examples.document_ids,
-        examples.relevant[:6],
-    )  # fmt: skip
-    rng = np.random.default_rng(0)
-    chosen = candidates(examples, [0, 9, 17], None, TEACHER, rng)
-    assert len(chosen) == len(set(chosen)) == TEACHER.documents_per_step
-    assert all(examples.relevant[q] & set(chosen) for q in (0, 9, 17))
-    assert set(candidates(some, [0, 1, 2], None, TEACHER, rng)) == set(some.judged.tolist())
+def test_candidates_hold_a_positive_hard_negatives_and_no_other_relevant_document() -> None:
+    examples = _examples(small_backbone(DATASET))
+    mined = [np.array([d for d in (0, 5, 7, 11) if d not in r]) for r in examples.relevant]
+    drawn = candidates(examples, [0, 9, 17], mined, TEACHER, np.random.default_rng(0))
+    assert drawn.shape == (3, TEACHER.documents_per_query)
+    for query, row in zip((0, 9, 17), drawn.tolist(), strict=True):
+        assert len(set(row)) == len(row)
+        assert set(row) & examples.relevant[query] == {row[0]}
+        assert len(set(row) & set(mined[query].tolist())) >= 3
+
+
+def test_small_pools_are_used_whole() -> None:
+    examples = _examples(small_backbone(DATASET))
+    every = TEACHER.model_copy(update={"documents_per_query": 50})
+    drawn = candidates(examples, [3, 4], None, every, np.random.default_rng(0))
+    assert drawn.tolist() == [list(range(12))] * 2
 
 
 def test_candidate_draws() -> None:

@@ -1,0 +1,137 @@
+"""The command line: readable output, one-line errors, exit codes, quick help."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rabtriever_core.artifacts import META
+from rabtriever_core.cli import app
+from rabtriever_core.errors import IndexUnavailableError
+from rabtriever_core.index import ask as ask_module
+from rabtriever_core.index.search import Hit
+from rabtriever_core.workspace import Workspace
+from tests import standins
+
+
+def rabtriever(*arguments: object, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_help_comes_up_without_the_heavy_libraries() -> None:
+    program = (
+        "import sys; from rabtriever_core.cli import app\n"
+        "try: app(['run', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'pandas', 'great_expectations', 'dagster',"
+        " 'qdrant_client', 'matplotlib'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert "rabtriever run all" in finished.stdout
+    assert finished.stdout.endswith("heavy: []\n")
+
+
+def test_version_and_bare_call() -> None:
+    assert rabtriever("--version").output.startswith("rabtriever 0.")
+    assert "Examples:" in rabtriever(code=2).output
+
+
+def test_the_installed_command_reports_errors_in_one_line(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("rabtriever")), "run", "all", "-w", "."]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("error: no ")
+    assert "rabtriever init" in finished.stderr
+    assert finished.stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["--debug", "run", "all", "-w", str(tmp_path)])
+    assert type(result.exception).__name__ == "ConfigError"
+
+
+def test_init_and_demo(workspace: Workspace, tmp_path: Path) -> None:
+    assert "data set 'demo'" in rabtriever("init", workspace.root).output
+    rabtriever("demo", tmp_path / "copy")
+    assert (tmp_path / "copy" / "qrels" / "dev.tsv").is_file()
+    assert "no such folder" in rabtriever("init", workspace.root, "--data", "x", code=2).stderr
+
+
+def test_run_all_then_again_then_forced(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standins.install(monkeypatch)
+    where = ("-w", workspace.root)
+    assert rabtriever("run", "all", *where).output.count(": built in ") == 8
+    assert rabtriever("run", "all", *where).output.count(": up to date, ") == 8
+    assert "built in" in rabtriever("run", "student", "--force", *where).output
+    changed = rabtriever("run", "student", "--set", "student.temperature=2", *where).output
+    assert "built in" in changed
+    meta = json.loads((workspace.artifact("student") / META).read_text())
+    assert meta["config"]["student"]["temperature"] == 2
+    assert not (workspace.root / "dvc.lock").exists(), "recording is not the command's business"
+
+
+def test_run_names_the_stages_and_the_settings(workspace: Workspace) -> None:
+    where = ("-w", workspace.root)
+    assert "the stages are validated_dataset" in rabtriever("run", "x", *where, code=2).stderr
+    bad = rabtriever("run", "student", "--set", "student.temperature=0", *where, code=2)
+    assert "student.temperature = 0" in bad.stderr
+
+
+def test_data_unfit_for_use_ends_with_code_one(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = standins.VALIDATED | {"passed": False, "broken": ["enough_documents", "has_dev"]}
+    standins.install(monkeypatch, validated_dataset=lambda _: broken)
+    result = rabtriever("run", "all", "-w", workspace.root, code=1)
+    assert "enough_documents, has_dev" in result.stderr
+    assert not workspace.artifact("backbone").exists()
+    assert "has_dev" in rabtriever("run", "backbone", "-w", workspace.root, code=2).stderr
+
+
+def test_query_prints_a_table_or_json(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = [Hit("d1", "Title", "Some\ntext " * 40, 2.5, 0.924), Hit("d2", "", "Plain", -1, 0.269)]
+    monkeypatch.setattr(ask_module, "ask", lambda _, text, k: hits[:k] if text else [])
+    monkeypatch.setenv("COLUMNS", "90")
+    lines = rabtriever("query", "hello", "-w", workspace.root).output.splitlines()
+    assert lines[0].split() == ["rank", "margin", "probability", "document"]
+    assert lines[1].split()[:5] == ["1", "2.500", "0.924", "Title:", "Some"]
+    assert lines[1].endswith("…")
+    assert max(map(len, lines)) <= 90
+    assert lines[2].split() == ["2", "-1.000", "0.269", "Plain"]
+    shown = json.loads(rabtriever("query", "x", "--json", "-k", 1, "-w", workspace.root).output)
+    assert [hit["document_id"] for hit in shown] == ["d1"]
+    rabtriever("query", "x", "-k", 0, "-w", workspace.root, code=2)
+
+
+def test_query_without_an_index_is_one_line(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> None:
+        raise IndexUnavailableError("Qdrant cannot be reached:\n start it")
+
+    monkeypatch.setattr(ask_module, "ask", unavailable)
+    result = rabtriever("query", "x", "-w", workspace.root, code=2)
+    assert result.stderr == "error: Qdrant cannot be reached: start it\n"
+
+
+def test_report(workspace: Workspace) -> None:
+    assert "benchmark_report" in rabtriever("report", "-w", workspace.root, code=2).stderr
+    workspace.reports.mkdir()
+    (workspace.reports / "benchmark.json").write_text(json.dumps(standins.benchmark()))
+    output = rabtriever("report", "-w", workspace.root).output
+    assert "Student" in output
+    assert output.rstrip().endswith(os.fspath(workspace.reports / "benchmark.html"))

@@ -1,0 +1,102 @@
+"""Settings: bad values name themselves, and flags win over environment over file."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rabtriever_core.config import Settings, load_settings
+from rabtriever_core.errors import ConfigError
+from rabtriever_core.params_file import default_settings, params_yaml
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("QDRANT_URL", "QDRANT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def params(folder: Path, text: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("teacher: {schedule: {epochs: -1}}", r"teacher\.schedule\.epochs = -1: .*greater than 0"),
+        ("teacher: {schedule: {epoch: 1}}", r"teacher\.schedule\.epoch = 1: Extra inputs"),
+        ("teachers: {}", r"teachers = {}: Extra inputs"),
+        ("runtime: {device: tpu}", r"runtime\.device = 'tpu': .*'auto', 'cpu', 'cuda' or 'mps'"),
+        ("dataset: {name: 'a b'}", r"dataset\.name = 'a b'"),
+        ("index: {batch_size: many}", r"index\.batch_size = 'many'"),
+        ("backbone: {tiny: {heads: 3}}", r"backbone\.tiny.*multiple of heads 3"),
+        ("student: {schedule: {min_steps: 9, max_steps: 3}}", r"min_steps 9 is above max_steps 3"),
+        ("- a", "must be a mapping of sections, got list"),
+        ("a: [", "is not valid YAML"),
+    ],
+)
+def test_bad_values_name_the_setting(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_settings(params(tmp_path, text))
+
+
+def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="rabtriever init"):
+        load_settings(tmp_path / "params.yaml")
+
+
+def test_environment_over_file_over_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RABTRIEVER_RUNTIME__SEED", "3")
+    settings = load_settings(params(tmp_path, "runtime: {seed: 2}\nindex: {canaries: 2}"))
+    assert (settings.runtime.seed, settings.index.canaries) == (3, 2)
+    assert settings.benchmark == default_settings().benchmark
+
+
+def test_flags_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABTRIEVER_STUDENT__TEMPERATURE", "3")
+    path = params(tmp_path, "student: {temperature: 2}\nruntime: {seed: 2}")
+    settings = load_settings(path, ("student.temperature=4", "validation.labels=[0, 1]"))
+    assert settings.student.temperature == 4
+    assert settings.runtime.seed == 2
+    assert settings.validation.labels == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("student.temperature", "expected section.name=value"),
+        ("students.temperature=1", "there is no setting 'students.temperature'"),
+        ("student.temperature.x=1", "there is no setting"),
+        ("student.temperatur=1", r"student\.temperatur = 1: Extra inputs"),
+        ("student.temperature=0", r"student\.temperature = 0"),
+    ],
+)
+def test_bad_overrides_are_named(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(params(tmp_path, ""), (override,))
+
+
+def test_qdrants_own_variables_win_and_the_key_is_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QDRANT_URL", "http://host:6333")
+    monkeypatch.setenv("QDRANT_API_KEY", "secret")
+    settings = load_settings(params(tmp_path, "index: {url: 'http://other'}"))
+    assert (settings.index.url, settings.index.api_key) == ("http://host:6333", "secret")
+    assert "secret" not in f"{settings!r} {settings.model_dump()} {params_yaml(settings)}"
+
+
+def test_the_written_file_gives_the_defaults_back(tmp_path: Path) -> None:
+    text = params_yaml(default_settings())
+    assert load_settings(params(tmp_path, text)) == default_settings()
+    assert set(yaml.safe_load(text)) == set(Settings.model_fields)
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_defaults_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABTRIEVER_RUNTIME__SEED", "3")
+    assert default_settings().runtime.seed == 17

@@ -1,0 +1,175 @@
+"""A snapshot of all definitions, and that they load without the heavy libraries."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dagster_project.definitions import defs
+from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.home import install_dagster_home
+from rabtriever_core.artifacts import code_hash
+from rabtriever_core.stages import STAGES
+
+GRAPH = defs.resolve_asset_graph()
+
+# asset: (inputs, group, kinds, pool)
+ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
+    "dataset": (set(), "data", {"dvc", "json"}, None),
+    "validated_dataset": ({"dataset"}, "data", {"greatexpectations", "pandas"}, None),
+    "backbone": ({"validated_dataset"}, "models", {"pytorch", "huggingface"}, "accelerator"),
+    "bi_encoder": (
+        {"validated_dataset", "backbone"},
+        "models",
+        {"pytorch", "huggingface"},
+        "accelerator",
+    ),
+    "teacher": (
+        {"validated_dataset", "backbone"},
+        "models",
+        {"pytorch", "huggingface"},
+        "accelerator",
+    ),
+    "student": (
+        {"validated_dataset", "teacher"},
+        "models",
+        {"pytorch", "huggingface"},
+        "accelerator",
+    ),
+    "document_embeddings": (
+        {"validated_dataset", "teacher", "student"},
+        "index",
+        {"pytorch", "numpy"},
+        "accelerator",
+    ),
+    "qdrant_collection": (
+        {"validated_dataset", "teacher", "student", "document_embeddings"},
+        "index",
+        {"qdrant"},
+        "qdrant_local",
+    ),
+    "benchmark_report": (
+        {
+            "validated_dataset",
+            "bi_encoder",
+            "teacher",
+            "student",
+            "document_embeddings",
+            "qdrant_collection",
+        },
+        "evaluation",
+        {"python", "matplotlib"},
+        "qdrant_local",
+    ),
+}
+
+# (asset, check): blocks what is downstream
+CHECKS = {
+    ("validated_dataset", "fit_for_use"): True,
+    ("validated_dataset", "no_findings"): False,
+    ("teacher", "above_floor"): False,
+    ("student", "near_teacher"): False,
+    ("qdrant_collection", "holds_all_documents"): True,
+    ("qdrant_collection", "answers_canaries"): True,
+    ("qdrant_collection", "ranks_as_the_model"): True,
+}
+
+
+def test_the_assets_are_the_stages_and_the_data() -> None:
+    assert set(ASSETS) == {"dataset", *(stage.name for stage in STAGES)}
+    assert {key.to_user_string() for key in GRAPH.get_all_asset_keys()} == set(ASSETS)
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_asset(name: str) -> None:
+    node = GRAPH.get(dg.AssetKey(name))
+    inputs, group, kinds, pool = ASSETS[name]
+    assert {key.to_user_string() for key in node.parent_keys} == inputs
+    assert node.group_name == group
+    assert node.kinds == kinds
+    assert node.pools == ({pool} if pool else set())
+    assert node.owners == ["team:rabtriever"]
+    assert node.description
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_code_version_and_retries_come_from_one_place(stage: object) -> None:
+    assert hasattr(stage, "name") and hasattr(stage, "code")
+    assets = GRAPH.get(dg.AssetKey(stage.name)).assets_def
+    assert assets.get_asset_spec().code_version == code_hash(*stage.code)
+    policy = assets.op.retry_policy
+    assert policy is not None
+    assert (policy.max_retries, policy.backoff) == (1, dg.Backoff.EXPONENTIAL)
+
+
+def test_the_checks_and_which_of_them_block() -> None:
+    found = {
+        (key.asset_key.to_user_string(), key.name): GRAPH.get(key).blocking
+        for key in GRAPH.asset_check_keys
+    }
+    assert found == CHECKS
+
+
+def test_jobs_and_schedules() -> None:
+    repository = defs.get_repository_def()
+    assert {job.name for job in repository.get_all_jobs()} == {
+        "__ASSET_JOB",
+        "full_pipeline",
+        "reindex",
+    }
+    full = repository.get_job("full_pipeline").asset_layer
+    assert len(full.executable_asset_keys) == len(ASSETS)
+    reindex = repository.get_job("reindex").asset_layer
+    assert {key.to_user_string() for key in reindex.executable_asset_keys} == {
+        "document_embeddings",
+        "qdrant_collection",
+    }
+    (schedule,) = repository.schedule_defs
+    assert (schedule.name, schedule.cron_schedule) == ("weekly_retraining", "0 3 * * 1")
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def test_everything_loads_without_the_heavy_libraries() -> None:
+    program = (
+        "import sys, dagster_project.definitions as d; d.defs.get_repository_def();"
+        "heavy = {'torch', 'transformers', 'numpy', 'pandas', 'great_expectations',"
+        " 'qdrant_client', 'matplotlib', 'dvc'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert finished.stdout == "[]\n"
+
+
+def test_the_workspace_is_the_environments_or_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from dagster_project.defs.resources import workspace_root
+
+    monkeypatch.setenv("RABTRIEVER_WORKSPACE", str(tmp_path))
+    assert workspace_root() == tmp_path
+    monkeypatch.delenv("RABTRIEVER_WORKSPACE")
+    monkeypatch.chdir(tmp_path)
+    assert workspace_root() == tmp_path
+    with pytest.raises(dg.Failure, match=r"params\.yaml: run `rabtriever init`"):
+        WorkspaceResource(root=str(tmp_path)).open()
+
+
+def test_dagster_home_is_a_valid_instance_and_edits_stay(tmp_path: Path) -> None:
+    home = install_dagster_home(tmp_path / "home")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert not instance.telemetry_enabled
+        pools = instance.get_concurrency_config().pool_config
+        assert pools.default_pool_limit == 1
+        assert pools.pool_granularity is not None
+        assert pools.pool_granularity.value == "op"
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    install_dagster_home(home)
+    assert (home / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
