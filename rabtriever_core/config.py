@@ -157,7 +157,12 @@ class BackboneConfig(Component):
     lora: LoraConfig = LoraConfig()
     """Adapters for a backbone that is not tiny."""
     warmup: ScheduleConfig = ScheduleConfig(
-        epochs=6, min_steps=300, max_steps=1500, queries_per_step=32, learning_rate=2e-3
+        epochs=4,
+        min_steps=200,
+        max_steps=600,
+        queries_per_step=32,
+        learning_rate=2e-3,
+        token_dropout=0.15,
     )
     """Warm-up of a tiny backbone: language modelling and contrastive loss together."""
     contrastive_weight: float = Field(1.0, ge=0)
@@ -189,7 +194,12 @@ class TeacherConfig(Component):
     """Supervised fine-tuning of the generative reranker (RaHoRe)."""
 
     schedule: ScheduleConfig = ScheduleConfig(
-        epochs=2.5, min_steps=400, max_steps=1500, queries_per_step=12
+        epochs=1.5,
+        min_steps=350,
+        max_steps=1000,
+        queries_per_step=12,
+        learning_rate=2e-3,
+        token_dropout=0.15,
     )
     """How long it trains."""
     documents_per_query: int = Field(8, ge=2)
@@ -212,14 +222,19 @@ class StudentConfig(Component):
     hidden_multiple: int = Field(4, ge=1)
     """Hidden width of the predictor's MLP over the backbone's width."""
     schedule: ScheduleConfig = ScheduleConfig(
-        epochs=30, min_steps=2000, max_steps=6000, queries_per_step=64, checkpoint_steps=250
+        epochs=30,
+        min_steps=1500,
+        max_steps=3000,
+        queries_per_step=64,
+        token_dropout=0.15,
+        checkpoint_steps=250,
     )
     """How long it trains."""
-    refresh_steps: int = Field(500, ge=1)
+    refresh_steps: int = Field(300, ge=1)
     """Steps between two roll-outs of the student's current policy (1 is fully on-policy)."""
-    rollout_queries: int = Field(1500, ge=1)
+    rollout_queries: int = Field(800, ge=1)
     """Training queries that a roll-out draws candidates for."""
-    documents_per_query: int = Field(16, ge=2)
+    documents_per_query: int = Field(12, ge=2)
     """Candidates drawn per query of a roll-out."""
     temperature: float = Field(1.0, gt=0)
     """Of the student's policy over documents."""
@@ -237,7 +252,7 @@ class BiEncoderConfig(Component):
     """The baseline a user would pick instead: InfoNCE on the same backbone and data."""
 
     schedule: ScheduleConfig = ScheduleConfig(
-        epochs=6, min_steps=300, max_steps=1500, queries_per_step=48
+        epochs=5, min_steps=120, max_steps=400, queries_per_step=48, token_dropout=0.15
     )
     """How long it trains."""
     temperature: float = Field(0.05, gt=0)

@@ -97,8 +97,12 @@ class Prompt:
         from transformers import AutoTokenizer
 
         values = json.loads((folder / PROMPT_FILE).read_text(encoding="utf-8"))
-        spec = PromptSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-        return cls(spec, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(
+            PromptSpec(**fields), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        )
 
     def _text_ids(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:

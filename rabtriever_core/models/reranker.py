@@ -71,7 +71,8 @@ class GenerativeReranker:
         query_ids: Sequence[Sequence[int]],
         document_index: Sequence[int],
         query_index: Sequence[int],
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        layers: Sequence[int] = (),
+    ) -> tuple["torch.Tensor", list["torch.Tensor"]]:
         """Answer-position states of pairs, each document read once; differentiable.
 
         Args:
@@ -79,17 +80,20 @@ class GenerativeReranker:
             query_ids: token ids of the distinct query sides.
             document_index: document of every pair, length p.
             query_index: query of every pair, length p.
+            layers: layers whose document states are wanted beside e_D.
 
         Returns:
-            (e_T [p, d], e_D [documents, d]).
+            (e_T [p, d], [e_D, then the states of the layers; each documents × d]).
         """
         import torch
 
         backbone = self.backbone
         ids, lengths = backbone.pad(document_ids)
         device = ids.device
-        read = backbone.body(input_ids=ids, use_cache=True)
-        e_d = read.last_hidden_state[torch.arange(len(document_ids), device=device), lengths - 1]
+        read = backbone.body(input_ids=ids, use_cache=True, output_hidden_states=bool(layers))
+        at = torch.arange(len(document_ids), device=device), lengths - 1
+        read_states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
+        e_d = [state[at].float() for state in read_states]
         of_document = torch.as_tensor(document_index, device=device)
         of_query = torch.as_tensor(query_index, device=device)
         cache = _repeat_cache(read.past_key_values, of_document)
@@ -109,7 +113,7 @@ class GenerativeReranker:
         ).last_hidden_state
         rows = torch.arange(len(of_query), device=device)
         e_t = states[rows, query_lengths[of_query] - 1]
-        return e_t.float(), e_d.float()
+        return e_t.float(), e_d
 
 
 def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:

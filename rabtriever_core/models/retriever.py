@@ -83,8 +83,20 @@ def query_states(
     backbone: Backbone, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
 ) -> Floats:
     """e_Q, the answer-position state of the query side read alone: float32 [n, d]."""
-    prompt = backbone.prompt
-    return _states(backbone, prompt.alone(prompt.queries(queries)), batch_size, "queries", progress)
+    return query_row_states(
+        backbone, backbone.prompt.queries(queries), batch_size, progress=progress
+    )
+
+
+def query_row_states(
+    backbone: Backbone,
+    query_ids: Sequence[list[int]],
+    batch_size: int = 64,
+    *,
+    progress: bool = False,
+) -> Floats:
+    """e_Q of query sides given as token ids: float32 [n, d]."""
+    return _states(backbone, backbone.prompt.alone(query_ids), batch_size, "queries", progress)
 
 
 def document_states(

@@ -21,22 +21,14 @@ def aligned_layers(backbone: Backbone) -> tuple[int, ...]:
 
 
 def contrastive_loss(
-    backbone: Backbone,
-    query_ids: Sequence[Sequence[int]],
-    document_ids: Sequence[Sequence[int]],
-    relevant: torch.Tensor,
+    e_q: Sequence[torch.Tensor], e_d: Sequence[torch.Tensor], relevant: torch.Tensor
 ) -> torch.Tensor:
-    """InfoNCE of e_Q and e_D, each read alone, at the last and the half-way layer.
+    """InfoNCE of e_Q and e_D, mean over layers.
 
     Args:
-        backbone: encodes both sides.
-        query_ids: token ids of n query sides.
-        document_ids: token ids of m document sides.
+        e_q: query states [n, d] of every layer.
+        e_d: document states [m, d] of every layer.
         relevant: boolean [n, m].
     """
-    layers = aligned_layers(backbone)
-    e_q = backbone.last_states_of_layers(backbone.prompt.alone(query_ids), layers)
-    e_d = backbone.last_states_of_layers(document_ids, layers)
-    return torch.stack(
-        [info_nce(q, d, relevant, TEMPERATURE) for q, d in zip(e_q, e_d, strict=True)]
-    ).mean()
+    losses = [info_nce(q, d, relevant, TEMPERATURE) for q, d in zip(e_q, e_d, strict=True)]
+    return torch.stack(losses).mean()

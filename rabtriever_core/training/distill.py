@@ -1,7 +1,9 @@
 """On-policy distillation of the frozen teacher into the student's predictor (Rabtriever)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.models.predictor import Predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import document_states, query_states
+from rabtriever_core.models.retriever import document_states, query_row_states
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
 from rabtriever_core.training.losses import reverse_kl_binary, reverse_kl_listwise
@@ -21,8 +23,8 @@ from rabtriever_core.training.losses import reverse_kl_binary, reverse_kl_listwi
 class RollOuts:
     """Candidates the student returned, with the teacher's states for them."""
 
-    queries: torch.Tensor
-    """Query numbers [n]."""
+    e_q: torch.Tensor
+    """Query states [n, d]."""
     documents: torch.Tensor
     """Document numbers [n, k]."""
     teacher_states: torch.Tensor
@@ -45,9 +47,6 @@ def distill(
     """
     device = teacher.backbone.device
     predictor.to(device)
-    e_q = torch.from_numpy(query_states(teacher.backbone, examples.queries, progress=True)).to(
-        device
-    )
     e_d = torch.from_numpy(document_states(teacher.backbone, examples.documents)).to(device)
     direction = teacher.backbone.answer_direction().detach()
     schedule = config.schedule
@@ -57,18 +56,33 @@ def distill(
         while len(rounds) <= number:
             path = checkpoints / f"rollouts-{len(rounds):04d}.safetensors"
             if not path.exists():
+                rng = step_generator(runtime.seed, 4, len(rounds))
+                chosen = rng.permutation(len(examples.queries))[: config.rollout_queries]
+                rows = [examples.query_ids[q] for q in chosen]
+                query_ids = examples.thin(rows, schedule.token_dropout, rng)
+                e_q = query_row_states(teacher.backbone, query_ids)
                 with torch.inference_mode():
-                    scores = (predictor(e_q) * direction) @ e_d.T
-                drawn = _draw(scores, config, len(rounds), runtime.seed)
-                _score(teacher, examples, *drawn, path)
+                    gates = predictor(torch.from_numpy(e_q).to(device))
+                    scores = ((gates * direction) @ e_d.T).cpu().numpy()
+                drawn = draw_candidates(
+                    scores,
+                    config.documents_per_query,
+                    config.temperature,
+                    config.uniform_share,
+                    rng,
+                )
+                e_t = _teacher_states(teacher, examples, query_ids, drawn)
+                _store({"e_q": e_q, "documents": drawn, "teacher_states": e_t}, path)
             stored = {name: torch.from_numpy(v) for name, v in load_file(path).items()}
             rounds.append(RollOuts(**stored))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         ensure_round(step // config.refresh_steps)
-        queries, documents, targets = _batch(rounds, schedule.queries_per_step, step, runtime.seed)
-        targets = targets.to(device)
-        states = predictor(e_q[queries])[:, None, :] * e_d[documents]
+        e_q, documents, targets = (
+            part.to(device)
+            for part in _batch(rounds, schedule.queries_per_step, step, runtime.seed)
+        )
+        states = predictor(e_q)[:, None, :] * e_d[documents]
         student, target = states @ direction, targets @ direction
         return {
             "mse": config.mse_weight * torch.mean((states - targets) ** 2),
@@ -118,28 +132,13 @@ def draw_candidates(
     return np.concatenate([drawn, extra], axis=1)
 
 
-def _draw(
-    scores: torch.Tensor, config: StudentConfig, number: int, seed: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Queries of a round and their candidates."""
-    rng = step_generator(seed, 4, number)
-    n = len(scores)
-    queries = np.sort(rng.permutation(n)[: config.rollout_queries])
-    picked = scores[torch.from_numpy(queries)].cpu().numpy()
-    documents = draw_candidates(
-        picked, config.documents_per_query, config.temperature, config.uniform_share, rng
-    )
-    return queries, documents
-
-
-def _score(
+def _teacher_states(
     teacher: GenerativeReranker,
     examples: Examples,
-    queries: npt.NDArray[np.int64],
+    query_ids: Sequence[list[int]],
     documents: npt.NDArray[np.int64],
-    path: Path,
-) -> None:
-    """Let the teacher read every drawn pair, grouped by document; store the round atomically."""
+) -> npt.NDArray[np.float32]:
+    """Let the teacher read every drawn pair, grouped by document: e_T [n, k, d]."""
     from tqdm import tqdm
 
     n, k = documents.shape
@@ -155,29 +154,32 @@ def _score(
             distinct, of_document = np.unique(documents.ravel()[pairs], return_inverse=True)
             e_t, _ = teacher.pair_states(
                 [examples.document_ids[d] for d in distinct],
-                [examples.query_ids[queries[r]] for r in rows],
+                [query_ids[r] for r in rows],
                 of_document.tolist(),
                 range(len(rows)),
             )
             states[rows, pairs % k] = e_t.cpu().numpy()
+    return states
+
+
+def _store(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:
+    """Write a round atomically: a killed run finds all of it, or none."""
     unfinished = path.with_suffix(".part")
-    save_file({"queries": queries, "documents": documents, "teacher_states": states}, unfinished)
+    save_file(arrays, unfinished)
     unfinished.replace(path)
 
 
 def _batch(
     rounds: list[RollOuts], size: int, step: int, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Rows of the roll-outs so far: (queries [b], documents [b, k], e_T [b, k, d])."""
-    sizes = [len(r.queries) for r in rounds]
+    """Rows of the roll-outs so far: (e_Q [b, d], documents [b, k], e_T [b, k, d])."""
+    sizes = [len(r.documents) for r in rounds]
     picked = queries_of_step(sum(sizes), size, step, seed + len(rounds))
     bounds = np.cumsum([0, *sizes])
     parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     for number, rollouts in enumerate(rounds):
         inside = (picked >= bounds[number]) & (picked < bounds[number + 1])
         rows = torch.from_numpy(picked[inside] - bounds[number])
-        parts.append(
-            (rollouts.queries[rows], rollouts.documents[rows], rollouts.teacher_states[rows])
-        )
-    queries, documents, states = (torch.cat(column) for column in zip(*parts, strict=True))
-    return queries, documents, states
+        parts.append((rollouts.e_q[rows], rollouts.documents[rows], rollouts.teacher_states[rows]))
+    e_q, documents, states = (torch.cat(column) for column in zip(*parts, strict=True))
+    return e_q, documents, states

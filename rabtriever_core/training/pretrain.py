@@ -11,10 +11,9 @@ import torch.nn.functional as F
 
 from rabtriever_core.config import BackboneConfig, RuntimeConfig
 from rabtriever_core.models.backbone import Backbone, pick_device
-from rabtriever_core.training.alignment import TEMPERATURE, aligned_layers
+from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
-from rabtriever_core.training.losses import info_nce
 
 
 def warm_up(
@@ -41,9 +40,7 @@ def warm_up(
         e_d, modelling = _read_pairs(backbone, document_ids, query_ids, layers)
         e_q = backbone.last_states_of_layers(backbone.prompt.alone(query_ids), layers)
         relevant = torch.from_numpy(examples.relevance(queries, positives)).to(e_d[0].device)
-        contrast = torch.stack(
-            [info_nce(q, d, relevant, TEMPERATURE) for q, d in zip(e_q, e_d, strict=True)]
-        ).mean()
+        contrast = contrastive_loss(e_q, e_d, relevant)
         return {"modelling": modelling, "contrast": config.contrastive_weight * contrast}
 
     return train(

@@ -9,7 +9,7 @@ import torch
 from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.training.alignment import contrastive_loss
+from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
 from rabtriever_core.training.losses import centred_mse, supervised
@@ -47,6 +47,8 @@ def fine_tune_teacher(
     trained = backbone.model if lora is None else _with_lora(backbone, lora, runtime.seed)
     reranker = GenerativeReranker(backbone)
     schedule = config.schedule
+    layers = aligned_layers(backbone)
+    steps = schedule.steps(len(examples.queries))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         rng = step_generator(runtime.seed, 3, step)
@@ -59,11 +61,12 @@ def fine_tune_teacher(
         share = schedule.token_dropout
         query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
         document_ids = examples.thin([examples.document_ids[d] for d in distinct], share, rng)
-        states, _ = reranker.pair_states(
+        states, e_d = reranker.pair_states(
             document_ids,
             query_ids,
             of_document.ravel().tolist(),
             np.repeat(np.arange(n), k).tolist(),
+            layers if config.contrastive_weight else (),
         )
         margins = (states @ backbone.answer_direction()).view(n, k)
         relevance = torch.from_numpy(examples.relevance(queries, distinct.tolist()))
@@ -71,18 +74,19 @@ def fine_tune_teacher(
         judged = torch.from_numpy(np.isin(drawn, examples.judged)).to(margins.device)
         answer, in_list = supervised(margins, relevant, judged)
         parts = {"answer": answer, "listwise": config.listwise_weight * in_list}
-        if similarity is not None and config.anchor_weight:
+        # A pretrained backbone was not warmed up here: its cosines mean nothing yet.
+        if similarity is not None and config.anchor_weight and lora is None:
             cosines = torch.from_numpy(similarity.pairs(np.array(queries), drawn)).to(
                 margins.device
             )
-            parts["anchor"] = config.anchor_weight * centred_mse(margins, ANCHOR_SCALE * cosines)
+            # The cosines are a start, not a limit: their weight falls to nothing half-way.
+            weight = config.anchor_weight * max(0.0, 1 - 2 * step / steps)
+            parts["anchor"] = weight * centred_mse(margins, ANCHOR_SCALE * cosines)
         if config.contrastive_weight:
             seen = np.flatnonzero(np.isin(distinct, examples.judged))
+            e_q = backbone.last_states_of_layers(backbone.prompt.alone(query_ids), layers)
             contrast = contrastive_loss(
-                backbone,
-                query_ids,
-                [document_ids[d] for d in seen],
-                relevance[:, seen].to(margins.device),
+                e_q, [states[seen] for states in e_d], relevance[:, seen].to(margins.device)
             )
             parts["contrast"] = config.contrastive_weight * contrast
         return parts
@@ -90,7 +94,7 @@ def fine_tune_teacher(
     history = train(
         trained,
         loss_at,
-        steps=schedule.steps(len(examples.queries)),
+        steps=steps,
         schedule=schedule,
         runtime=runtime,
         checkpoints=checkpoints,
