@@ -196,3 +196,7 @@ def _hit_table(hits: "list[Hit]") -> str:
         shown = text if len(text) <= width else f"{text[: width - 1]}…"
         lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {hit.probability:>11.3f}  {shown}")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -195,7 +195,7 @@ class TeacherConfig(Component):
 
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=1.5,
-        min_steps=350,
+        min_steps=450,
         max_steps=1000,
         queries_per_step=12,
         learning_rate=2e-3,
@@ -213,7 +213,8 @@ class TeacherConfig(Component):
     contrastive_weight: float = Field(1.0, ge=0)
     """Weight of the contrastive loss on e_Q · e_D that keeps the separate states aligned."""
     anchor_weight: float = Field(0.1, ge=0)
-    """Weight of the regression of margins on the backbone's own cosines."""
+    """Weight of the regression of margins on the cosines that the model itself gives query and
+    document read apart: what these know of unseen documents, the margins then know too."""
 
 
 class StudentConfig(Component):
@@ -221,6 +222,8 @@ class StudentConfig(Component):
 
     hidden_multiple: int = Field(4, ge=1)
     """Hidden width of the predictor's MLP over the backbone's width."""
+    skip: bool = True
+    """A linear path past the MLP; off in the paper."""
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=30,
         min_steps=1500,
@@ -232,7 +235,7 @@ class StudentConfig(Component):
     """How long it trains."""
     refresh_steps: int = Field(300, ge=1)
     """Steps between two roll-outs of the student's current policy (1 is fully on-policy)."""
-    rollout_queries: int = Field(800, ge=1)
+    rollout_queries: int = Field(600, ge=1)
     """Training queries that a roll-out draws candidates for."""
     documents_per_query: int = Field(12, ge=2)
     """Candidates drawn per query of a roll-out."""
@@ -252,7 +255,7 @@ class BiEncoderConfig(Component):
     """The baseline a user would pick instead: InfoNCE on the same backbone and data."""
 
     schedule: ScheduleConfig = ScheduleConfig(
-        epochs=5, min_steps=120, max_steps=400, queries_per_step=48, token_dropout=0.15
+        epochs=5, min_steps=100, max_steps=400, queries_per_step=48, token_dropout=0.15
     )
     """How long it trains."""
     temperature: float = Field(0.05, gt=0)

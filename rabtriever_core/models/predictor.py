@@ -13,19 +13,21 @@ class Predictor(nn.Module):
     """e_stu = MLP_θ(e_Q) ⊙ e_D, MLP of two layers with ReLU (Rabtriever, arXiv 2604.23336).
 
     With a bias-free head w the margin is ⟨w, e_stu⟩ = ⟨w ⊙ MLP_θ(e_Q), e_D⟩: one dot product, and
-    the document's vector e_D does not depend on θ.
+    the document's vector e_D does not depend on θ. Beyond the paper, a linear path past the MLP
+    (`skip`) helps on queries unlike those trained on.
     """
 
-    def __init__(self, dimension: int, hidden: int) -> None:
+    def __init__(self, dimension: int, hidden: int, *, skip: bool) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
             nn.Linear(dimension, hidden), nn.ReLU(), nn.Linear(hidden, dimension)
         )
+        self.skip = nn.Linear(dimension, dimension, bias=False) if skip else None
 
     def forward(self, e_q: Tensor) -> Tensor:
         """The query's gate on the document: [n, d] → [n, d]."""
         gate: Tensor = self.mlp(e_q)
-        return gate
+        return gate if self.skip is None else gate + self.skip(e_q)
 
     def save(self, folder: Path) -> None:
         """Write the weights."""
@@ -39,12 +41,14 @@ class Predictor(nn.Module):
         """Read what `save` wrote; the shape follows from the weights."""
         state = load_file(folder / PREDICTOR_FILE)
         hidden, dimension = state["mlp.0.weight"].shape
-        predictor = cls(dimension, hidden)
+        predictor = cls(dimension, hidden, skip="skip.weight" in state)
         predictor.load_state_dict(state)
         return predictor.eval()
 
 
-def make_predictor(dimension: int, hidden_multiple: int, seed: int) -> Predictor:
+def make_predictor(
+    dimension: int, hidden_multiple: int, seed: int, *, skip: bool = True
+) -> Predictor:
     """A fresh predictor, deterministic in the seed."""
     torch.manual_seed(seed)
-    return Predictor(dimension, hidden_multiple * dimension)
+    return Predictor(dimension, hidden_multiple * dimension, skip=skip)

@@ -19,7 +19,10 @@ def make(context: StageContext) -> dict[str, Any]:
     dataset = context.dataset()
     teacher = GenerativeReranker.load(context.inputs["teacher"].folder, settings.runtime)
     predictor = make_predictor(
-        teacher.backbone.dimension, settings.student.hidden_multiple, settings.runtime.seed
+        teacher.backbone.dimension,
+        settings.student.hidden_multiple,
+        settings.runtime.seed,
+        skip=settings.student.skip,
     )
     history = distill(
         teacher,

@@ -41,14 +41,18 @@ def distill(
 ) -> History:
     """Train the predictor on the student's own roll-outs, scored by the frozen teacher.
 
-    Every `refresh_steps` the student's current policy (softmax of its margins over the corpus)
-    draws candidates for `rollout_queries` training queries; the teacher scores them, and they join
-    the pairs that are trained on. No relevance label is used.
+    Every `refresh_steps` the student's current policy (softmax of its margins over the judged
+    documents) draws candidates for `rollout_queries` training queries, thinned anew; the teacher
+    scores them, and they join the pairs that are trained on. Which document is right is never
+    looked up.
     """
     device = teacher.backbone.device
     predictor.to(device)
     e_d = torch.from_numpy(document_states(teacher.backbone, examples.documents)).to(device)
     direction = teacher.backbone.answer_direction().detach()
+    # A document that no training query is judged for would only ever be a wrong answer here, and
+    # the student would learn to avoid it for good: see `supervised`.
+    pool = examples.judged
     schedule = config.schedule
     rounds: list[RollOuts] = []
 
@@ -63,14 +67,16 @@ def distill(
                 e_q = query_row_states(teacher.backbone, query_ids)
                 with torch.inference_mode():
                     gates = predictor(torch.from_numpy(e_q).to(device))
-                    scores = ((gates * direction) @ e_d.T).cpu().numpy()
-                drawn = draw_candidates(
-                    scores,
-                    config.documents_per_query,
-                    config.temperature,
-                    config.uniform_share,
-                    rng,
-                )
+                    scores = ((gates * direction) @ e_d[pool].T).cpu().numpy()
+                drawn = pool[
+                    draw_candidates(
+                        scores,
+                        config.documents_per_query,
+                        config.temperature,
+                        config.uniform_share,
+                        rng,
+                    )
+                ]
                 e_t = _teacher_states(teacher, examples, query_ids, drawn)
                 _store({"e_q": e_q, "documents": drawn, "teacher_states": e_t}, path)
             stored = {name: torch.from_numpy(v) for name, v in load_file(path).items()}

@@ -16,8 +16,12 @@ def info_nce(e_q: Tensor, e_d: Tensor, relevant: Tensor, temperature: float) -> 
         relevant: boolean [n, m], at least one per row.
         temperature: τ.
     """
-    similarities = F.normalize(e_q, dim=-1) @ F.normalize(e_d, dim=-1).T / temperature
-    return listwise(similarities, relevant)
+    return listwise(cosine_matrix(e_q, e_d) / temperature, relevant)
+
+
+def cosine_matrix(e_q: Tensor, e_d: Tensor) -> Tensor:
+    """Cosine of every query [n, h] with every document [m, h]: [n, m]."""
+    return F.normalize(e_q, dim=-1) @ F.normalize(e_d, dim=-1).T
 
 
 def listwise(scores: Tensor, relevant: Tensor) -> Tensor:

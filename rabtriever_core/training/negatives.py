@@ -32,13 +32,6 @@ class Similarity:
             _unit(document_states(backbone, examples.documents, progress=True)),
         )
 
-    def pairs(self, queries: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]) -> Floats:
-        """Cosine of query [n] with its documents [n, k]: [n, k]."""
-        cosines: Floats = np.einsum(
-            "nd,nkd->nk", self.queries[queries], self.documents[documents], dtype=np.float32
-        )
-        return cosines
-
     def hard_negatives(
         self, examples: Examples, pool: npt.NDArray[np.int64], depth: int, *, block: int = 1024
     ) -> list[npt.NDArray[np.int64]]:

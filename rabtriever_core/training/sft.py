@@ -12,10 +12,11 @@ from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
-from rabtriever_core.training.losses import centred_mse, supervised
+from rabtriever_core.training.losses import centred_mse, cosine_matrix, supervised
 from rabtriever_core.training.negatives import Similarity
 
 ANCHOR_SCALE = 10.0
+"""Margin that a cosine of 1 stands for in the anchor loss."""
 
 
 def fine_tune_teacher(
@@ -40,8 +41,8 @@ def fine_tune_teacher(
         lora: adapters to train instead of all weights; merged at the end.
     """
     everything = np.arange(len(examples.documents))
-    similarity = mined = None
-    if len(everything) > config.documents_per_query:
+    mined = None
+    if len(everything) > config.documents_per_query and config.mined_share > 0:
         similarity = Similarity.of(backbone, examples)
         mined = similarity.hard_negatives(examples, everything, config.mining_depth)
     trained = backbone.model if lora is None else _with_lora(backbone, lora, runtime.seed)
@@ -70,18 +71,11 @@ def fine_tune_teacher(
         )
         margins = (states @ backbone.answer_direction()).view(n, k)
         relevance = torch.from_numpy(examples.relevance(queries, distinct.tolist()))
-        relevant = relevance.gather(1, torch.from_numpy(of_document).view(n, k)).to(margins.device)
+        columns = torch.from_numpy(of_document).view(n, k)
+        relevant = relevance.gather(1, columns).to(margins.device)
         judged = torch.from_numpy(np.isin(drawn, examples.judged)).to(margins.device)
         answer, in_list = supervised(margins, relevant, judged)
         parts = {"answer": answer, "listwise": config.listwise_weight * in_list}
-        # A pretrained backbone was not warmed up here: its cosines mean nothing yet.
-        if similarity is not None and config.anchor_weight and lora is None:
-            cosines = torch.from_numpy(similarity.pairs(np.array(queries), drawn)).to(
-                margins.device
-            )
-            # The cosines are a start, not a limit: their weight falls to nothing half-way.
-            weight = config.anchor_weight * max(0.0, 1 - 2 * step / steps)
-            parts["anchor"] = weight * centred_mse(margins, ANCHOR_SCALE * cosines)
         if config.contrastive_weight:
             seen = np.flatnonzero(np.isin(distinct, examples.judged))
             e_q = backbone.last_states_of_layers(backbone.prompt.alone(query_ids), layers)
@@ -89,6 +83,9 @@ def fine_tune_teacher(
                 e_q, [states[seen] for states in e_d], relevance[:, seen].to(margins.device)
             )
             parts["contrast"] = config.contrastive_weight * contrast
+            with torch.no_grad():
+                cosines = cosine_matrix(e_q[0], e_d[0])[torch.arange(n)[:, None], columns]
+            parts["anchor"] = config.anchor_weight * centred_mse(margins, ANCHOR_SCALE * cosines)
         return parts
 
     history = train(

@@ -1,0 +1,37 @@
+"""A workspace with a small data set of its own and settings that train in seconds."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rabtriever_core.data.dataset import write_dataset
+from rabtriever_core.initialize import init_workspace
+from rabtriever_core.workspace import Workspace
+from tests.core.small import TINY, small_dataset
+
+SHORT = {"min_steps": 30, "max_steps": 30, "queries_per_step": 8, "checkpoint_steps": 5}
+
+
+def small_workspace(folder: Path, data: Path) -> Workspace:
+    """Set up a workspace whose training takes seconds."""
+    workspace = init_workspace(folder, data)
+    params = folder / "params.yaml"
+    values = yaml.safe_load(params.read_text(encoding="utf-8"))
+    values["backbone"]["tiny"] |= TINY.model_dump()
+    values["backbone"]["warmup"] |= SHORT
+    for stage in ("teacher", "student", "bi_encoder"):
+        values[stage]["schedule"] |= SHORT
+    values["student"] |= {"refresh_steps": 15, "rollout_queries": 20}
+    values["runtime"] |= {"threads": 1, "device": "cpu"}
+    values["benchmark"] |= {"latency_queries": 3, "document_lengths": [16, 32], "permutations": 200}
+    values["index"]["canaries"] = 5
+    params.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return Workspace.open(workspace.root)
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("raw") / "small"
+    write_dataset(small_dataset(), folder)
+    return folder
