@@ -31,7 +31,7 @@ class DatasetConfig(Component):
     train_split: str = "train"
     """The qrels file the models learn from."""
     dev_split: str = "dev"
-    """The qrels file choices are made on; every other split is only benchmarked."""
+    """The qrels file choices are made on; every other split is for the benchmark alone."""
 
 
 class ValidationConfig(Component):
@@ -94,7 +94,7 @@ class TinyConfig(Component):
     """Attention heads."""
     key_value_heads: int = Field(2, ge=1)
     """Key-value heads (grouped-query attention)."""
-    intermediate_size: int = Field(384, ge=8)
+    intermediate_size: int = Field(256, ge=8)
     """Width of the feed-forward layers."""
     max_positions: int = Field(1024, ge=64)
     """Longest prompt in tokens."""
@@ -157,7 +157,7 @@ class BackboneConfig(Component):
     lora: LoraConfig = LoraConfig()
     """Adapters for a backbone that is not tiny."""
     warmup: ScheduleConfig = ScheduleConfig(
-        epochs=4,
+        epochs=3,
         min_steps=200,
         max_steps=600,
         queries_per_step=32,
@@ -195,7 +195,7 @@ class TeacherConfig(Component):
 
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=1.5,
-        min_steps=450,
+        min_steps=420,
         max_steps=1000,
         queries_per_step=12,
         learning_rate=2e-3,
@@ -225,17 +225,18 @@ class StudentConfig(Component):
     skip: bool = True
     """A linear path past the MLP; off in the paper."""
     schedule: ScheduleConfig = ScheduleConfig(
-        epochs=30,
-        min_steps=1500,
-        max_steps=3000,
+        epochs=10,
+        min_steps=600,
+        max_steps=2000,
         queries_per_step=64,
+        learning_rate=3e-4,
         token_dropout=0.15,
-        checkpoint_steps=250,
+        checkpoint_steps=100,
     )
     """How long it trains."""
-    refresh_steps: int = Field(300, ge=1)
+    refresh_steps: int = Field(150, ge=1)
     """Steps between two roll-outs of the student's current policy (1 is fully on-policy)."""
-    rollout_queries: int = Field(600, ge=1)
+    rollout_queries: int = Field(400, ge=1)
     """Training queries that a roll-out draws candidates for."""
     documents_per_query: int = Field(12, ge=2)
     """Candidates drawn per query of a roll-out."""
@@ -249,6 +250,9 @@ class StudentConfig(Component):
     """Weight of KL(P_stu ‖ P_T) on the answer distribution."""
     listwise_kl_weight: float = Field(1.0, ge=0)
     """Weight of the reverse KL between student's and teacher's softmax over the candidates."""
+    anchor_weight: float = Field(1.0, ge=0)
+    """Weight of the regression of margins over the whole corpus on the cosines of e_Q and e_D,
+    which a teacher trained with a contrastive loss keeps aligned."""
 
 
 class BiEncoderConfig(Component):
@@ -293,6 +297,8 @@ class BenchmarkConfig(Component):
 
     max_queries: int | None = Field(None, ge=1)
     """Queries per split, a fixed sample; all when unset."""
+    include_dev: bool = False
+    """Benchmark the dev split as well, though choices were made on it."""
     dev_queries: int = Field(300, ge=1)
     """Dev queries that teacher, student and bi-encoder are measured on after training."""
     depth: int = Field(100, ge=10)

@@ -22,9 +22,11 @@ TESTED_METRICS = ("MRR@10", "R@1")
 
 
 def evaluated_queries(
-    dataset: Dataset, config: BenchmarkConfig, train_split: str, seed: int
+    dataset: Dataset, config: BenchmarkConfig, train_split: str, dev_split: str, seed: int
 ) -> dict[str, list[str]]:
-    """Query ids per split other than train; a fixed sample where there are more than wanted.
+    """Query ids per test split; a fixed sample where there are more than wanted.
+
+    Dev counts as a test split only where there is no other, or where `include_dev` says so.
 
     Raises:
         DatasetError: there is no split to evaluate on.
@@ -34,6 +36,8 @@ def evaluated_queries(
         queries = [] if split == train_split else dataset.split_queries(split)
         if queries:
             chosen[split] = sample(queries, config.max_queries, seed)
+    if len(chosen) > 1 and not config.include_dev:
+        chosen.pop(dev_split, None)
     if not chosen:
         raise DatasetError(
             f"data set {dataset.name!r} has no judged queries outside {train_split!r}: add "

@@ -85,7 +85,7 @@ def with_holm(comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def confidence_interval(
-    values: Sequence[float], *, level: float = 0.95, resamples: int = 5_000, seed: int = 17
+    values: Sequence[float], *, level: float = 0.95, resamples: int = 1_000, seed: int = 17
 ) -> tuple[float, float]:
     """Bootstrap percentile interval of the mean over queries.
 

@@ -55,7 +55,7 @@ def agreement_with_model(
         rankings = [[(hit.document_id, hit.margin) for hit in ranking] for ranking in hits]
         margins = part @ vectors.T
         shares += [top_k_agreement(rankings, margins, ids, DEPTH)] * len(part)
-        logger.info("scores differ by %.2e", max_score_difference(rankings, margins, ids))
+        logger.debug("scores differ by %.2e", max_score_difference(rankings, margins, ids))
     rows = spread(range(len(documents)), _MAX_FRESH_DOCUMENTS)
     stored = encoded @ vectors[rows].T
     order = np.argsort(-stored, axis=1, kind="stable")[:, :DEPTH]

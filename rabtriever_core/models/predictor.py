@@ -29,6 +29,28 @@ class Predictor(nn.Module):
         gate: Tensor = self.mlp(e_q)
         return gate if self.skip is None else gate + self.skip(e_q)
 
+    def start_from_cosine(self, direction: Tensor, scale: float) -> None:
+        """Set the weights so that ⟨w ⊙ gate(e_Q), e_D⟩ ≈ scale · ⟨e_Q, e_D⟩.
+
+        The teacher keeps e_Q and e_D aligned, so that this already ranks well, on unseen queries
+        too; training then bends it to the teacher's margins. The ridge spares dimensions in which
+        w is nearly zero: there the gate would have to be huge.
+
+        Args:
+            direction: w = w_T − w_F [d].
+            scale: margin per unit of ⟨e_Q, e_D⟩.
+
+        Raises:
+            ValueError: the predictor has no linear path.
+        """
+        if self.skip is None:
+            raise ValueError("only a predictor with skip=True can start from the cosine")
+        ridge = direction.square().mean() / 10
+        with torch.no_grad():
+            self.skip.weight.copy_(torch.diag(scale * direction / (direction.square() + ridge)))
+            self.mlp[2].weight.zero_()
+            self.mlp[2].bias.zero_()
+
     def save(self, folder: Path) -> None:
         """Write the weights."""
         state = {

@@ -48,7 +48,10 @@ def make(context: StageContext) -> dict[str, Any]:
     settings, dataset, inputs = context.settings, context.dataset(), context.inputs
     config, runtime = settings.benchmark, settings.runtime
     documents = dataset.documents
-    chosen = bench.evaluated_queries(dataset, config, settings.dataset.train_split, runtime.seed)
+    splits = settings.dataset
+    chosen = bench.evaluated_queries(
+        dataset, config, splits.train_split, splits.dev_split, runtime.seed
+    )
     texts = [dataset.queries[query] for queries in chosen.values() for query in queries]
     timed = bench.sample(texts, config.latency_queries, runtime.seed)
     teacher = GenerativeReranker.load(inputs["teacher"].folder, runtime)

@@ -16,7 +16,13 @@ from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import document_states, query_row_states
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
-from rabtriever_core.training.losses import reverse_kl_binary, reverse_kl_listwise
+from rabtriever_core.training.losses import (
+    centred_mse,
+    cosine_matrix,
+    reverse_kl_binary,
+    reverse_kl_listwise,
+)
+from rabtriever_core.training.sft import ANCHOR_SCALE
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,14 @@ def distill(
     device = teacher.backbone.device
     predictor.to(device)
     e_d = torch.from_numpy(document_states(teacher.backbone, examples.documents)).to(device)
+    e_q_all = torch.from_numpy(query_row_states(teacher.backbone, examples.query_ids)).to(device)
     direction = teacher.backbone.answer_direction().detach()
     # A document that no training query is judged for would only ever be a wrong answer here, and
     # the student would learn to avoid it for good: see `supervised`.
     pool = examples.judged
+    if config.skip:
+        norms = [torch.linalg.vector_norm(e, dim=1).mean() for e in (e_q_all, e_d)]
+        predictor.start_from_cosine(direction, ANCHOR_SCALE / float(norms[0] * norms[1]))
     schedule = config.schedule
     rounds: list[RollOuts] = []
 
@@ -90,11 +100,17 @@ def distill(
         )
         states = predictor(e_q)[:, None, :] * e_d[documents]
         student, target = states @ direction, targets @ direction
-        return {
+        parts = {
             "mse": config.mse_weight * torch.mean((states - targets) ** 2),
             "reverse_kl": config.reverse_kl_weight * reverse_kl_binary(student, target),
             "listwise_kl": config.listwise_kl_weight * reverse_kl_listwise(student, target),
         }
+        if config.anchor_weight:
+            # Over the whole corpus: nothing else holds the documents that are never drawn.
+            everywhere = (predictor(e_q) * direction) @ e_d.T
+            cosines = ANCHOR_SCALE * cosine_matrix(e_q, e_d)
+            parts["anchor"] = config.anchor_weight * centred_mse(everywhere, cosines)
+        return parts
 
     return train(
         predictor,

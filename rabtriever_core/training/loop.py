@@ -72,9 +72,12 @@ def train(
         One row per LOG_STEPS: step, loss, its parts, learning rate.
     """
     from transformers import PrinterCallback, ProgressCallback, TrainingArguments
+    from transformers.utils import logging as transformers_logging
 
     from rabtriever_core.training.trainer import BarCallback, StepDataset, StepTrainer
 
+    # One bar for the training is enough: none for every checkpoint written.
+    transformers_logging.disable_progress_bar()
     last = last_complete_checkpoint(checkpoints)
     if last is not None:
         logger.info("%s resumes from %s", label, last.name)

@@ -78,7 +78,7 @@ def test_the_report_measures_every_system(finished) -> None:
     benchmark = json.loads((workspace.reports / "benchmark.json").read_text())
     assert benchmark["schema"] == 1
     assert benchmark["exactness"]["top10_agreement"] == 1.0
-    assert set(benchmark["splits"]) == {"dev", "test"}
+    assert set(benchmark["splits"]) == {"test"}
     for split in benchmark["splits"].values():
         assert set(split["systems"]) == {"bm25", "bi_encoder", "teacher", "student"}
         assert split["systems"]["student"]["queries"] == 12

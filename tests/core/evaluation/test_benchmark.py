@@ -1,5 +1,7 @@
 """Which queries are compared, how systems are ranked, and which examples are shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,19 +34,25 @@ LATENCY = {name: {"median": 1.0, "p95": 2.0, "mean": 1.0} for name in SYSTEMS}
 
 
 def test_all_splits_but_train_and_a_fixed_sample() -> None:
-    chosen = evaluated_queries(DATASET, BenchmarkConfig(), "train", 17)
+    chosen = evaluated_queries(DATASET, BenchmarkConfig(), "train", "none", 17)
     assert {split: len(queries) for split, queries in chosen.items()} == {"dev": 30}
-    few = evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", 17)["dev"]
+    few = evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", "none", 17)["dev"]
     assert few == sorted(few)
     assert len(few) == 7
-    assert few == evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", 17)["dev"]
-    assert few != evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", 18)["dev"]
+    assert (
+        few
+        == evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", "none", 17)["dev"]
+    )
+    assert (
+        few
+        != evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", "none", 18)["dev"]
+    )
 
 
 def test_only_train_is_an_error() -> None:
     only = Dataset("only", DATASET.documents, DATASET.queries, {"train": DATASET.qrels["train"]})
     with pytest.raises(DatasetError, match="no judged queries outside 'train'"):
-        evaluated_queries(only, BenchmarkConfig(), "train", 17)
+        evaluated_queries(only, BenchmarkConfig(), "train", "none", 17)
 
 
 def test_majority_class_answers_the_most_frequent_document() -> None:
@@ -110,3 +118,12 @@ def test_examples_are_won_or_lost_and_shortened() -> None:
     assert [shown["right"] for shown in rows[1]["systems"]["student"]] == [False, True]
     assert rows[0]["right"] == ["Title 0"]
     assert len(rows[0]["systems"]["student"][0]["text"]) <= 280
+
+
+def test_dev_is_left_out_where_there_is_a_test_split() -> None:
+    both = replace(DATASET, qrels=DATASET.qrels | {"test": DATASET.qrels["dev"]})
+    config = BenchmarkConfig()
+    assert set(evaluated_queries(both, config, "train", "dev", 17)) == {"test"}
+    assert set(evaluated_queries(DATASET, config, "train", "dev", 17)) == {"dev"}
+    with_dev = config.model_copy(update={"include_dev": True})
+    assert set(evaluated_queries(both, with_dev, "train", "dev", 17)) == {"dev", "test"}

@@ -91,7 +91,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     artifact = run_stage(workspace, "benchmark_report")
     written = json.loads((artifact.folder / "benchmark.json").read_text(encoding="utf-8"))
-    assert set(written["splits"]) == {"dev", "test"} == set(artifact.meta.metrics)
+    assert set(written["splits"]) == {"test"} == set(artifact.meta.metrics)
     assert written["dataset"]["queries"] == {"train": 6, "dev": 6, "test": 6}
     assert written["exactness"]["top10_agreement"] == 1.0
     assert {"hnsw_recall@10", "hnsw_note"} & set(written["exactness"])
