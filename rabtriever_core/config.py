@@ -132,8 +132,9 @@ class ScheduleConfig(Component):
     token_dropout: float = Field(0.0, ge=0, lt=1)
     """Share of a text's tokens left out at random, so that a small model does not learn whole
     sentences by heart; 0 for pretrained backbones."""
-    checkpoint_steps: int = Field(50, ge=1)
-    """A killed run resumes from the last multiple of this."""
+    checkpoint_steps: int = Field(50, ge=10, multiple_of=10)
+    """A killed run resumes from the last multiple of this; the loss is logged every 10 steps, so
+    only a multiple of 10 resumes to the same loss curve."""
 
     @model_validator(mode="after")
     def _bounds_ordered(self) -> "ScheduleConfig":

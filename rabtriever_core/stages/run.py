@@ -87,6 +87,12 @@ def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
         ValidationStoppedError: the data set is not fit for use.
     """
     inputs = {name: load_artifact(workspace.artifact(name)) for name in stage.inputs}
+    validated = inputs.get("validated_dataset")
+    if validated is not None and not validated.meta.metrics["passed"]:
+        raise ValidationStoppedError(
+            f"{stage.name} does not run: the data set broke "
+            f"{', '.join(validated.meta.metrics['broken'])}; see {workspace.data_docs}"
+        )
     hashes = {name: artifact.hash for name, artifact in inputs.items()}
     for name, artifact in inputs.items():
         for parent, expected in artifact.meta.parents.items():
@@ -95,12 +101,6 @@ def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
                     f"{name} was made from another {parent} ({expected}) than the one here "
                     f"({hashes[parent]}): materialize {name} again before {stage.name}"
                 )
-    validated = inputs.get("validated_dataset")
-    if validated is not None and not validated.meta.metrics["passed"]:
-        raise ValidationStoppedError(
-            f"{stage.name} does not run: the data set broke "
-            f"{', '.join(validated.meta.metrics['broken'])}; see {workspace.data_docs}"
-        )
     return inputs
 
 

@@ -112,9 +112,9 @@ def train(
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.eval()
     names = ("step", "loss", "learning_rate")
+    # Sorted: the rows that come back from a checkpoint have their columns in another order.
     return [
-        {name: row[name] for name in names}
-        | {n: v for n, v in row.items() if n.startswith("loss_")}
+        {n: row[n] for n in (*names, *sorted(n for n in row if n.startswith("loss_")))}
         for row in trainer.state.log_history
         if "loss" in row
     ]

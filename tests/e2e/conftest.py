@@ -10,7 +10,7 @@ from rabtriever_core.initialize import init_workspace
 from rabtriever_core.workspace import Workspace
 from tests.core.small import TINY, small_dataset
 
-SHORT = {"min_steps": 30, "max_steps": 30, "queries_per_step": 8, "checkpoint_steps": 5}
+SHORT = {"min_steps": 30, "max_steps": 30, "queries_per_step": 8, "checkpoint_steps": 10}
 
 
 def small_workspace(folder: Path, data: Path) -> Workspace:

@@ -22,8 +22,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, small_data: Path) -> Work
     """Longer training than elsewhere, so that there is time to kill it."""
     workspace = small_workspace(tmp_path_factory.mktemp("kill") / "work", small_data)
     params = workspace.root / "params.yaml"
-    params.write_text(params.read_text().replace("max_steps: 30", "max_steps: 90").replace(
-        "min_steps: 30", "min_steps: 90"))  # fmt: skip
+    params.write_text(params.read_text().replace("max_steps: 30", "max_steps: 60").replace(
+        "min_steps: 30", "min_steps: 60"))  # fmt: skip
     workspace = Workspace.open(workspace.root)
     for stage in ("validated_dataset", "backbone"):
         run_stage(workspace, stage)
@@ -54,7 +54,10 @@ def test_killed_training_resumes_to_the_same_bytes(prepared, tmp_path, stage) ->
         run_stage(prepared, "teacher")
     killed = Workspace.open(shutil.copytree(prepared.root, tmp_path / "killed"))
     process = _run(killed, stage)
-    _kill_when(process, lambda: any(killed.work.glob(f"{stage}/*/checkpoints/checkpoint-1*")))
+    _kill_when(
+        process,
+        lambda: any(killed.work.glob(f"{stage}/*/checkpoints/checkpoint-1*/trainer_state.json")),
+    )
     assert not killed.artifact(stage).exists()
     again = _run(killed, stage)
     output, _ = again.communicate(timeout=180)

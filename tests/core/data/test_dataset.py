@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from authored import clean_rows, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rabtriever_core.data.dataset import Dataset, Document, read_dataset, write_dataset
 from rabtriever_core.errors import DatasetError
+from tests.core.data.authored import clean_rows, write
 
 # Ids are columns of tab-separated lines, so they hold no tabs and line breaks.
 IDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=6)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authored import Rows, clean_rows, write
 
 from rabtriever_core.artifacts import folder_md5s
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.data.validation import ValidationOutcome, validate_dataset
+from tests.core.data.authored import Rows, clean_rows, write
 
 TOLERANT = ValidationConfig(max_quarantined_share=0.6, max_document_characters=60)
 

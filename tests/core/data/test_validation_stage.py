@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from authored import clean_rows, write
 
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data import overlap
@@ -15,6 +14,7 @@ from rabtriever_core.stages import run_stage, stage_named
 from rabtriever_core.stages.run import load_inputs
 from rabtriever_core.stages.validated_dataset import fingerprint
 from rabtriever_core.workspace import Workspace
+from tests.core.data.authored import clean_rows, write
 
 
 def test_every_rule_over_the_whole_set_stops_the_chain_by_name(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def test_teacher_learns_and_resumes_exactly(warm, teacher, tmp_path, monkeypatch
         return fine_tune_teacher(resumed, _examples(resumed), TEACHER, RUNTIME, tmp_path, None)
 
     _resumes(monkeypatch, run, tmp_path)
-    assert run() == history
+    again = run()
+    assert again == history
+    assert [list(row) for row in again] == [list(row) for row in history]
     expected = reranker.backbone.model.state_dict()
     for name, tensor in resumed.model.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
