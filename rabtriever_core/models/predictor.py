@@ -48,8 +48,8 @@ class Predictor(nn.Module):
         ridge = direction.square().mean() / 10
         with torch.no_grad():
             self.skip.weight.copy_(torch.diag(scale * direction / (direction.square() + ridge)))
-            self.mlp[2].weight.zero_()
-            self.mlp[2].bias.zero_()
+            for parameter in self.mlp[2].parameters():
+                parameter.zero_()
 
     def save(self, folder: Path) -> None:
         """Write the weights."""

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from rabtriever_core.artifacts import build_artifact
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.predictor import Predictor, make_predictor
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.retriever import Rabtriever, query_states
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()
@@ -81,3 +82,16 @@ def test_load_checks_that_the_teacher_fits(tmp_path, student: Rabtriever) -> Non
     other = _artifact(tmp_path / "other" / "teacher", {}, small_backbone(DATASET, seed=8).save)
     with pytest.raises(ArtifactError, match="made from teacher"):
         Rabtriever.load(made.folder, other.folder, RUNTIME)
+
+
+def test_a_predictor_starts_from_the_cosine() -> None:
+    backbone = small_backbone(DATASET)
+    predictor = make_predictor(backbone.dimension, 4, seed=1)
+    predictor.start_from_cosine(backbone.answer_direction().detach(), 0.1)
+    started = Rabtriever(backbone, predictor)
+    e_d = started.encode_documents(DATASET.documents)
+    e_q = query_states(backbone, QUERIES)
+    margins = started.margin(QUERIES, DATASET.documents)
+    assert np.corrcoef(margins.ravel(), (e_q @ e_d.T).ravel())[0, 1] > 0.8
+    with pytest.raises(ValueError, match="skip"):
+        make_predictor(8, 2, seed=1, skip=False).start_from_cosine(torch.ones(8), 0.1)
