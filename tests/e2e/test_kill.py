@@ -48,6 +48,7 @@ def _kill_when(process: "subprocess.Popen[str]", condition: Callable[[], bool]) 
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["teacher", "student"])
 def test_killed_training_resumes_to_the_same_bytes(prepared, tmp_path, stage) -> None:
     if stage == "student":
