@@ -94,7 +94,7 @@ class TinyConfig(Component):
     """Attention heads."""
     key_value_heads: int = Field(2, ge=1)
     """Key-value heads (grouped-query attention)."""
-    intermediate_size: int = Field(256, ge=8)
+    intermediate_size: int = Field(384, ge=8)
     """Width of the feed-forward layers."""
     max_positions: int = Field(1024, ge=64)
     """Longest prompt in tokens."""
@@ -158,7 +158,7 @@ class BackboneConfig(Component):
     lora: LoraConfig = LoraConfig()
     """Adapters for a backbone that is not tiny."""
     warmup: ScheduleConfig = ScheduleConfig(
-        epochs=3,
+        epochs=4,
         min_steps=200,
         max_steps=600,
         queries_per_step=32,
@@ -196,7 +196,7 @@ class TeacherConfig(Component):
 
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=1.5,
-        min_steps=420,
+        min_steps=450,
         max_steps=1000,
         queries_per_step=12,
         learning_rate=2e-3,

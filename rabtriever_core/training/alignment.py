@@ -8,6 +8,8 @@ from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.training.losses import info_nce
 
 TEMPERATURE = 0.05
+ANCHOR_SCALE = 10.0
+"""Margin that a cosine of 1 stands for where margins are held to the cosines."""
 
 
 def aligned_layers(backbone: Backbone) -> tuple[int, ...]:

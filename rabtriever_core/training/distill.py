@@ -14,6 +14,7 @@ from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.models.predictor import Predictor
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import document_states, query_row_states
+from rabtriever_core.training.alignment import ANCHOR_SCALE
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
 from rabtriever_core.training.losses import (
@@ -22,7 +23,6 @@ from rabtriever_core.training.losses import (
     reverse_kl_binary,
     reverse_kl_listwise,
 )
-from rabtriever_core.training.sft import ANCHOR_SCALE
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,11 @@ import torch
 from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
+from rabtriever_core.training.alignment import ANCHOR_SCALE, aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
 from rabtriever_core.training.losses import centred_mse, cosine_matrix, supervised
 from rabtriever_core.training.negatives import Similarity
-
-ANCHOR_SCALE = 10.0
-"""Margin that a cosine of 1 stands for in the anchor loss."""
 
 
 def fine_tune_teacher(
