@@ -204,7 +204,7 @@ class TeacherConfig(Component):
     )
     """How long it trains."""
     documents_per_query: int = Field(8, ge=2)
-    """Candidates a query is compared with in a step; all judged documents when no more exist."""
+    """Candidates a query is compared with in a step; the whole corpus when it is no larger."""
     mined_share: float = Field(0.6, ge=0, le=1)
     """Share of the negatives that are hard ones; the rest is drawn at random."""
     mining_depth: int = Field(16, ge=1)

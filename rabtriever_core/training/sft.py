@@ -27,7 +27,7 @@ def fine_tune_teacher(
     """Train the backbone to answer T for relevant pairs and F for the others (in place).
 
     Every query is compared with candidates of its own: a positive, mined hard negatives and random
-    ones, or all judged documents when there are no more.
+    ones, or the whole corpus when it is no larger.
 
     Args:
         backbone: becomes the teacher.
@@ -108,8 +108,8 @@ def candidates(
 ) -> npt.NDArray[np.int64]:
     """Document numbers [n, k] that the queries of a step are compared with.
 
-    A positive first, then hard negatives, then random ones; all judged documents when there are
-    no more than `documents_per_query`.
+    A positive first, then hard negatives, then random ones; the whole corpus when it has no more
+    than `documents_per_query` documents.
     """
     pool = np.arange(len(examples.documents))
     if len(pool) <= config.documents_per_query:

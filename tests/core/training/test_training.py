@@ -134,7 +134,7 @@ def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> N
     assert np.corrcoef(margins.ravel(), reference.ravel())[0, 1] > 0.6
 
 
-def test_distillation_uses_no_labels(teacher, tmp_path) -> None:
+def test_distillation_never_looks_up_which_document_is_right(teacher, tmp_path) -> None:
     from dataclasses import replace
 
     (tmp_path / "a").mkdir()
