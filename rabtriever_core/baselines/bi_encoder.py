@@ -9,9 +9,10 @@ import numpy.typing as npt
 from rabtriever_core.config import BiEncoderConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.retriever import document_states, query_states
+from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
+from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.steps import start_step
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,16 +30,11 @@ class BiEncoder:
 
     def encode_queries(self, queries: Sequence[str]) -> Floats:
         """Unit vectors: float32 [n, d]."""
-        return _unit(query_states(self.backbone, queries))
+        return unit_rows(query_states(self.backbone, queries))
 
     def encode_documents(self, documents: Sequence[Document]) -> Floats:
         """Unit vectors: float32 [m, d]."""
-        return _unit(document_states(self.backbone, documents))
-
-
-def _unit(states: Floats) -> Floats:
-    unit: Floats = states / np.linalg.norm(states, axis=1, keepdims=True)
-    return unit
+        return unit_rows(document_states(self.backbone, documents))
 
 
 def train_bi_encoder(
@@ -62,21 +58,17 @@ def train_bi_encoder(
         )
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
-        rng = step_generator(runtime.seed, 5, step)
-        queries = queries_of_step(
-            len(examples.queries), schedule.queries_per_step, step, runtime.seed + 2
-        ).tolist()
+        rng, queries = start_step("bi_encoder", examples, schedule, runtime.seed, step)
         documents = dict.fromkeys(examples.positives(queries, rng))
         if mined is not None:
             for query in queries:
                 documents |= dict.fromkeys(
                     rng.permutation(mined[query])[: config.hard_negatives].tolist()
                 )
-        share = schedule.token_dropout
         e_d = backbone.last_states(
-            examples.thin([examples.document_ids[d] for d in documents], share, rng)
+            examples.thinned_documents(documents, schedule.token_dropout, rng)
         )
-        query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
+        query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
         e_q = backbone.last_states(backbone.prompt.alone(query_ids))
         relevant = torch.from_numpy(examples.relevance(queries, list(documents))).to(e_q.device)
         return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}

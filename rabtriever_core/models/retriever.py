@@ -125,3 +125,9 @@ def _states(
             batch = order[start : start + batch_size]
             states[batch] = backbone.last_states([rows[r] for r in batch]).cpu().numpy()
     return states
+
+
+def unit_rows(states: Floats) -> Floats:
+    """Rows scaled to length one."""
+    unit: Floats = states / np.linalg.norm(states, axis=1, keepdims=True)
+    return unit

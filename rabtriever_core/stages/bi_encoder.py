@@ -9,28 +9,20 @@ def make(context: StageContext) -> dict[str, Any]:
     """Train the bi-encoder; returns its loss and dev metrics over the full pool."""
     from rabtriever_core.baselines.bi_encoder import BiEncoder, train_bi_encoder
     from rabtriever_core.models.backbone import Backbone
-    from rabtriever_core.stages.dev import dev_metrics
+    from rabtriever_core.stages.dev import trained
     from rabtriever_core.training.examples import Examples
-    from rabtriever_core.training.loop import write_history
 
     settings = context.settings
-    dataset = context.dataset()
     backbone = Backbone.load(context.inputs["backbone"].folder, settings.runtime)
     history = train_bi_encoder(
         backbone,
-        Examples.of(dataset, settings.dataset.train_split, backbone.prompt),
+        Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt),
         settings.bi_encoder,
         settings.runtime,
         context.checkpoints,
     )
     backbone.save(context.output)
-    write_history(history, context.output)
     encoder = BiEncoder(backbone)
-    return {
-        "final_loss": history[-1]["loss"],
-        "dev": dev_metrics(
-            dataset,
-            settings,
-            lambda q, d: encoder.encode_queries(q) @ encoder.encode_documents(d).T,
-        ),
-    }
+    return trained(
+        context, history, lambda q, d: encoder.encode_queries(q) @ encoder.encode_documents(d).T
+    )

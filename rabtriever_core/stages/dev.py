@@ -8,8 +8,19 @@ import numpy.typing as npt
 
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset, Document
+from rabtriever_core.stages.run import StageContext
+from rabtriever_core.training.loop import History, write_history
 
 Score = Callable[[Sequence[str], Sequence[Document]], npt.NDArray[np.float32]]
+
+
+def trained(context: StageContext, history: History, score: Score) -> dict[str, Any]:
+    """Write the loss curve; a trained stage's metrics: last loss, and quality on dev."""
+    write_history(history, context.output)
+    return {
+        "final_loss": history[-1]["loss"],
+        "dev": dev_metrics(context.dataset(), context.settings, score),
+    }
 
 
 def dev_metrics(dataset: Dataset, settings: Settings, score: Score) -> dict[str, Any]:

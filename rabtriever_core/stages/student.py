@@ -10,13 +10,11 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.predictor import make_predictor
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.models.retriever import Rabtriever
-    from rabtriever_core.stages.dev import dev_metrics
+    from rabtriever_core.stages.dev import trained
     from rabtriever_core.training.distill import distill
     from rabtriever_core.training.examples import Examples
-    from rabtriever_core.training.loop import write_history
 
     settings = context.settings
-    dataset = context.dataset()
     teacher = GenerativeReranker.load(context.inputs["teacher"].folder, settings.runtime)
     predictor = make_predictor(
         teacher.backbone.dimension,
@@ -27,19 +25,13 @@ def make(context: StageContext) -> dict[str, Any]:
     history = distill(
         teacher,
         predictor,
-        Examples.of(dataset, settings.dataset.train_split, teacher.backbone.prompt),
+        Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt),
         settings.student,
         settings.runtime,
         context.checkpoints,
     )
     predictor.save(context.output)
-    write_history(history, context.output)
     student = Rabtriever(teacher.backbone, predictor)
-    return {
-        "final_loss": history[-1]["loss"],
-        "dev": dev_metrics(
-            dataset,
-            settings,
-            lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T,
-        ),
-    }
+    return trained(
+        context, history, lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T
+    )

@@ -9,26 +9,20 @@ def make(context: StageContext) -> dict[str, Any]:
     """Train the teacher; returns its loss and dev metrics over the full pool."""
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.stages.dev import dev_metrics
+    from rabtriever_core.stages.dev import trained
     from rabtriever_core.training.examples import Examples
-    from rabtriever_core.training.loop import write_history
     from rabtriever_core.training.sft import fine_tune_teacher
 
     settings = context.settings
-    dataset = context.dataset()
     backbone = Backbone.load(context.inputs["backbone"].folder, settings.runtime)
     history = fine_tune_teacher(
         backbone,
-        Examples.of(dataset, settings.dataset.train_split, backbone.prompt),
+        Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt),
         settings.teacher,
         settings.runtime,
         context.checkpoints,
         None if settings.backbone.model == "tiny" else settings.backbone.lora,
     )
     backbone.save(context.output)
-    write_history(history, context.output)
     teacher = GenerativeReranker(backbone)
-    return {
-        "final_loss": history[-1]["loss"],
-        "dev": dev_metrics(dataset, settings, lambda q, d: teacher.margins(q, d, progress=True)),
-    }
+    return trained(context, history, lambda q, d: teacher.margins(q, d, progress=True))

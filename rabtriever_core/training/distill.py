@@ -16,13 +16,14 @@ from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import document_states, query_row_states
 from rabtriever_core.training.alignment import ANCHOR_SCALE
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
+from rabtriever_core.training.loop import History, train
 from rabtriever_core.training.losses import (
     centred_mse,
     cosine_matrix,
     reverse_kl_binary,
     reverse_kl_listwise,
 )
+from rabtriever_core.training.steps import queries_of_step, step_generator
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,7 @@ def distill(
             if not path.exists():
                 rng = step_generator(runtime.seed, 4, len(rounds))
                 chosen = rng.permutation(len(examples.queries))[: config.rollout_queries]
-                rows = [examples.query_ids[q] for q in chosen]
-                query_ids = examples.thin(rows, schedule.token_dropout, rng)
+                query_ids = examples.thinned_queries(chosen, schedule.token_dropout, rng)
                 e_q = query_row_states(teacher.backbone, query_ids)
                 with torch.inference_mode():
                     gates = predictor(torch.from_numpy(e_q).to(device))

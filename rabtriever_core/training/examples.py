@@ -1,6 +1,6 @@
 """Training queries and the corpus as token ids, tokenized once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,6 +67,18 @@ class Examples:
             ]
             for row in rows
         ]
+
+    def thinned_queries(
+        self, queries: Iterable[int], share: float, rng: np.random.Generator
+    ) -> list[list[int]]:
+        """Token ids of queries, a share of them left out."""
+        return self.thin([self.query_ids[q] for q in queries], share, rng)
+
+    def thinned_documents(
+        self, documents: Iterable[int], share: float, rng: np.random.Generator
+    ) -> list[list[int]]:
+        """Token ids of documents, a share of them left out."""
+        return self.thin([self.document_ids[d] for d in documents], share, rng)
 
     def positives(self, queries: Sequence[int], rng: np.random.Generator) -> list[int]:
         """One relevant document of every query."""

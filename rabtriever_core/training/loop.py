@@ -11,9 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from rabtriever_core.config import RuntimeConfig, ScheduleConfig
 
 if TYPE_CHECKING:
@@ -27,24 +24,6 @@ LOG_STEPS = 10
 History = list[dict[str, float]]
 LossAtStep = Callable[[int], dict[str, "torch.Tensor"]]
 """Step number → named parts of the loss; their sum is minimized."""
-
-
-def step_generator(seed: int, *key: int) -> np.random.Generator:
-    """The random stream of one step: independent of every other step's."""
-    return np.random.default_rng([seed, *key])
-
-
-def queries_of_step(queries: int, per_step: int, step: int, seed: int) -> npt.NDArray[np.int64]:
-    """Query numbers of a step: consecutive slices of one fresh permutation per epoch."""
-    positions = np.arange(step * per_step, (step + 1) * per_step)
-    epochs = positions // queries
-    picked = [
-        step_generator(seed, 1, int(epoch)).permutation(queries)[
-            positions[epochs == epoch] % queries
-        ]
-        for epoch in np.unique(epochs)
-    ]
-    return np.concatenate(picked)
 
 
 def train(

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.retriever import document_states, query_states
+from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
 
 Floats = npt.NDArray[np.float32]
@@ -28,8 +28,8 @@ class Similarity:
     def of(cls, backbone: Backbone, examples: Examples) -> "Similarity":
         """Encode the training queries and the corpus."""
         return cls(
-            _unit(query_states(backbone, examples.queries, progress=True)),
-            _unit(document_states(backbone, examples.documents, progress=True)),
+            unit_rows(query_states(backbone, examples.queries, progress=True)),
+            unit_rows(document_states(backbone, examples.documents, progress=True)),
         )
 
     def hard_negatives(
@@ -46,8 +46,3 @@ class Similarity:
                 kept = min(depth, int(np.isfinite(row).sum()))
                 mined.append(np.argsort(-row, kind="stable")[:kept])
         return mined
-
-
-def _unit(states: Floats) -> Floats:
-    unit: Floats = states / np.linalg.norm(states, axis=1, keepdims=True)
-    return unit

@@ -13,7 +13,8 @@ from rabtriever_core.config import BackboneConfig, RuntimeConfig
 from rabtriever_core.models.backbone import Backbone, pick_device
 from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
+from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.steps import start_step
 
 
 def warm_up(
@@ -29,14 +30,10 @@ def warm_up(
     layers = aligned_layers(backbone)
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
-        rng = step_generator(runtime.seed, 2, step)
-        queries = queries_of_step(
-            len(examples.queries), schedule.queries_per_step, step, runtime.seed
-        ).tolist()
+        rng, queries = start_step("backbone", examples, schedule, runtime.seed, step)
         positives = examples.positives(queries, rng)
-        share = schedule.token_dropout
-        query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
-        document_ids = examples.thin([examples.document_ids[d] for d in positives], share, rng)
+        query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
+        document_ids = examples.thinned_documents(positives, schedule.token_dropout, rng)
         e_d, modelling = _read_pairs(backbone, document_ids, query_ids, layers)
         e_q = backbone.last_states_of_layers(backbone.prompt.alone(query_ids), layers)
         relevant = torch.from_numpy(examples.relevance(queries, positives)).to(e_d[0].device)

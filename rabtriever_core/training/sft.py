@@ -11,9 +11,10 @@ from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.alignment import ANCHOR_SCALE, aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, queries_of_step, step_generator, train
+from rabtriever_core.training.loop import History, train
 from rabtriever_core.training.losses import centred_mse, cosine_matrix, supervised
 from rabtriever_core.training.negatives import Similarity
+from rabtriever_core.training.steps import start_step
 
 
 def fine_tune_teacher(
@@ -49,16 +50,12 @@ def fine_tune_teacher(
     steps = schedule.steps(len(examples.queries))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
-        rng = step_generator(runtime.seed, 3, step)
-        queries = queries_of_step(
-            len(examples.queries), schedule.queries_per_step, step, runtime.seed + 1
-        ).tolist()
+        rng, queries = start_step("teacher", examples, schedule, runtime.seed, step)
         drawn = candidates(examples, queries, mined, config, rng)
         n, k = drawn.shape
         distinct, of_document = np.unique(drawn, return_inverse=True)
-        share = schedule.token_dropout
-        query_ids = examples.thin([examples.query_ids[q] for q in queries], share, rng)
-        document_ids = examples.thin([examples.document_ids[d] for d in distinct], share, rng)
+        query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
+        document_ids = examples.thinned_documents(distinct, schedule.token_dropout, rng)
         states, e_d = reranker.pair_states(
             document_ids,
             query_ids,

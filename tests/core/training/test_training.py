@@ -15,13 +15,13 @@ from rabtriever_core.training.distill import distill, draw_candidates
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import (
     last_complete_checkpoint,
-    queries_of_step,
     read_history,
     train,
     write_history,
 )
 from rabtriever_core.training.pretrain import warm_up
 from rabtriever_core.training.sft import candidates, fine_tune_teacher
+from rabtriever_core.training.steps import queries_of_step
 from tests.core.small import BACKBONE, RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()

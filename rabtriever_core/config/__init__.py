@@ -1,0 +1,45 @@
+"""Every setting: one frozen, validated model per component, read from `params.yaml`.
+
+Precedence: flags (`--set teacher.epochs=3`) over environment (`RABTRIEVER_TEACHER__EPOCHS=3`) over
+`params.yaml` over the defaults in these modules.
+"""
+
+from rabtriever_core.config.component import Component
+from rabtriever_core.config.data import DatasetConfig, ValidationConfig
+from rabtriever_core.config.models import (
+    BackboneConfig,
+    LoraConfig,
+    PromptConfig,
+    RuntimeConfig,
+    TinyConfig,
+)
+from rabtriever_core.config.operation import (
+    AutomationConfig,
+    BenchmarkConfig,
+    GatesConfig,
+    IndexConfig,
+)
+from rabtriever_core.config.schedule import ScheduleConfig
+from rabtriever_core.config.settings import Settings, load_settings
+from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
+
+__all__ = [
+    "AutomationConfig",
+    "BackboneConfig",
+    "BenchmarkConfig",
+    "BiEncoderConfig",
+    "Component",
+    "DatasetConfig",
+    "GatesConfig",
+    "IndexConfig",
+    "LoraConfig",
+    "PromptConfig",
+    "RuntimeConfig",
+    "ScheduleConfig",
+    "Settings",
+    "StudentConfig",
+    "TeacherConfig",
+    "TinyConfig",
+    "ValidationConfig",
+    "load_settings",
+]

@@ -1,0 +1,68 @@
+"""Settings of index, benchmark, gates and automation."""
+
+from pydantic import Field
+
+from rabtriever_core.config.component import Component
+
+
+class IndexConfig(Component):
+    """The Qdrant collection that applications query."""
+
+    url: str | None = None
+    """Qdrant server; local mode in the workspace's `qdrant/` when unset. Environment:
+    QDRANT_URL."""
+    api_key: str | None = Field(None, exclude=True, repr=False)
+    """Environment: QDRANT_API_KEY; never written anywhere."""
+    collection: str | None = None
+    """Alias that applications use; the data set's name when unset."""
+    batch_size: int = Field(256, ge=1)
+    """Points per upload request."""
+    shard_documents: int = Field(4096, ge=1)
+    """Documents per embedding shard; a killed embedding resumes after the last one."""
+    canaries: int = Field(20, ge=1)
+    """Dev queries whose ranking is compared before and after the alias switch."""
+    keep_collections: int = Field(2, ge=1)
+    """Physical collections kept, the served one included."""
+    timeout_seconds: float = Field(30, gt=0)
+    """Of one request to a server."""
+
+
+class BenchmarkConfig(Component):
+    """What is compared, and how."""
+
+    max_queries: int | None = Field(None, ge=1)
+    """Queries per split, a fixed sample; all when unset."""
+    include_dev: bool = False
+    """Benchmark the dev split as well, though choices were made on it."""
+    dev_queries: int = Field(300, ge=1)
+    """Dev queries that teacher, student and bi-encoder are measured on after training."""
+    depth: int = Field(100, ge=10)
+    """Ranking depth of every system."""
+    permutations: int = Field(10_000, ge=100)
+    """Resamples of the paired randomization test."""
+    latency_queries: int = Field(30, ge=1)
+    """Queries timed one at a time per system."""
+    document_lengths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    """Document lengths in tokens for the response-time curve."""
+
+
+class GatesConfig(Component):
+    """Floors that the asset checks hold the models to."""
+
+    teacher_mrr: float = Field(0.3, ge=0, le=1)
+    """Teacher's MRR@10 on dev must reach this."""
+    student_share: float = Field(0.9, ge=0, le=2)
+    """Student's MRR@10 on dev over the teacher's must reach this."""
+    top10_agreement: float = Field(1.0, ge=0, le=1)
+    """Share of the top ten that index and model must agree on."""
+
+
+class AutomationConfig(Component):
+    """Schedules of the Dagster deployment; off unless switched on."""
+
+    retrain_cron: str = "0 3 * * 1"
+    """When the weekly retraining starts (UTC)."""
+    retrain_enabled: bool = False
+    """Switch the weekly retraining on."""
+    max_retries: int = Field(1, ge=0)
+    """Retries of a failed asset, with exponential back-off."""

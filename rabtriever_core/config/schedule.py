@@ -1,0 +1,44 @@
+"""Settings of a training schedule."""
+
+from pydantic import Field, model_validator
+
+from rabtriever_core.config.component import Component
+
+
+class ScheduleConfig(Component):
+    """How long and how fast a stage trains; steps follow from the data so that one file fits all.
+
+    steps = clamp(epochs × training queries / queries_per_step, min_steps, max_steps)
+    """
+
+    epochs: float = Field(2.0, gt=0)
+    """Passes over the training queries."""
+    min_steps: int = Field(1, ge=1)
+    """Lower bound of the steps, for small sets."""
+    max_steps: int = Field(2000, ge=1)
+    """Upper bound of the steps, for a bounded run time."""
+    queries_per_step: int = Field(16, ge=1)
+    """Queries in one optimizer step."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak learning rate (AdamW, linear warm-up, cosine decay)."""
+    warmup_share: float = Field(0.05, ge=0, le=1)
+    """Share of the steps over which the learning rate rises."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW weight decay."""
+    token_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of a text's tokens left out at random, so that a small model does not learn whole
+    sentences by heart; 0 for pretrained backbones."""
+    checkpoint_steps: int = Field(50, ge=10, multiple_of=10)
+    """A killed run resumes from the last multiple of this; the loss is logged every 10 steps, so
+    only a multiple of 10 resumes to the same loss curve."""
+
+    @model_validator(mode="after")
+    def _bounds_ordered(self) -> "ScheduleConfig":
+        if self.min_steps > self.max_steps:
+            raise ValueError(f"min_steps {self.min_steps} is above max_steps {self.max_steps}")
+        return self
+
+    def steps(self, queries: int) -> int:
+        """Optimizer steps for this many training queries."""
+        wanted = round(self.epochs * queries / self.queries_per_step)
+        return max(self.min_steps, min(wanted, self.max_steps))

@@ -1,0 +1,119 @@
+"""All settings together, read from `params.yaml`, environment and flags."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from rabtriever_core.config.component import Component
+from rabtriever_core.config.data import DatasetConfig, ValidationConfig
+from rabtriever_core.config.models import BackboneConfig, PromptConfig, RuntimeConfig
+from rabtriever_core.config.operation import (
+    AutomationConfig,
+    BenchmarkConfig,
+    GatesConfig,
+    IndexConfig,
+)
+from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
+from rabtriever_core.errors import ConfigError
+
+
+class Settings(Component):
+    """All components."""
+
+    dataset: DatasetConfig = DatasetConfig()
+    validation: ValidationConfig = ValidationConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    prompt: PromptConfig = PromptConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    student: StudentConfig = StudentConfig()
+    bi_encoder: BiEncoderConfig = BiEncoderConfig()
+    index: IndexConfig = IndexConfig()
+    benchmark: BenchmarkConfig = BenchmarkConfig()
+    gates: GatesConfig = GatesConfig()
+    automation: AutomationConfig = AutomationConfig()
+
+
+class _FileAndEnvironment(BaseSettings):
+    """Nested values of params.yaml with the environment's laid over them, not yet validated."""
+
+    model_config = SettingsConfigDict(
+        extra="allow", env_prefix="RABTRIEVER_", env_nested_delimiter="__"
+    )
+
+    dataset: dict[str, Any] = {}
+    validation: dict[str, Any] = {}
+    runtime: dict[str, Any] = {}
+    backbone: dict[str, Any] = {}
+    prompt: dict[str, Any] = {}
+    teacher: dict[str, Any] = {}
+    student: dict[str, Any] = {}
+    bi_encoder: dict[str, Any] = {}
+    index: dict[str, Any] = {}
+    benchmark: dict[str, Any] = {}
+    gates: dict[str, Any] = {}
+    automation: dict[str, Any] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over the file's values (passed as init arguments)."""
+        return env_settings, init_settings
+
+
+def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
+    """Read `params.yaml`, then the environment, then `section.name=value` overrides.
+
+    Raises:
+        ConfigError: the file is missing or malformed, or a value is invalid; names the setting.
+    """
+    import os
+
+    import yaml
+
+    try:
+        values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ConfigError(f"no {params}: run `rabtriever init` in this folder first") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{params} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{params} must be a mapping of sections, got {type(values).__name__}")
+    try:
+        layered = _FileAndEnvironment(**values).model_dump()
+        settings = Settings.model_validate(_override(layered, overrides))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in e['loc'])} = {e.get('input')!r}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise ConfigError(f"invalid setting in {params} or environment: {problems}") from None
+    server = {"url": os.environ.get("QDRANT_URL"), "api_key": os.environ.get("QDRANT_API_KEY")}
+    given = {name: value for name, value in server.items() if value}
+    return settings.model_copy(update={"index": settings.index.model_copy(update=given)})
+
+
+def _override(values: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Apply `a.b.c=value` (value in YAML) to nested settings."""
+    import yaml
+
+    for override in overrides:
+        path, separator, text = override.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {override!r}: expected section.name=value")
+        *parents, name = path.split(".")
+        target: Any = values
+        for parent in parents:
+            target = target.get(parent) if isinstance(target, dict) else None
+        if not isinstance(target, dict):
+            raise ConfigError(f"--set {override!r}: there is no setting {path!r}")
+        target[name] = yaml.safe_load(text)
+    return values

@@ -1,0 +1,43 @@
+"""What a training step draws: a pure function of seed and step number, so that runs can resume."""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rabtriever_core.config import ScheduleConfig
+from rabtriever_core.training.examples import Examples
+
+# Streams of random numbers, one per trained part; the second number shifts the order of queries.
+_STREAMS = {"backbone": (2, 0), "teacher": (3, 1), "bi_encoder": (5, 2)}
+
+
+def start_step(
+    part: Literal["backbone", "teacher", "bi_encoder"],
+    examples: Examples,
+    schedule: ScheduleConfig,
+    seed: int,
+    step: int,
+) -> tuple[np.random.Generator, list[int]]:
+    """(the step's random stream, the numbers of its queries)."""
+    stream, shift = _STREAMS[part]
+    queries = queries_of_step(len(examples.queries), schedule.queries_per_step, step, seed + shift)
+    return step_generator(seed, stream, step), queries.tolist()
+
+
+def step_generator(seed: int, *key: int) -> np.random.Generator:
+    """The random stream of one step: independent of every other step's."""
+    return np.random.default_rng([seed, *key])
+
+
+def queries_of_step(queries: int, per_step: int, step: int, seed: int) -> npt.NDArray[np.int64]:
+    """Query numbers of a step: consecutive slices of one fresh permutation per epoch."""
+    positions = np.arange(step * per_step, (step + 1) * per_step)
+    epochs = positions // queries
+    picked = [
+        step_generator(seed, 1, int(epoch)).permutation(queries)[
+            positions[epochs == epoch] % queries
+        ]
+        for epoch in np.unique(epochs)
+    ]
+    return np.concatenate(picked)
