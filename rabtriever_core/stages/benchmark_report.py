@@ -104,7 +104,7 @@ def make(context: StageContext) -> dict[str, Any]:
         "seconds": {
             stage: seconds
             for stage, seconds in context.workspace.seconds().items()
-            if stage in inputs
+            if stage != "benchmark_report"
         },
         "response_time": measure_response_time(
             teacher,
