@@ -1,5 +1,7 @@
 """Settings of teacher, student and bi-encoder."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from rabtriever_core.config.component import Component
@@ -36,10 +38,20 @@ class TeacherConfig(Component):
 class StudentConfig(Component):
     """On-policy distillation into a predictor on the frozen teacher (Rabtriever)."""
 
+    predictor: Literal["gated", "wide", "additive"] = "gated"
+    """`gated` is the paper's MLP(e_Q) ⊙ e_D; `wide` maps both sides and adds a bias per document,
+    so that stored vectors depend on it; `additive` is the paper's ablation without ⊙."""
+    rank: int | None = Field(None, ge=1)
+    """Length of the wide predictor's vectors, the bias apart; the backbone's width when unset."""
+    layers: int = Field(2, ge=1)
+    """Layers of the predictor's MLP."""
     hidden_multiple: int = Field(4, ge=1)
     """Hidden width of the predictor's MLP over the backbone's width."""
     skip: bool = True
-    """A linear path past the MLP; off in the paper."""
+    """A linear path past the MLP, which starts it from the cosine; off in the paper."""
+    query_encoder: Literal["frozen", "lora"] = "frozen"
+    """`lora` also trains adapters (`backbone.lora`) on a query side of its own; documents are still
+    read by the frozen teacher, so that stored vectors stay valid."""
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=10,
         min_steps=600,
@@ -56,19 +68,29 @@ class StudentConfig(Component):
     """Training queries that a roll-out draws candidates for."""
     documents_per_query: int = Field(12, ge=2)
     """Candidates drawn per query of a roll-out."""
+    policy: Literal["student", "cosine", "uniform"] = "student"
+    """Who draws the candidates: the student itself (on-policy), or, for comparison, the cosine of
+    e_Q and e_D before training, or nobody in particular."""
     temperature: float = Field(1.0, gt=0)
-    """Of the student's policy over documents."""
+    """Of the policy over documents."""
     uniform_share: float = Field(0.25, ge=0, le=1)
     """Share of the candidates drawn uniformly, so that no document is never tried."""
     mse_weight: float = Field(1.0, ge=0)
     """Weight of MSE(e_stu, e_T)."""
+    normalized_mse_weight: float = Field(0.0, ge=0)
+    """Weight of the MSE with every dimension scaled by its variance among the teacher's states."""
     reverse_kl_weight: float = Field(0.25, ge=0)
     """Weight of KL(P_stu ‖ P_T) on the answer distribution."""
+    forward_kl_weight: float = Field(0.0, ge=0)
+    """Weight of KL(P_T ‖ P_stu), the paper's ablation."""
     listwise_kl_weight: float = Field(1.0, ge=0)
     """Weight of the reverse KL between student's and teacher's softmax over the candidates."""
     anchor_weight: float = Field(1.0, ge=0)
     """Weight of the regression of margins over the whole corpus on the cosines of e_Q and e_D,
     which a teacher trained with a contrastive loss keeps aligned."""
+    supervised_weight: float = Field(0.0, ge=0)
+    """Weight of a list-wise loss on the labels, so that a student need not end below a plain
+    bi-encoder when the teacher is weak; 0 keeps distillation free of labels."""
 
 
 class BiEncoderConfig(Component):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,35 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
+ADAPTER_FOLDER = "query_adapter"
+
 
 class Rabtriever:
     """Independent query and document embeddings distilled from the teacher (arXiv 2604.23336).
 
-    `encode_queries(q) @ encode_documents(d).T == margin(q, d)`, the student's T − F logit.
+    `encode_queries(q) @ encode_documents(d).T == margin(q, d)`, the student's T − F logit, up to
+    the query's offset, which is zero for the paper's predictor.
     """
 
-    def __init__(self, backbone: Backbone, predictor: "Predictor") -> None:
+    def __init__(
+        self, backbone: Backbone, predictor: "Predictor", query_backbone: Backbone | None = None
+    ) -> None:
         self.backbone = backbone
         self.predictor = predictor.to(backbone.device)
+        self.query_backbone = query_backbone or backbone
+        self.adapters: Any = None
+        """The query side's adapters while they are on, unmerged."""
+
+    def save(self, folder: Path) -> None:
+        """Write what the teacher does not hold: the predictor, and the query side's adapters."""
+        self.predictor.save(folder)
+        if self.adapters is not None:
+            self.adapters.save_pretrained(folder / ADAPTER_FOLDER)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return self.predictor.vector_size
 
     @classmethod
     def load(cls, folder: Path, teacher: Path, runtime: RuntimeConfig) -> "Rabtriever":
@@ -35,47 +54,65 @@ class Rabtriever:
         Raises:
             ArtifactError: an artifact is missing or damaged, or the teacher is another one.
         """
+        from rabtriever_core.models.lora import load_adapters
         from rabtriever_core.models.predictor import Predictor
 
         load_artifact(folder, parents={"teacher": load_artifact(teacher).hash})
-        return cls(Backbone.load(teacher, runtime), Predictor.load(folder))
-
-    @property
-    def dimension(self) -> int:
-        """Length of the vectors."""
-        return self.backbone.dimension
+        query_backbone = None
+        if (folder / ADAPTER_FOLDER).is_dir():
+            query_backbone = Backbone.load(teacher, runtime)
+            load_adapters(query_backbone, folder / ADAPTER_FOLDER)
+        return cls(Backbone.load(teacher, runtime), Predictor.load(folder), query_backbone)
 
     def encode_queries(
         self, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
     ) -> Floats:
-        """φ(q) = (w_T − w_F) ⊙ MLP_θ(e_Q): float32 [n, d]."""
+        """φ(q), for the paper's predictor (w_T − w_F) ⊙ MLP_θ(e_Q): float32 [n, v]."""
+        return self.encode_queries_with_offsets(queries, batch_size, progress=progress)[0]
+
+    def encode_queries_with_offsets(
+        self, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
+    ) -> tuple[Floats, Floats]:
+        """(φ(q) [n, v], what to add to its dot products to get margins [n]), float32."""
         import torch
 
-        e_q = torch.from_numpy(query_states(self.backbone, queries, batch_size, progress=progress))
+        states = query_states(self.query_backbone, queries, batch_size, progress=progress)
+        e_q = torch.from_numpy(states).to(self.backbone.device)
+        direction = self.backbone.answer_direction()
         with torch.inference_mode():
-            gate = self.predictor(e_q.to(self.backbone.device))
-            vectors: Floats = (gate * self.backbone.answer_direction()).cpu().numpy()
-        return vectors
+            vectors = self.predictor.query_vectors(e_q, direction)
+            offsets = self.predictor.query_offsets(e_q, direction)
+        return vectors.cpu().numpy(), offsets.cpu().numpy()
 
     def encode_documents(
         self, documents: Sequence[Document], batch_size: int = 64, *, progress: bool = False
     ) -> Floats:
-        """e_D, the state at the document's last token: float32 [m, d]."""
-        return document_states(self.backbone, documents, batch_size, progress=progress)
+        """The vectors to store, for the paper's predictor e_D itself: float32 [m, v]."""
+        import torch
+
+        states = document_states(self.backbone, documents, batch_size, progress=progress)
+        e_d = torch.from_numpy(states).to(self.backbone.device)
+        with torch.inference_mode():
+            vectors: Floats = (
+                self.predictor.document_vectors(e_d, self.backbone.answer_direction()).cpu().numpy()
+            )
+        return vectors
 
     def margin(self, queries: Sequence[str], documents: Sequence[Document]) -> Floats:
         """The student's T − F logit of every pair, through the predictor: float32 [n, m].
 
-        Computed as ⟨w_T − w_F, MLP(e_Q) ⊙ e_D⟩, apart from the vectors that are indexed.
+        Computed as ⟨w_T − w_F, e_stu(q, d)⟩, apart from the vectors that are indexed.
         """
         import torch
 
-        e_q = torch.from_numpy(query_states(self.backbone, queries))
-        e_d = torch.from_numpy(document_states(self.backbone, documents))
+        device = self.backbone.device
+        e_q = torch.from_numpy(query_states(self.query_backbone, queries)).to(device)
+        e_d = torch.from_numpy(document_states(self.backbone, documents)).to(device)
         with torch.inference_mode():
-            gate = self.predictor(e_q.to(self.backbone.device))
             direction = self.backbone.answer_direction()
-            rows = [((row * e_d.to(gate.device)) @ direction).cpu() for row in gate]
+            rows = [
+                (self.predictor.states(row[None], e_d[None]) @ direction)[0].cpu() for row in e_q
+            ]
         return torch.stack(rows).numpy() if rows else np.zeros((0, len(documents)), np.float32)
 
 

@@ -59,7 +59,7 @@ STAGES: tuple[Stage, ...] = (
         "student",
         "Distil the teacher on-policy into a predictor: query and document apart.",
         ("validated_dataset", "teacher"),
-        ("dataset", "student", "runtime"),
+        ("dataset", "student", "backbone.lora", "runtime"),
         _MODEL_CODE,
     ),
     Stage(

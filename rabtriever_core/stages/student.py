@@ -7,6 +7,7 @@ from rabtriever_core.stages.run import StageContext
 
 def make(context: StageContext) -> dict[str, Any]:
     """Distil; returns the loss and dev metrics over the full pool."""
+    from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.predictor import make_predictor
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.models.retriever import Rabtriever
@@ -16,22 +17,21 @@ def make(context: StageContext) -> dict[str, Any]:
 
     settings = context.settings
     teacher = GenerativeReranker.load(context.inputs["teacher"].folder, settings.runtime)
-    predictor = make_predictor(
-        teacher.backbone.dimension,
-        settings.student.hidden_multiple,
-        settings.runtime.seed,
-        skip=settings.student.skip,
-    )
+    predictor = make_predictor(teacher.backbone.dimension, settings.student, settings.runtime.seed)
+    query_backbone = None
+    if settings.student.query_encoder == "lora":
+        query_backbone = Backbone.load(context.inputs["teacher"].folder, settings.runtime)
+    student = Rabtriever(teacher.backbone, predictor, query_backbone)
     history = distill(
         teacher,
-        predictor,
+        student,
         Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt),
         settings.student,
         settings.runtime,
         context.checkpoints,
+        settings.backbone.lora,
     )
-    predictor.save(context.output)
-    student = Rabtriever(teacher.backbone, predictor)
+    student.save(context.output)
     return trained(
         context, history, lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T
     )

@@ -1,207 +1,231 @@
-"""On-policy distillation of the frozen teacher into the student's predictor (Rabtriever)."""
+"""On-policy distillation of the frozen teacher into the student (Rabtriever)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file, save_file
+from torch import Tensor, nn
 
-from rabtriever_core.config import RuntimeConfig, StudentConfig
-from rabtriever_core.models.predictor import Predictor
+from rabtriever_core.config import LoraConfig, RuntimeConfig, StudentConfig
+from rabtriever_core.models.lora import with_adapters
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import document_states, query_row_states
+from rabtriever_core.models.retriever import (
+    Rabtriever,
+    document_states,
+    query_row_states,
+)
 from rabtriever_core.training.alignment import ANCHOR_SCALE
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train
 from rabtriever_core.training.losses import (
     centred_mse,
     cosine_matrix,
-    reverse_kl_binary,
+    kl_binary,
+    listwise,
+    normalized_mse,
     reverse_kl_listwise,
 )
-from rabtriever_core.training.steps import queries_of_step, step_generator
-
-
-@dataclass(frozen=True)
-class RollOuts:
-    """Candidates the student returned, with the teacher's states for them."""
-
-    e_q: torch.Tensor
-    """Query states [n, d]."""
-    documents: torch.Tensor
-    """Document numbers [n, k]."""
-    teacher_states: torch.Tensor
-    """e_T of every pair [n, k, d]."""
+from rabtriever_core.training.rollouts import (
+    RollOuts,
+    draw_candidates,
+    padded,
+    rows_of_step,
+    teacher_states,
+)
+from rabtriever_core.training.steps import step_generator
 
 
 def distill(
     teacher: GenerativeReranker,
-    predictor: Predictor,
+    student: Rabtriever,
     examples: Examples,
     config: StudentConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
+    lora: LoraConfig | None = None,
 ) -> History:
-    """Train the predictor on the student's own roll-outs, scored by the frozen teacher.
+    """Train the student on its own roll-outs, scored by the frozen teacher (in place).
 
     Every `refresh_steps` the student's current policy (softmax of its margins over the judged
     documents) draws candidates for `rollout_queries` training queries, thinned anew; the teacher
-    scores them, and they join the pairs that are trained on. Which document is right is never
-    looked up.
+    scores them, and they join the pairs that are trained on. Which document is right is looked up
+    only where `supervised_weight` asks for it.
+
+    Args:
+        teacher: frozen.
+        student: on the teacher's backbone; its predictor is trained, and its query side where it
+            has one of its own.
+        examples: training queries and corpus.
+        config: how to train.
+        runtime: seed, device, precision.
+        checkpoints: where to resume from.
+        lora: adapters for the student's own query side; they stay on, unmerged.
     """
-    device = teacher.backbone.device
-    predictor.to(device)
-    e_d = torch.from_numpy(document_states(teacher.backbone, examples.documents)).to(device)
-    e_q_all = torch.from_numpy(query_row_states(teacher.backbone, examples.query_ids)).to(device)
-    direction = teacher.backbone.answer_direction().detach()
-    # A document that no training query is judged for would only ever be a wrong answer here, and
-    # the student would learn to avoid it for good: see `supervised`.
-    pool = examples.judged
-    if config.skip:
-        norms = [torch.linalg.vector_norm(e, dim=1).mean() for e in (e_q_all, e_d)]
-        predictor.start_from_cosine(direction, ANCHOR_SCALE / float(norms[0] * norms[1]))
-    schedule = config.schedule
-    rounds: list[RollOuts] = []
-
-    def ensure_round(number: int) -> None:
-        while len(rounds) <= number:
-            path = checkpoints / f"rollouts-{len(rounds):04d}.safetensors"
-            if not path.exists():
-                rng = step_generator(runtime.seed, 4, len(rounds))
-                chosen = rng.permutation(len(examples.queries))[: config.rollout_queries]
-                query_ids = examples.thinned_queries(chosen, schedule.token_dropout, rng)
-                e_q = query_row_states(teacher.backbone, query_ids)
-                with torch.inference_mode():
-                    gates = predictor(torch.from_numpy(e_q).to(device))
-                    scores = ((gates * direction) @ e_d[pool].T).cpu().numpy()
-                drawn = pool[
-                    draw_candidates(
-                        scores,
-                        config.documents_per_query,
-                        config.temperature,
-                        config.uniform_share,
-                        rng,
-                    )
-                ]
-                e_t = _teacher_states(teacher, examples, query_ids, drawn)
-                _store({"e_q": e_q, "documents": drawn, "teacher_states": e_t}, path)
-            stored = {name: torch.from_numpy(v) for name, v in load_file(path).items()}
-            rounds.append(RollOuts(**stored))
-
-    def loss_at(step: int) -> dict[str, torch.Tensor]:
-        ensure_round(step // config.refresh_steps)
-        e_q, documents, targets = (
-            part.to(device)
-            for part in _batch(rounds, schedule.queries_per_step, step, runtime.seed)
-        )
-        states = predictor(e_q)[:, None, :] * e_d[documents]
-        student, target = states @ direction, targets @ direction
-        parts = {
-            "mse": config.mse_weight * torch.mean((states - targets) ** 2),
-            "reverse_kl": config.reverse_kl_weight * reverse_kl_binary(student, target),
-            "listwise_kl": config.listwise_kl_weight * reverse_kl_listwise(student, target),
-        }
-        if config.anchor_weight:
-            # Over the whole corpus: nothing else holds the documents that are never drawn.
-            everywhere = (predictor(e_q) * direction) @ e_d.T
-            cosines = ANCHOR_SCALE * cosine_matrix(e_q, e_d)
-            parts["anchor"] = config.anchor_weight * centred_mse(everywhere, cosines)
-        return parts
-
+    run = _Distillation(teacher, student, examples, config, runtime, checkpoints)
+    trained: nn.Module = student.predictor
+    if student.query_backbone is not student.backbone:
+        assert lora is not None  # noqa: S101  for the type checker: a query side comes with it
+        student.adapters = with_adapters(student.query_backbone, lora, runtime.seed)
+        trained = _Trainable(student.predictor, student.adapters)
     return train(
-        predictor,
-        loss_at,
-        steps=schedule.steps(len(examples.queries)),
-        schedule=schedule,
+        trained,
+        run.loss_at,
+        steps=config.schedule.steps(len(examples.queries)),
+        schedule=config.schedule,
         runtime=runtime,
         checkpoints=checkpoints,
         label="student",
     )
 
 
-def draw_candidates(
-    scores: npt.NDArray[np.float32],
-    count: int,
-    temperature: float,
-    uniform_share: float,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.int64]:
-    """Draw documents without replacement: softmax(scores / temperature), plus a uniform share.
+class _Distillation:
+    """What a step needs: frozen states, the rounds so far, the student as it is now."""
 
-    Args:
-        scores: the student's margins [n, m].
-        count: candidates per query (at most m).
-        temperature: of the policy.
-        uniform_share: share of the candidates drawn uniformly from the rest.
-        rng: random stream.
+    def __init__(
+        self,
+        teacher: GenerativeReranker,
+        student: Rabtriever,
+        examples: Examples,
+        config: StudentConfig,
+        runtime: RuntimeConfig,
+        checkpoints: Path,
+    ) -> None:
+        self.teacher, self.student, self.examples = teacher, student, examples
+        self.config, self.seed, self.checkpoints = config, runtime.seed, checkpoints
+        self.rounds: list[RollOuts] = []
+        self.device = teacher.backbone.device
+        self.direction = teacher.backbone.answer_direction().detach()
+        e_d = document_states(teacher.backbone, examples.documents)
+        e_q = query_row_states(teacher.backbone, examples.query_ids)
+        self.e_d = torch.from_numpy(e_d).to(self.device)
+        # A document that no training query is judged for would only ever be a wrong answer here,
+        # and the student would learn to avoid it for good: see `supervised`.
+        self.pool = examples.judged
+        self.judged = torch.zeros(len(e_d), dtype=torch.bool, device=self.device)
+        self.judged[self.pool] = True
+        if config.skip and config.predictor != "additive":
+            lengths = [float(np.linalg.norm(e, axis=1).mean()) for e in (e_q, e_d)]
+            scale = ANCHOR_SCALE / (lengths[0] * lengths[1])
+            student.predictor.start_from_cosine(self.direction, scale)
 
-    Returns:
-        Document numbers [n, count].
-    """
-    n, m = scores.shape
-    count = min(count, m)
-    uniform = round(uniform_share * count)
-    # Gumbel top-k: the largest perturbed logits are a sample without replacement.
-    noisy = scores / temperature + rng.gumbel(size=(n, m))
-    drawn = np.argsort(-noisy, axis=1, kind="stable")[:, : count - uniform]
-    lottery = rng.random((n, m))
-    np.put_along_axis(lottery, drawn, -1.0, axis=1)
-    extra = np.argsort(-lottery, axis=1, kind="stable")[:, :uniform]
-    return np.concatenate([drawn, extra], axis=1)
+    def loss_at(self, step: int) -> dict[str, Tensor]:
+        """Weighted parts of the loss; parts of weight zero are not computed."""
+        config = self.config
+        self._ensure_round(step // config.refresh_steps)
+        rows = rows_of_step(self.rounds, config.schedule.queries_per_step, step, self.seed)
+        e_q = self._query_states(rows)
+        targets = torch.from_numpy(rows.teacher_states).to(self.device)
+        documents = torch.from_numpy(rows.documents).to(self.device)
+        states = self.student.predictor.states(e_q, self.e_d[documents])
+        student, target = states @ self.direction, targets @ self.direction
+        everywhere = cache(lambda: self._margins_everywhere(e_q))
+        makers: dict[str, tuple[float, Callable[[], Tensor]]] = {
+            "mse": (config.mse_weight, lambda: torch.mean((states - targets) ** 2)),
+            "normalized_mse": (
+                config.normalized_mse_weight,
+                lambda: normalized_mse(states, targets),
+            ),
+            "reverse_kl": (config.reverse_kl_weight, lambda: kl_binary(student, target)),
+            "forward_kl": (config.forward_kl_weight, lambda: kl_binary(target, student)),
+            "listwise_kl": (
+                config.listwise_kl_weight,
+                lambda: reverse_kl_listwise(student, target),
+            ),
+            # Over the whole corpus: nothing else holds the documents that are never drawn.
+            "anchor": (
+                config.anchor_weight,
+                lambda: centred_mse(everywhere(), self._cosines(rows)),
+            ),
+            "supervised": (
+                config.supervised_weight,
+                lambda: self._supervised(everywhere(), rows.queries.tolist()),
+            ),
+        }
+        return {name: weight * make() for name, (weight, make) in makers.items() if weight}
+
+    def _query_states(self, rows: RollOuts) -> Tensor:
+        """e_Q [n, d]: stored where the query side is frozen, read anew where it is trained."""
+        if self.student.query_backbone is self.student.backbone:
+            return torch.from_numpy(rows.e_q).to(self.device)
+        backbone = self.student.query_backbone
+        return backbone.last_states(backbone.prompt.alone(rows.token_rows()))
+
+    def _margins_everywhere(self, e_q: Tensor) -> Tensor:
+        """Margins with all documents [n, m], the query's offset apart."""
+        predictor = self.student.predictor
+        queries = predictor.query_vectors(e_q, self.direction)
+        return queries @ predictor.document_vectors(self.e_d, self.direction).T
+
+    def _cosines(self, rows: RollOuts) -> Tensor:
+        """What the margins are held to [n, m]: cosines of the states before training."""
+        return ANCHOR_SCALE * cosine_matrix(torch.from_numpy(rows.e_q).to(self.device), self.e_d)
+
+    def _supervised(self, margins: Tensor, queries: list[int]) -> Tensor:
+        """List-wise loss on the labels, over the judged documents."""
+        relevant = torch.zeros_like(margins, dtype=torch.bool)
+        for row, query in enumerate(queries):
+            relevant[row, sorted(self.examples.relevant[query])] = True
+        return listwise(margins.masked_fill(~self.judged, float("-inf")), relevant)
+
+    def _ensure_round(self, number: int) -> None:
+        while len(self.rounds) <= number:
+            path = self.checkpoints / f"rollouts-{len(self.rounds):04d}.safetensors"
+            if not path.exists():
+                self._roll_out(len(self.rounds)).save(path)
+            self.rounds.append(RollOuts.load(path))
+
+    def _roll_out(self, number: int) -> RollOuts:
+        """Let the policy draw candidates, and the teacher read them."""
+        config, examples = self.config, self.examples
+        rng = step_generator(self.seed, 4, number)
+        queries = rng.permutation(len(examples.queries))[: config.rollout_queries]
+        query_ids = examples.thinned_queries(queries, config.schedule.token_dropout, rng)
+        e_q = query_row_states(self.teacher.backbone, query_ids)
+        drawn = draw_candidates(
+            self._policy_scores(query_ids, e_q),
+            config.documents_per_query,
+            config.temperature,
+            config.uniform_share,
+            rng,
+        )
+        documents = self.pool[drawn]
+        return RollOuts(
+            queries=queries,
+            tokens=padded(query_ids),
+            e_q=e_q,
+            documents=documents,
+            teacher_states=teacher_states(self.teacher, examples, query_ids, documents),
+        )
+
+    def _policy_scores(
+        self, query_ids: list[list[int]], e_q: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Scores [n, judged documents] that candidates are drawn by."""
+        if self.config.policy == "uniform":
+            return np.zeros((len(query_ids), len(self.pool)), dtype=np.float32)
+        states = torch.from_numpy(e_q).to(self.device)
+        with torch.inference_mode():
+            if self.config.policy == "cosine":
+                scores = ANCHOR_SCALE * cosine_matrix(states, self.e_d)
+            else:
+                if self.student.query_backbone is not self.student.backbone:
+                    now = query_row_states(self.student.query_backbone, query_ids)
+                    states = torch.from_numpy(now).to(self.device)
+                scores = self._margins_everywhere(states)
+        return scores[:, self.judged].cpu().numpy()
 
 
-def _teacher_states(
-    teacher: GenerativeReranker,
-    examples: Examples,
-    query_ids: Sequence[list[int]],
-    documents: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float32]:
-    """Let the teacher read every drawn pair, grouped by document: e_T [n, k, d]."""
-    from tqdm import tqdm
+class _Trainable(nn.Module):
+    """Predictor and adapters as one module, so that checkpoints hold no frozen weights."""
 
-    n, k = documents.shape
-    states = np.zeros((n, k, teacher.backbone.dimension), dtype=np.float32)
-    order = np.lexsort((np.repeat(np.arange(n), k), documents.ravel()))
-    size = 256
-    with torch.inference_mode():
-        for start in tqdm(
-            range(0, len(order), size), desc="teacher scores roll-outs", unit="batch"
-        ):
-            pairs = order[start : start + size]
-            rows = pairs // k
-            distinct, of_document = np.unique(documents.ravel()[pairs], return_inverse=True)
-            e_t, _ = teacher.pair_states(
-                [examples.document_ids[d] for d in distinct],
-                [query_ids[r] for r in rows],
-                of_document.tolist(),
-                range(len(rows)),
-            )
-            states[rows, pairs % k] = e_t.cpu().numpy()
-    return states
+    def __init__(self, predictor: nn.Module, adapted: nn.Module) -> None:
+        super().__init__()
+        self.predictor = predictor
+        self.adapters = nn.ParameterList(_trained_parameters(adapted))
 
 
-def _store(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:
-    """Write a round atomically: a killed run finds all of it, or none."""
-    unfinished = path.with_suffix(".part")
-    save_file(arrays, unfinished)
-    unfinished.replace(path)
-
-
-def _batch(
-    rounds: list[RollOuts], size: int, step: int, seed: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Rows of the roll-outs so far: (e_Q [b, d], documents [b, k], e_T [b, k, d])."""
-    sizes = [len(r.documents) for r in rounds]
-    picked = queries_of_step(sum(sizes), size, step, seed + len(rounds))
-    bounds = np.cumsum([0, *sizes])
-    parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-    for number, rollouts in enumerate(rounds):
-        inside = (picked >= bounds[number]) & (picked < bounds[number + 1])
-        rows = torch.from_numpy(picked[inside] - bounds[number])
-        parts.append((rollouts.e_q[rows], rollouts.documents[rows], rollouts.teacher_states[rows]))
-    e_q, documents, states = (torch.cat(column) for column in zip(*parts, strict=True))
-    return e_q, documents, states
+def _trained_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
+    return (parameter for parameter in module.parameters() if parameter.requires_grad)

@@ -61,11 +61,24 @@ def centred_mse(scores: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(centred, targets - targets.mean(dim=-1, keepdim=True))
 
 
-def reverse_kl_binary(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(P_stu ‖ P_T) between the T / F distributions of two margins; any shape, mean."""
-    p = torch.sigmoid(student)
-    true_part = p * (F.logsigmoid(student) - F.logsigmoid(teacher))
-    false_part = (1 - p) * (F.logsigmoid(-student) - F.logsigmoid(-teacher))
+def normalized_mse(states: Tensor, targets: Tensor) -> Tensor:
+    """MSE in units of the targets' variance per dimension: [..., d] each.
+
+    A language model's states have a few huge dimensions, which a plain MSE is all about.
+    """
+    flat = targets.reshape(-1, targets.shape[-1])
+    variance = flat.var(dim=0, unbiased=False).clamp_min(1e-6)
+    return torch.mean((states - targets) ** 2 / variance)
+
+
+def kl_binary(a: Tensor, b: Tensor) -> Tensor:
+    """KL(P_a ‖ P_b) between the T / F distributions of two margins; any shape, mean.
+
+    Reverse KL has the student's margins first, forward KL the teacher's.
+    """
+    p = torch.sigmoid(a)
+    true_part = p * (F.logsigmoid(a) - F.logsigmoid(b))
+    false_part = (1 - p) * (F.logsigmoid(-a) - F.logsigmoid(-b))
     return (true_part + false_part).mean()
 
 

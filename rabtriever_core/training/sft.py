@@ -8,6 +8,7 @@ import torch
 
 from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.lora import merge_adapters, with_adapters
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.alignment import ANCHOR_SCALE, aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
@@ -43,7 +44,7 @@ def fine_tune_teacher(
     if len(everything) > config.documents_per_query and config.mined_share > 0:
         similarity = Similarity.of(backbone, examples)
         mined = similarity.hard_negatives(examples, everything, config.mining_depth)
-    trained = backbone.model if lora is None else _with_lora(backbone, lora, runtime.seed)
+    trained = backbone.model if lora is None else with_adapters(backbone, lora, runtime.seed)
     reranker = GenerativeReranker(backbone)
     schedule = config.schedule
     layers = aligned_layers(backbone)
@@ -92,7 +93,7 @@ def fine_tune_teacher(
         label="teacher",
     )
     if lora is not None:
-        backbone.model = trained.merge_and_unload()  # type: ignore[operator]
+        merge_adapters(backbone, trained)
     return history
 
 
@@ -129,23 +130,3 @@ def candidates(
             chosen.setdefault(document)
         rows.append(list(chosen))
     return np.array(rows, dtype=np.int64)
-
-
-def _with_lora(backbone: Backbone, lora: LoraConfig, seed: int) -> torch.nn.Module:
-    """Put adapters into the backbone's layers; the body stays reachable as before."""
-    from peft import LoraConfig as PeftConfig
-    from peft import get_peft_model
-
-    torch.manual_seed(seed)
-    targets = lora.target_modules
-    adapted: torch.nn.Module = get_peft_model(
-        backbone.model,
-        PeftConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=targets if isinstance(targets, str) else list(targets),
-            task_type="CAUSAL_LM",
-        ),
-    )
-    return adapted

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rabtriever_core.artifacts import build_artifact
-from rabtriever_core.config import BackboneConfig, PromptConfig, Settings
+from rabtriever_core.config import BackboneConfig, PromptConfig, Settings, StudentConfig
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.evaluation import fidelity
 from rabtriever_core.evaluation.systems import one_query_margins
@@ -62,7 +62,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("workspace"), Settings(**SETTINGS))
     texts = [d.text for d in DATASET.documents] + list(DATASET.queries.values())
     backbone = tiny_backbone(BackboneConfig(tiny=TINY), PromptConfig(max_query_tokens=64), texts, 1)
-    predictor = make_predictor(backbone.dimension, 2, 1)
+    predictor = make_predictor(backbone.dimension, StudentConfig(hidden_multiple=2), 1)
 
     def build(stage: str, parents: dict[str, str], save: Any) -> str:
         def make(output: Path, _: Path) -> dict[str, Any]:

@@ -5,19 +5,57 @@ import pytest
 import torch
 
 from rabtriever_core.artifacts import build_artifact
-from rabtriever_core.errors import ArtifactError
+from rabtriever_core.config import StudentConfig
+from rabtriever_core.errors import ArtifactError, ModelError
 from rabtriever_core.models.predictor import Predictor, make_predictor
-from rabtriever_core.models.retriever import Rabtriever, query_states
+from rabtriever_core.models.retriever import Rabtriever, document_states, query_states
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()
 QUERIES = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
 
 
+PREDICTORS = {
+    "paper": StudentConfig(skip=False),
+    "gated": StudentConfig(),
+    "deep": StudentConfig(layers=3),
+    "narrow": StudentConfig(predictor="wide", rank=8),
+    "wide": StudentConfig(predictor="wide", rank=48),
+    "additive": StudentConfig(predictor="additive"),
+}
+
+
+def _student(config: StudentConfig, seed: int = 1) -> Rabtriever:
+    backbone = small_backbone(DATASET)
+    return Rabtriever(backbone, make_predictor(backbone.dimension, config, seed))
+
+
 @pytest.fixture(scope="module")
 def student() -> Rabtriever:
-    backbone = small_backbone(DATASET)
-    return Rabtriever(backbone, make_predictor(backbone.dimension, 4, seed=1))
+    return _student(StudentConfig())
+
+
+@pytest.mark.parametrize("name", PREDICTORS)
+def test_every_predictor_is_one_dot_product(name: str, tmp_path) -> None:
+    student = _student(PREDICTORS[name])
+    queries, offsets = student.encode_queries_with_offsets(QUERIES)
+    documents = student.encode_documents(DATASET.documents)
+    margins = student.margin(QUERIES, DATASET.documents)
+    assert queries.shape[1] == documents.shape[1] == student.dimension
+    np.testing.assert_allclose(queries @ documents.T + offsets[:, None], margins, atol=1e-4)
+    e_d = document_states(student.backbone, DATASET.documents)
+    assert (documents.shape == e_d.shape and (documents == e_d).all()) == (
+        not student.predictor.embeds_documents
+    )
+    student.save(tmp_path)
+    loaded = Rabtriever(student.backbone, Predictor.load(tmp_path))
+    np.testing.assert_array_equal(loaded.margin(QUERIES, DATASET.documents), margins)
+
+
+def test_without_the_product_all_queries_rank_alike() -> None:
+    margins = _student(PREDICTORS["additive"]).margin(QUERIES, DATASET.documents)
+    centred = margins - margins.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(centred, np.tile(centred[0], (len(QUERIES), 1)), atol=1e-4)
 
 
 def test_margin_is_the_dot_product_of_the_encodings(student: Rabtriever) -> None:
@@ -44,16 +82,10 @@ def test_no_queries_give_no_vectors(student: Rabtriever) -> None:
 
 
 def test_document_vectors_do_not_depend_on_the_predictor(student: Rabtriever) -> None:
-    other = Rabtriever(student.backbone, make_predictor(student.dimension, 2, seed=9))
+    other = _student(StudentConfig(hidden_multiple=2), seed=9)
     np.testing.assert_array_equal(
         student.encode_documents(DATASET.documents), other.encode_documents(DATASET.documents)
     )
-
-
-def test_predictor_round_trip(tmp_path, student: Rabtriever) -> None:
-    student.predictor.save(tmp_path)
-    loaded = Rabtriever(student.backbone, Predictor.load(tmp_path))
-    np.testing.assert_array_equal(loaded.encode_queries(QUERIES), student.encode_queries(QUERIES))
 
 
 def _artifact(folder, parents, save):
@@ -74,7 +106,7 @@ def _artifact(folder, parents, save):
 
 def test_load_checks_that_the_teacher_fits(tmp_path, student: Rabtriever) -> None:
     teacher = _artifact(tmp_path / "teacher", {}, student.backbone.save)
-    made = _artifact(tmp_path / "student", {"teacher": teacher.hash}, student.predictor.save)
+    made = _artifact(tmp_path / "student", {"teacher": teacher.hash}, student.save)
     loaded = Rabtriever.load(made.folder, teacher.folder, RUNTIME)
     np.testing.assert_allclose(
         loaded.encode_queries(QUERIES), student.encode_queries(QUERIES), atol=1e-6
@@ -84,14 +116,22 @@ def test_load_checks_that_the_teacher_fits(tmp_path, student: Rabtriever) -> Non
         Rabtriever.load(made.folder, other.folder, RUNTIME)
 
 
-def test_a_predictor_starts_from_the_cosine() -> None:
-    backbone = small_backbone(DATASET)
-    predictor = make_predictor(backbone.dimension, 4, seed=1)
-    predictor.start_from_cosine(backbone.answer_direction().detach(), 0.1)
-    started = Rabtriever(backbone, predictor)
-    e_d = started.encode_documents(DATASET.documents)
+@pytest.mark.parametrize(
+    "config",
+    [StudentConfig(), StudentConfig(predictor="wide"), StudentConfig(predictor="wide", rank=40)],
+    ids=["gated", "wide", "wider"],
+)
+def test_a_predictor_starts_from_the_cosine(config: StudentConfig) -> None:
+    started = _student(config)
+    backbone = started.backbone
+    started.predictor.start_from_cosine(backbone.answer_direction().detach(), 0.1)
+    e_d = document_states(backbone, DATASET.documents)
     e_q = query_states(backbone, QUERIES)
     margins = started.margin(QUERIES, DATASET.documents)
     assert np.corrcoef(margins.ravel(), (e_q @ e_d.T).ravel())[0, 1] > 0.8
-    with pytest.raises(ValueError, match="skip"):
-        make_predictor(8, 2, seed=1, skip=False).start_from_cosine(torch.ones(8), 0.1)
+
+
+@pytest.mark.parametrize("name", ["paper", "additive"])
+def test_a_predictor_without_linear_path_cannot(name: str) -> None:
+    with pytest.raises(ModelError, match="skip"):
+        make_predictor(8, PREDICTORS[name], seed=1).start_from_cosine(torch.ones(8), 0.1)

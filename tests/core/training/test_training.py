@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from rabtriever_core.config import LoraConfig, ScheduleConfig, StudentConfig, TeacherConfig
-from rabtriever_core.models.predictor import make_predictor
+from rabtriever_core.models.lora import load_adapters
+from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import Rabtriever
-from rabtriever_core.training.distill import distill, draw_candidates
+from rabtriever_core.models.retriever import Rabtriever, query_states
+from rabtriever_core.training.distill import distill
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import (
     last_complete_checkpoint,
@@ -20,6 +21,7 @@ from rabtriever_core.training.loop import (
     write_history,
 )
 from rabtriever_core.training.pretrain import warm_up
+from rabtriever_core.training.rollouts import draw_candidates
 from rabtriever_core.training.sft import candidates, fine_tune_teacher
 from rabtriever_core.training.steps import queries_of_step
 from tests.core.small import BACKBONE, RUNTIME, small_backbone, small_dataset
@@ -112,9 +114,14 @@ def test_teacher_learns_and_resumes_exactly(warm, teacher, tmp_path, monkeypatch
 
 
 def _distil(teacher, folder):
-    predictor = make_predictor(teacher.backbone.dimension, 4, RUNTIME.seed)
-    history = distill(teacher, predictor, _examples(teacher.backbone), STUDENT, RUNTIME, folder)
-    return predictor, history
+    student = _student(teacher)
+    history = distill(teacher, student, _examples(teacher.backbone), STUDENT, RUNTIME, folder)
+    return student.predictor, history
+
+
+def _student(teacher, config=STUDENT, query_backbone=None) -> Rabtriever:
+    predictor = make_predictor(teacher.backbone.dimension, config, RUNTIME.seed)
+    return Rabtriever(teacher.backbone, predictor, query_backbone)
 
 
 def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> None:
@@ -143,10 +150,69 @@ def test_distillation_never_looks_up_which_document_is_right(teacher, tmp_path) 
     shuffled = replace(examples, relevant=list(reversed(examples.relevant)))
     results = []
     for folder, used in (("a", examples), ("b", shuffled)):
-        predictor = make_predictor(teacher[0].backbone.dimension, 4, RUNTIME.seed)
-        distill(teacher[0], predictor, used, STUDENT, RUNTIME, tmp_path / folder)
-        results.append(predictor.state_dict()["mlp.0.weight"])
+        student = _student(teacher[0])
+        distill(teacher[0], student, used, STUDENT, RUNTIME, tmp_path / folder)
+        results.append(student.predictor.state_dict()["gate.mlp.0.weight"])
     assert torch.equal(*results)
+
+
+VARIANTS = {
+    "wide": {"predictor": "wide", "rank": 8},
+    "paper": {"skip": False, "anchor_weight": 0.0, "listwise_kl_weight": 0.0, "refresh_steps": 5},
+    "off-policy": {"policy": "cosine", "normalized_mse_weight": 0.5, "forward_kl_weight": 0.1},
+    "supervised": {"policy": "uniform", "supervised_weight": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_of_the_student_learn(name: str, teacher, tmp_path) -> None:
+    config = STUDENT.model_copy(update=VARIANTS[name])
+    student = _student(teacher[0], config)
+    examples = _examples(teacher[0].backbone)
+    history = distill(teacher[0], student, examples, config, RUNTIME, tmp_path)
+    weights = {f"loss_{part}": weight for part, weight in _weights(config).items()}
+    assert {part for part in history[0] if part.startswith("loss_")} == {
+        part for part, weight in weights.items() if weight
+    }
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def _weights(config: StudentConfig) -> dict[str, float]:
+    dumped = config.model_dump()
+    return {n.removesuffix("_weight"): v for n, v in dumped.items() if n.endswith("_weight")}
+
+
+def test_a_query_side_of_its_own_leaves_documents_as_they_are(teacher, tmp_path) -> None:
+    backbone = teacher[0].backbone
+    backbone.save(tmp_path / "teacher")
+    config = STUDENT.model_copy(update={"query_encoder": "lora"})
+    student = _student(teacher[0], config, _load(tmp_path / "teacher"))
+    texts = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
+    documents = student.encode_documents(DATASET.documents)
+    before = query_states(student.query_backbone, texts)
+    lora = LoraConfig(rank=4, alpha=8)
+    for folder in ("checkpoints", "student"):
+        (tmp_path / folder).mkdir()
+    distill(
+        teacher[0], student, _examples(backbone), config, RUNTIME, tmp_path / "checkpoints", lora
+    )
+    assert np.abs(query_states(student.query_backbone, texts) - before).max() > 1e-3
+    np.testing.assert_array_equal(student.encode_documents(DATASET.documents), documents)
+    student.save(tmp_path / "student")
+    assert not any("lora_" not in name for name in _tensors(tmp_path / "student/query_adapter"))
+    again = _load(tmp_path / "teacher")
+    load_adapters(again, tmp_path / "student/query_adapter")
+    loaded = Rabtriever(backbone, Predictor.load(tmp_path / "student"), again)
+    np.testing.assert_allclose(
+        loaded.encode_queries(texts), student.encode_queries(texts), atol=1e-4
+    )
+
+
+def _tensors(folder: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        return list(file.keys())
 
 
 def test_lora_trains_adapters_only_and_merges(warm, tmp_path) -> None:

@@ -1,0 +1,132 @@
+"""Roll-outs of the student's policy: candidates it returned, with the teacher's states for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file, save_file
+
+from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.steps import queries_of_step
+
+_PAIRS_AT_ONCE = 256
+_NO_TOKEN = -1
+
+
+@dataclass(frozen=True)
+class RollOuts:
+    """One round: n thinned training queries, k candidates each."""
+
+    queries: npt.NDArray[np.int64]
+    """Query numbers [n]."""
+    tokens: npt.NDArray[np.int64]
+    """Token ids of the thinned queries [n, longest], filled up with -1."""
+    e_q: npt.NDArray[np.float32]
+    """Their states before training [n, d]."""
+    documents: npt.NDArray[np.int64]
+    """Document numbers [n, k]."""
+    teacher_states: npt.NDArray[np.float32]
+    """e_T of every pair [n, k, d]."""
+
+    def token_rows(self) -> list[list[int]]:
+        """Token ids of every query."""
+        return [row[row != _NO_TOKEN].tolist() for row in self.tokens]
+
+    def save(self, path: Path) -> None:
+        """Write atomically: a killed run finds all of it, or none."""
+        unfinished = path.with_suffix(".part")
+        save_file(vars(self), unfinished)
+        unfinished.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "RollOuts":
+        """Read what `save` wrote."""
+        return cls(**load_file(path))
+
+
+def padded(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
+    """Token ids as one array, filled up with -1."""
+    array = np.full((len(rows), max(map(len, rows))), _NO_TOKEN, dtype=np.int64)
+    for i, row in enumerate(rows):
+        array[i, : len(row)] = row
+    return array
+
+
+def rows_of_step(rounds: Sequence[RollOuts], size: int, step: int, seed: int) -> RollOuts:
+    """The rows of all rounds so far that a step trains on."""
+    sizes = [len(r.documents) for r in rounds]
+    picked = queries_of_step(sum(sizes), size, step, seed + len(rounds))
+    bounds = np.cumsum([0, *sizes])
+    longest = max(r.tokens.shape[1] for r in rounds)
+    parts: list[dict[str, npt.NDArray[np.generic]]] = []
+    for number, rollouts in enumerate(rounds):
+        inside = (picked >= bounds[number]) & (picked < bounds[number + 1])
+        rows = picked[inside] - bounds[number]
+        part = {name: values[rows] for name, values in vars(rollouts).items()}
+        missing = longest - rollouts.tokens.shape[1]
+        part["tokens"] = np.pad(part["tokens"], ((0, 0), (0, missing)), constant_values=_NO_TOKEN)
+        parts.append(part)
+    return RollOuts(**{name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+
+
+def draw_candidates(
+    scores: npt.NDArray[np.float32],
+    count: int,
+    temperature: float,
+    uniform_share: float,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """Draw documents without replacement: softmax(scores / temperature), plus a uniform share.
+
+    Args:
+        scores: the policy's scores [n, m].
+        count: candidates per query (at most m).
+        temperature: of the policy.
+        uniform_share: share of the candidates drawn uniformly from the rest.
+        rng: random stream.
+
+    Returns:
+        Document numbers [n, count].
+    """
+    n, m = scores.shape
+    count = min(count, m)
+    uniform = round(uniform_share * count)
+    # Gumbel top-k: the largest perturbed logits are a sample without replacement.
+    noisy = scores / temperature + rng.gumbel(size=(n, m))
+    drawn = np.argsort(-noisy, axis=1, kind="stable")[:, : count - uniform]
+    lottery = rng.random((n, m))
+    np.put_along_axis(lottery, drawn, -1.0, axis=1)
+    extra = np.argsort(-lottery, axis=1, kind="stable")[:, :uniform]
+    return np.concatenate([drawn, extra], axis=1)
+
+
+def teacher_states(
+    teacher: GenerativeReranker,
+    examples: Examples,
+    query_ids: Sequence[list[int]],
+    documents: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32]:
+    """Let the teacher read every drawn pair, grouped by document: e_T [n, k, d]."""
+    from tqdm import tqdm
+
+    n, k = documents.shape
+    states = np.zeros((n, k, teacher.backbone.dimension), dtype=np.float32)
+    order = np.lexsort((np.repeat(np.arange(n), k), documents.ravel()))
+    starts = range(0, len(order), _PAIRS_AT_ONCE)
+    with torch.inference_mode():
+        for start in tqdm(starts, desc="teacher scores roll-outs", unit="batch"):
+            pairs = order[start : start + _PAIRS_AT_ONCE]
+            rows = pairs // k
+            distinct, of_document = np.unique(documents.ravel()[pairs], return_inverse=True)
+            e_t, _ = teacher.pair_states(
+                [examples.document_ids[d] for d in distinct],
+                [query_ids[r] for r in rows],
+                of_document.tolist(),
+                range(len(rows)),
+            )
+            states[rows, pairs % k] = e_t.cpu().numpy()
+    return states
