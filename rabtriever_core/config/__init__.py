@@ -21,7 +21,7 @@ from rabtriever_core.config.operation import (
 )
 from rabtriever_core.config.schedule import ScheduleConfig
 from rabtriever_core.config.settings import Settings, load_settings
-from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
+from rabtriever_core.config.training import BiEncoderConfig, DpoConfig, StudentConfig, TeacherConfig
 
 __all__ = [
     "AutomationConfig",
@@ -30,6 +30,7 @@ __all__ = [
     "BiEncoderConfig",
     "Component",
     "DatasetConfig",
+    "DpoConfig",
     "GatesConfig",
     "IndexConfig",
     "LoraConfig",

@@ -89,18 +89,21 @@ class BackboneConfig(Component):
 class PromptConfig(Component):
     """The document-first prompt and its two answers."""
 
-    template: Literal["auto", "compact", "paper"] = "auto"
-    """`paper` spells the question out; `compact` is made of special tokens; `auto` takes compact
-    for a tiny backbone, paper otherwise."""
+    template: Literal["auto", "compact", "paper", "chat"] = "auto"
+    """`paper` spells the question out; `chat` does so inside the tokenizer's chat template, for
+    instruction-tuned backbones; `compact` is made of special tokens; `auto` takes compact for a
+    tiny backbone, chat where the tokenizer has a chat template, paper otherwise."""
+    instruction: str = "Judge whether the document is an appropriate reply to the query."
+    """System message of the chat template; none when empty. Describe your task here."""
     question: str = (
         "Can Query be appropriately replied to with Document? "
         "If so choose {true}, otherwise {false}."
     )
-    """The binary question of the paper template."""
+    """The binary question of the paper and chat templates."""
     true_answer: str = "T"
-    """Text of the positive answer in the paper template; must be one token."""
+    """Text of the positive answer in the paper and chat templates; must be one token."""
     false_answer: str = "F"
-    """Text of the negative answer in the paper template; must be one token."""
+    """Text of the negative answer in the paper and chat templates; must be one token."""
     max_document_tokens: int = Field(128, ge=4)
     """Longer documents are cut at the end."""
     max_query_tokens: int = Field(128, ge=4)

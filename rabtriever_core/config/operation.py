@@ -36,6 +36,9 @@ class BenchmarkConfig(Component):
     """Benchmark the dev split as well, though choices were made on it."""
     dev_queries: int = Field(300, ge=1)
     """Dev queries that teacher, student and bi-encoder are measured on after training."""
+    dev_documents: int = Field(1000, ge=2)
+    """Documents that these queries are ranked over: all of a small corpus; of a larger one those
+    judged for them and a random sample of the rest, since the teacher reads every pair."""
     depth: int = Field(100, ge=10)
     """Ranking depth of every system."""
     permutations: int = Field(10_000, ge=100)

@@ -32,10 +32,21 @@ class ScheduleConfig(Component):
     """A killed run resumes from the last multiple of this; the loss is logged every 10 steps, so
     only a multiple of 10 resumes to the same loss curve."""
 
+    evaluate_steps: int | None = Field(None, ge=10, multiple_of=10)
+    """Steps between two measurements on dev, where a stage can stop early: the best checkpoint is
+    then kept. A multiple of checkpoint_steps; never measured when unset."""
+    patience: int = Field(3, ge=1)
+    """Measurements without a new best before training stops."""
+
     @model_validator(mode="after")
     def _bounds_ordered(self) -> "ScheduleConfig":
         if self.min_steps > self.max_steps:
             raise ValueError(f"min_steps {self.min_steps} is above max_steps {self.max_steps}")
+        if self.evaluate_steps and self.evaluate_steps % self.checkpoint_steps:
+            raise ValueError(
+                f"evaluate_steps {self.evaluate_steps} must be a multiple of checkpoint_steps "
+                f"{self.checkpoint_steps}: the best checkpoint is one that was saved"
+            )
         return self
 
     def steps(self, queries: int) -> int:

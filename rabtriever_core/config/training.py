@@ -8,9 +8,25 @@ from rabtriever_core.config.component import Component
 from rabtriever_core.config.schedule import ScheduleConfig
 
 
-class TeacherConfig(Component):
-    """Supervised fine-tuning of the generative reranker (RaHoRe)."""
+class DpoConfig(Component):
+    """Direct preference optimization of the teacher's answer (RaHoRe's better variant)."""
 
+    beta: float = Field(0.1, gt=0)
+    """How far the margin may leave the reference's: the loss sees β · (margin − reference)."""
+    schedule: ScheduleConfig = ScheduleConfig(
+        epochs=1, min_steps=100, max_steps=1000, queries_per_step=12, learning_rate=2e-4
+    )
+    """How long it trains."""
+
+
+class TeacherConfig(Component):
+    """The generative reranker (RaHoRe)."""
+
+    method: Literal["sft", "dpo", "sft+dpo", "zero-shot"] = "sft"
+    """Supervised fine-tuning, preference optimization of the backbone as it is or after
+    fine-tuning, or no training (for instruction-tuned backbones)."""
+    dpo: DpoConfig = DpoConfig()
+    """Preference optimization; candidates are drawn as in fine-tuning."""
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=1.5,
         min_steps=450,
@@ -19,13 +35,24 @@ class TeacherConfig(Component):
         learning_rate=2e-3,
         token_dropout=0.15,
     )
-    """How long it trains."""
+    """How long fine-tuning takes."""
     documents_per_query: int = Field(8, ge=2)
     """Candidates a query is compared with in a step; the whole corpus when it is no larger."""
     mined_share: float = Field(0.6, ge=0, le=1)
     """Share of the negatives that are hard ones; the rest is drawn at random."""
     mining_depth: int = Field(16, ge=1)
     """Hard negatives come from this many nearest documents of a query."""
+    mining_refresh_steps: int | None = Field(None, ge=1)
+    """Mine anew with the model as it is then, ordered and filtered by its margins; only once,
+    before training, when unset."""
+    mining_queries: int = Field(2000, ge=1)
+    """Training queries whose hard negatives the teacher orders in a refresh."""
+    false_negative_margin: float = 0.0
+    """In a refresh, documents whose margin is above the positive's by this are no negatives."""
+    curriculum_share: float = Field(0.0, ge=0, le=1)
+    """Share of the steps over which the share of hard negatives rises from none."""
+    answer_weight: float = Field(1.0, ge=0)
+    """Weight of the cross-entropy on the answer, positives and negatives balanced."""
     listwise_weight: float = Field(1.0, ge=0)
     """Weight of the softmax cross-entropy over a query's candidates."""
     contrastive_weight: float = Field(1.0, ge=0)

@@ -124,7 +124,8 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> "Figure":
     """Loss components against steps; `learning_rate` is left out."""
     figure = new_figure()
     axes = figure.axes[0]
-    names = [name for name in history[0] if name not in ("step", "learning_rate")]
+    every = dict.fromkeys(name for row in history for name in row)
+    names = [name for name in every if name not in ("step", "learning_rate")]
     ends = []
     axes.set_yscale("log")
     plain_log(axes.yaxis)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
-from rabtriever_core.models.prompt import SPECIAL_TOKENS, Prompt, make_prompt
+from rabtriever_core.models.prompt import Prompt
+from rabtriever_core.models.templates import SPECIAL_TOKENS, make_prompt
 
 if TYPE_CHECKING:
     import torch

@@ -6,16 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.config import PromptConfig
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.errors import ModelError
 
 PROMPT_FILE = "prompt.json"
-DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN = "<|document|>", "<|query|>", "<|answer|>"
-TRUE_TOKEN, FALSE_TOKEN = "<|T|>", "<|F|>"
-SPECIAL_TOKENS = (
-    "<|pad|>", DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN, TRUE_TOKEN, FALSE_TOKEN
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,7 +22,8 @@ class PromptSpec:
     """
 
     start: tuple[int, ...]
-    """Beginning-of-sequence token, where the tokenizer has one."""
+    """What stands before the document, and before a query read alone: the beginning-of-sequence
+    token where the tokenizer has one, or the opening of its chat template."""
     document_prefix: tuple[int, ...]
     document_suffix: tuple[int, ...]
     query_prefix: tuple[int, ...]
@@ -112,84 +106,3 @@ class Prompt:
             flat, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
         )["input_ids"]
         return ids
-
-
-def make_prompt(tokenizer: Any, config: PromptConfig, *, tiny: bool) -> Prompt:
-    """Build the prompt for a tokenizer.
-
-    Raises:
-        ModelError: T or F is not a single token of this tokenizer, or both are the same token.
-    """
-    template = config.template
-    if template == "auto":
-        template = "compact" if tiny else "paper"
-    if template == "compact":
-        answers = (TRUE_TOKEN, FALSE_TOKEN)
-        _require_tokens(tokenizer, SPECIAL_TOKENS[1:])
-        parts = {
-            "document_prefix": DOCUMENT_TOKEN,
-            "document_suffix": "",
-            "query_prefix": QUERY_TOKEN,
-            "answer_suffix": ANSWER_TOKEN,
-        }
-    else:
-        answers = (config.true_answer, config.false_answer)
-        question = config.question.format(true=answers[0], false=answers[1])
-        parts = {
-            "document_prefix": "Document: ",
-            "document_suffix": "\n",
-            "query_prefix": "Query: ",
-            "answer_suffix": f"\n{question}\nAnswer:",
-        }
-    true_id, false_id = _answer_ids(tokenizer, *answers)
-    ids = {
-        name: tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
-        for name, text in parts.items()
-    }
-    start = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    spec = PromptSpec(
-        start=start,
-        document_prefix=ids["document_prefix"],
-        document_suffix=ids["document_suffix"],
-        query_prefix=ids["query_prefix"],
-        answer_suffix=ids["answer_suffix"],
-        true_id=true_id,
-        false_id=false_id,
-        pad_id=0 if pad is None else pad,
-        max_document_tokens=config.max_document_tokens,
-        max_query_tokens=config.max_query_tokens,
-    )
-    return Prompt(spec, tokenizer)
-
-
-def _answer_ids(tokenizer: Any, true: str, false: str) -> tuple[int, int]:
-    """Ids of the two answers, with a leading space where that makes them single tokens."""
-    found: dict[str, list[str]] = {}
-    for space in (" ", ""):
-        texts = [space + true, space + false]
-        ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        if all(len(answer) == 1 for answer in ids):
-            if ids[0] == ids[1]:
-                raise ModelError(
-                    f"answers {true!r} and {false!r} are the same token {ids[0][0]}: set "
-                    "prompt.true_answer and prompt.false_answer apart"
-                )
-            return ids[0][0], ids[1][0]
-        found |= {
-            text: tokenizer.convert_ids_to_tokens(answer)
-            for text, answer in zip(texts, ids, strict=True)
-        }
-    raise ModelError(
-        f"the answers are not single tokens of this backbone: {found}; set prompt.true_answer and "
-        "prompt.false_answer to words that are (for instance Yes and No)"
-    )
-
-
-def _require_tokens(tokenizer: Any, tokens: Sequence[str]) -> None:
-    for token in tokens:
-        if len(tokenizer(token, add_special_tokens=False)["input_ids"]) != 1:
-            raise ModelError(
-                f"the compact prompt needs the special token {token}, which this tokenizer lacks: "
-                "set prompt.template to `paper`"
-            )

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rabtriever_core.config import Settings
-from rabtriever_core.data.dataset import Dataset, Document
+from rabtriever_core.data.dataset import Dataset, Document, Qrels
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.loop import History, write_history
 
@@ -15,18 +15,19 @@ Score = Callable[[Sequence[str], Sequence[Document]], npt.NDArray[np.float32]]
 
 
 def trained(context: StageContext, history: History, score: Score) -> dict[str, Any]:
-    """Write the loss curve; a trained stage's metrics: last loss, and quality on dev."""
-    write_history(history, context.output)
-    return {
-        "final_loss": history[-1]["loss"],
-        "dev": dev_metrics(context.dataset(), context.settings, score),
-    }
+    """Write the loss curve; a stage's metrics: last loss where it trained, and quality on dev."""
+    metrics: dict[str, Any] = {"dev": dev_metrics(context.dataset(), context.settings, score)}
+    if history:
+        write_history(history, context.output)
+        metrics["final_loss"] = history[-1]["loss"]
+    return metrics
 
 
 def dev_metrics(dataset: Dataset, settings: Settings, score: Score) -> dict[str, Any]:
-    """R@k, MRR@10 and nDCG@10 of a scorer over the full pool on dev queries.
+    """R@k, MRR@10 and nDCG@10 of a scorer on dev queries.
 
-    All systems see the same queries: a sample that depends on the data and the seed alone.
+    All systems see the same queries and the same documents: samples that depend on the data and
+    the seed alone. Every relevant document is among them.
     """
     from rabtriever_core.evaluation.metrics import aggregate, run_from_scores
 
@@ -36,9 +37,20 @@ def dev_metrics(dataset: Dataset, settings: Settings, score: Score) -> dict[str,
     if len(queries) > limit:
         rng = np.random.default_rng([settings.runtime.seed, 6])
         queries = sorted(rng.choice(queries, limit, replace=False).tolist())
-    scores = score([dataset.queries[q] for q in queries], dataset.documents)
-    run = run_from_scores(
-        queries, [d.id for d in dataset.documents], scores, settings.benchmark.depth
-    )
     qrels = {query: dataset.qrels[split][query] for query in queries}
-    return aggregate(qrels, run) | {"queries": len(queries)}
+    documents = _documents(dataset, qrels, settings)
+    scores = score([dataset.queries[q] for q in queries], documents)
+    run = run_from_scores(queries, [d.id for d in documents], scores, settings.benchmark.depth)
+    return aggregate(qrels, run) | {"queries": len(queries), "documents": len(documents)}
+
+
+def _documents(dataset: Dataset, qrels: Qrels, settings: Settings) -> list[Document]:
+    """All documents of a small corpus; of a large one the judged ones and a sample of the rest."""
+    judged = {document for labels in qrels.values() for document in labels}
+    rest = [d.id for d in dataset.documents if d.id not in judged]
+    wanted = max(0, settings.benchmark.dev_documents - len(judged))
+    if len(rest) > wanted:
+        rng = np.random.default_rng([settings.runtime.seed, 8])
+        rest = rng.choice(rest, wanted, replace=False).tolist()
+    kept = judged.union(rest)
+    return [d for d in dataset.documents if d.id in kept]

@@ -1,4 +1,4 @@
-"""Stage: the generative reranker, fine-tuned on its answer token."""
+"""Stage: the generative reranker, trained on its answer token, or taken as it is."""
 
 from typing import Any
 
@@ -6,23 +6,33 @@ from rabtriever_core.stages.run import StageContext
 
 
 def make(context: StageContext) -> dict[str, Any]:
-    """Train the teacher; returns its loss and dev metrics over the full pool."""
+    """Train the teacher; returns its losses and dev metrics."""
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.stages.dev import trained
+    from rabtriever_core.stages.dev import dev_metrics, trained
+    from rabtriever_core.training.dpo import prefer_right_answers
     from rabtriever_core.training.examples import Examples
+    from rabtriever_core.training.loop import History
     from rabtriever_core.training.sft import fine_tune_teacher
 
     settings = context.settings
-    backbone = Backbone.load(context.inputs["backbone"].folder, settings.runtime)
-    history = fine_tune_teacher(
-        backbone,
-        Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt),
-        settings.teacher,
-        settings.runtime,
-        context.checkpoints,
-        None if settings.backbone.model == "tiny" else settings.backbone.lora,
-    )
-    backbone.save(context.output)
+    config, runtime = settings.teacher, settings.runtime
+    backbone = Backbone.load(context.inputs["backbone"].folder, runtime)
+    examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
+    lora = None if settings.backbone.model == "tiny" else settings.backbone.lora
     teacher = GenerativeReranker(backbone)
+
+    def quality() -> float:
+        dev = dev_metrics(context.dataset(), settings, teacher.margins)
+        return float(dev["MRR@10"])
+
+    sft, dpo = (context.checkpoints / part for part in ("sft", "dpo"))
+    history: History = []
+    if config.method in ("sft", "sft+dpo"):
+        history = fine_tune_teacher(backbone, examples, config, runtime, sft, lora, quality)
+    if config.method in ("dpo", "sft+dpo"):
+        later = prefer_right_answers(backbone, examples, config, runtime, dpo, lora)
+        done = history[-1]["step"] if history else 0.0
+        history = [*history, *({**row, "step": row["step"] + done} for row in later)]
+    backbone.save(context.output)
     return trained(context, history, lambda q, d: teacher.margins(q, d, progress=True))

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 HISTORY_FILE = "history.csv"
 LOG_STEPS = 10
+QUALITY = "eval_quality"
 
 History = list[dict[str, float]]
 LossAtStep = Callable[[int], dict[str, "torch.Tensor"]]
@@ -35,8 +36,12 @@ def train(
     runtime: RuntimeConfig,
     checkpoints: Path,
     label: str,
+    evaluate: Callable[[], float] | None = None,
 ) -> History:
     """Minimize the loss over numbered steps, with a progress bar, checkpoints and a loss curve.
+
+    Where `schedule.evaluate_steps` is set, quality is measured on the way; training stops when it
+    no longer rises, and the best checkpoint is what remains.
 
     Args:
         model: what is trained (in place).
@@ -46,11 +51,17 @@ def train(
         runtime: seed, device, precision.
         checkpoints: where to save; training resumes from the last complete checkpoint here.
         label: names the progress bar.
+        evaluate: quality on dev, higher is better.
 
     Returns:
         One row per LOG_STEPS: step, loss, its parts, learning rate.
     """
-    from transformers import PrinterCallback, ProgressCallback, TrainingArguments
+    from transformers import (
+        EarlyStoppingCallback,
+        PrinterCallback,
+        ProgressCallback,
+        TrainingArguments,
+    )
     from transformers.utils import logging as transformers_logging
 
     from rabtriever_core.training.trainer import BarCallback, StepDataset, StepTrainer
@@ -60,8 +71,20 @@ def train(
     last = last_complete_checkpoint(checkpoints)
     if last is not None:
         logger.info("%s resumes from %s", label, last.name)
+    stopping: dict[str, Any] = {}
+    callbacks: list[Any] = [BarCallback(label)]
+    if schedule.evaluate_steps and evaluate is not None:
+        stopping = {
+            "eval_strategy": "steps",
+            "eval_steps": schedule.evaluate_steps,
+            "metric_for_best_model": QUALITY,
+            "greater_is_better": True,
+            "load_best_model_at_end": True,
+        }
+        callbacks.append(EarlyStoppingCallback(schedule.patience))
     trainer = StepTrainer(
         loss_at=loss_at,
+        quality=evaluate,
         model=model,
         args=TrainingArguments(
             output_dir=str(checkpoints),
@@ -82,9 +105,10 @@ def train(
             dataloader_num_workers=0,
             dataloader_pin_memory=False,
             remove_unused_columns=False,
+            **stopping,
         ),
         train_dataset=StepDataset(steps),
-        callbacks=[BarCallback(label)],
+        callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -118,9 +142,10 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
 
 
 def write_history(history: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write the loss curve as CSV (a DVC plot)."""
+    """Write the loss curve as CSV (a DVC plot); rows may have different parts of a loss."""
+    names = list(dict.fromkeys(name for row in history for name in row))
     with (folder / HISTORY_FILE).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
 
@@ -128,4 +153,7 @@ def write_history(history: Sequence[dict[str, Any]], folder: Path) -> None:
 def read_history(folder: Path) -> History:
     """Read what `write_history` wrote."""
     with (folder / HISTORY_FILE).open(encoding="utf-8", newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]

@@ -40,6 +40,22 @@ def answer_cross_entropy(margins: Tensor, relevant: Tensor) -> Tensor:
     return torch.stack([loss[kind].mean() for kind in (relevant, ~relevant) if kind.any()]).mean()
 
 
+def dpo_answer(margins: Tensor, reference: Tensor, relevant: Tensor, beta: float) -> Tensor:
+    """DPO on the answer token: −log σ(±β (margin − reference margin)), + for relevant pairs.
+
+    log π(T) − log π(F) is the margin, since the answers' softmax shares its normalizer: the pair
+    (chosen T, rejected F) of a relevant document, and the reverse of an irrelevant one. Both kinds
+    weigh alike, as in `answer_cross_entropy`.
+
+    Args:
+        margins: of the trained model [p].
+        reference: of the frozen reference [p].
+        relevant: boolean [p].
+        beta: inverse temperature of the implicit reward.
+    """
+    return answer_cross_entropy(beta * (margins - reference), relevant)
+
+
 def supervised(margins: Tensor, relevant: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
     """(answer cross-entropy, list-wise cross-entropy) over the judged candidates alone.
 

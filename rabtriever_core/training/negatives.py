@@ -1,23 +1,32 @@
-"""Hard negatives: documents that look right to an encoder but are not judged relevant."""
+"""Hard negatives: documents that look right but are not judged relevant."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file, save_file
 
+from rabtriever_core.config import TeacherConfig
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
 
 Floats = npt.NDArray[np.float32]
+Mined = Sequence[npt.NDArray[np.int64]]
+"""Document numbers of every training query's hard negatives, hardest first."""
+
+_PAIRS_AT_ONCE = 256
+_WIDER = 2
+"""The teacher orders this many times the wanted depth of what the encoder finds."""
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Cosine similarity of queries and documents as the backbone sees them before training.
-
-    A pure function of the backbone's weights, so that a resumed run sees the same.
-    """
+    """Cosine similarity of queries and documents as the backbone sees them now."""
 
     queries: Floats
     """Unit e_Q [n, d]."""
@@ -46,3 +55,76 @@ class Similarity:
                 kept = min(depth, int(np.isfinite(row).sum()))
                 mined.append(np.argsort(-row, kind="stable")[:kept])
         return mined
+
+
+class Miner:
+    """Hard negatives of the current model, mined anew every so many steps.
+
+    A round is stored beside the checkpoints: a resumed run reads what the first one mined.
+    """
+
+    def __init__(
+        self, reranker: GenerativeReranker, examples: Examples, config: TeacherConfig, folder: Path
+    ) -> None:
+        self.reranker, self.examples = reranker, examples
+        self.config, self.folder = config, folder
+        self.rounds: dict[int, Mined] = {}
+
+    def at(self, step: int) -> Mined | None:
+        """The hard negatives that a step draws from; none where the whole corpus is compared."""
+        config, examples = self.config, self.examples
+        if len(examples.documents) <= config.documents_per_query or not config.mined_share:
+            return None
+        number = step // config.mining_refresh_steps if config.mining_refresh_steps else 0
+        if number not in self.rounds:
+            path = self.folder / f"mined-{number:04d}.safetensors"
+            if not path.exists():
+                _save(self._mine(number), path)
+            # Older rounds are never asked for again.
+            self.rounds = {number: _load(path)}
+        return self.rounds[number]
+
+    def _mine(self, number: int) -> list[npt.NDArray[np.int64]]:
+        """Nearest by cosine; from the second round on ordered and filtered by the teacher."""
+        config, examples = self.config, self.examples
+        by_teacher = number > 0
+        depth = config.mining_depth * (_WIDER if by_teacher else 1)
+        everything = np.arange(len(examples.documents))
+        similarity = Similarity.of(self.reranker.backbone, examples)
+        mined = similarity.hard_negatives(examples, everything, depth)
+        if not by_teacher:
+            return mined
+        rng = np.random.default_rng([number, 7])
+        chosen = rng.permutation(len(mined))[: config.mining_queries]
+        positives = examples.positives(range(len(mined)), rng)
+        for query in sorted(chosen.tolist()):
+            documents = [positives[query], *mined[query].tolist()]
+            margins = self._margins(query, documents)
+            # A "negative" that the teacher finds clearly better than the positive is likely a
+            # document nobody judged.
+            likely_right = margins[1:] > margins[0] + config.false_negative_margin
+            order = np.argsort(-margins[1:], kind="stable")
+            mined[query] = mined[query][order[~likely_right[order]]]
+        return [row[: config.mining_depth] for row in mined]
+
+    def _margins(self, query: int, documents: list[int]) -> Floats:
+        ids = [self.examples.document_ids[d] for d in documents]
+        with torch.inference_mode():
+            states, _ = self.reranker.pair_states(
+                ids, [self.examples.query_ids[query]], range(len(ids)), [0] * len(ids)
+            )
+            margins: Floats = (states @ self.reranker.backbone.answer_direction()).cpu().numpy()
+        return margins
+
+
+def _save(mined: Mined, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    lengths = np.array([len(row) for row in mined], dtype=np.int64)
+    save_file({"lengths": lengths, "documents": np.concatenate(mined)}, unfinished)
+    unfinished.replace(path)
+
+
+def _load(path: Path) -> Mined:
+    stored = load_file(path)
+    return np.split(stored["documents"], np.cumsum(stored["lengths"])[:-1])

@@ -1,5 +1,6 @@
 """`transformers.Trainer` fitted to numbered steps (imported only when something trains)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from rabtriever_core.errors import ModelError
-from rabtriever_core.training.loop import LossAtStep
+from rabtriever_core.training.loop import QUALITY, LossAtStep
 
 
 class StepDataset(Dataset[int]):
@@ -27,9 +28,14 @@ class StepDataset(Dataset[int]):
 class StepTrainer(Trainer):  # type: ignore[misc]
     """Trainer whose loss is a function of the step number, logged part by part."""
 
-    def __init__(self, loss_at: LossAtStep, **arguments: Any) -> None:
+    def __init__(
+        self, loss_at: LossAtStep, quality: Callable[[], float] | None, **arguments: Any
+    ) -> None:
+        # Trainer wants a data set to evaluate on, though quality is measured without one.
+        arguments["eval_dataset"] = StepDataset(1)
         super().__init__(data_collator=lambda rows: {"step": rows[0]}, **arguments)
         self.loss_at = loss_at
+        self.quality = quality
         self.parts: dict[str, float] = {}
         self.steps_since_log = 0
 
@@ -53,6 +59,18 @@ class StepTrainer(Trainer):  # type: ignore[misc]
                 "schedule.learning_rate"
             )
         return loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Quality on dev, for early stopping."""
+        assert self.quality is not None  # noqa: S101  asked for only where there is one
+        self.model.eval()
+        metrics = {QUALITY: self.quality()}
+        self.model.train()
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
         """Add the mean of every loss part since the last log."""

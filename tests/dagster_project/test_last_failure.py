@@ -50,7 +50,7 @@ def test_unexpected_error_names_its_cause(instance) -> None:
 
 def test_failed_check_is_named_with_what_it_found(instance) -> None:
     dg.materialize([whole, gate], instance=instance, raise_on_error=False)
-    assert list(reasons(instance))[0] == "whole, check gate: 7 dangling ids"
+    assert next(reasons(instance)) == "whole, check gate: 7 dangling ids"
 
 
 def test_nothing_to_say_of_a_run_that_went_well(instance) -> None:

@@ -57,7 +57,7 @@ def test_killed_training_resumes_to_the_same_bytes(prepared, tmp_path, stage) ->
     process = _run(killed, stage)
     _kill_when(
         process,
-        lambda: any(killed.work.glob(f"{stage}/*/checkpoints/checkpoint-1*/trainer_state.json")),
+        lambda: any(killed.work.glob(f"{stage}/*/checkpoints/**/checkpoint-1*/trainer_state.json")),
     )
     assert not killed.artifact(stage).exists()
     again = _run(killed, stage)

@@ -8,7 +8,8 @@ from rabtriever_core.config import PromptConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import train_tokenizer
-from rabtriever_core.models.prompt import Prompt, make_prompt
+from rabtriever_core.models.prompt import Prompt
+from rabtriever_core.models.templates import make_prompt
 from tests.core.small import small_backbone, small_dataset
 
 PROMPT = small_backbone(small_dataset()).prompt

@@ -8,9 +8,11 @@ from hypothesis.extra import numpy as hnp
 
 from rabtriever_core.training.losses import (
     answer_cross_entropy,
+    dpo_answer,
     info_nce,
     kl_binary,
     listwise,
+    normalized_mse,
     reverse_kl_listwise,
     supervised,
 )
@@ -73,3 +75,22 @@ def test_labels_of_one_class_give_a_finite_loss() -> None:
     margins = torch.randn(2, 3)
     everything = torch.ones(2, 3, dtype=torch.bool)
     assert torch.isfinite(answer_cross_entropy(margins, everything))
+
+
+def test_dpo_is_written_on_log_probabilities_of_both_answers() -> None:
+    logits, reference = torch.randn(6, 2), torch.randn(6, 2)
+    relevant = torch.tensor([True, False, True, False, True, False])
+    log_ratio = torch.log_softmax(logits, -1) - torch.log_softmax(reference, -1)
+    chosen = torch.where(relevant, log_ratio[:, 0], log_ratio[:, 1])
+    rejected = torch.where(relevant, log_ratio[:, 1], log_ratio[:, 0])
+    expected = -torch.nn.functional.logsigmoid(0.3 * (chosen - rejected)).mean()
+    margins, before = (row[:, 0] - row[:, 1] for row in (logits, reference))
+    torch.testing.assert_close(dpo_answer(margins, before, relevant, 0.3), expected)
+
+
+def test_normalized_mse_does_not_depend_on_the_scale_of_a_dimension() -> None:
+    states, targets = torch.randn(5, 3, 4), torch.randn(5, 3, 4)
+    scale = torch.tensor([1.0, 100.0, 0.1, 7.0])
+    torch.testing.assert_close(
+        normalized_mse(states * scale, targets * scale), normalized_mse(states, targets)
+    )

@@ -20,9 +20,11 @@ from rabtriever_core.training.loop import (
     train,
     write_history,
 )
+from rabtriever_core.training.negatives import Miner
+from rabtriever_core.training.pairs import candidates, draw_pairs
 from rabtriever_core.training.pretrain import warm_up
 from rabtriever_core.training.rollouts import draw_candidates
-from rabtriever_core.training.sft import candidates, fine_tune_teacher
+from rabtriever_core.training.sft import fine_tune_teacher
 from rabtriever_core.training.steps import queries_of_step
 from tests.core.small import BACKBONE, RUNTIME, small_backbone, small_dataset
 
@@ -231,10 +233,66 @@ def test_lora_trains_adapters_only_and_merges(warm, tmp_path) -> None:
     assert not any("norm" in name or "embed" in name for name in changed)
 
 
+def test_mining_is_repeated_by_the_teacher_and_drops_what_it_finds_better(
+    teacher, tmp_path
+) -> None:
+    examples = _examples(teacher[0].backbone)
+    config = TEACHER.model_copy(update={"mining_refresh_steps": 10, "mining_queries": 500})
+    miner = Miner(teacher[0], examples, config, tmp_path)
+    first, second = miner.at(9), miner.at(10)
+    assert miner.at(19) is second
+    assert [len(row) for row in first] == [config.mining_depth] * len(examples.queries)
+    margins = teacher[0].margins(examples.queries, examples.documents)
+    for query, row in enumerate(second):
+        assert not set(row.tolist()) & examples.relevant[query]
+        best = max(margins[query][sorted(examples.relevant[query])])
+        assert (margins[query][row] <= best + 1e-3).all()
+        assert (np.diff(margins[query][row]) <= 1e-3).all()
+    again = Miner(teacher[0], examples, config, tmp_path).at(10)
+    assert all(np.array_equal(a, b) for a, b in zip(again, second, strict=True))
+
+
+def test_training_stops_early_and_keeps_the_best(tmp_path) -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    schedule = SHORT.model_copy(
+        update={"min_steps": 200, "max_steps": 200, "evaluate_steps": 10, "patience": 2}
+    )
+    qualities = iter([0.1, 0.5, 0.4, 0.3])
+    weights = []
+
+    def evaluate() -> float:
+        weights.append(layer.weight.detach().clone())
+        return next(qualities)
+
+    history = train(
+        layer, lambda step: {"x": layer(torch.ones(1, 1)).sum()}, steps=200, schedule=schedule,
+        runtime=RUNTIME, checkpoints=tmp_path, label="early", evaluate=evaluate,
+    )  # fmt: skip
+    assert history[-1]["step"] == 40
+    assert torch.equal(layer.weight, weights[1])
+
+
+def test_evaluation_falls_on_checkpoints() -> None:
+    with pytest.raises(ValueError, match="evaluate_steps 30 must be a multiple"):
+        ScheduleConfig(evaluate_steps=30, checkpoint_steps=20)
+
+
+def test_curriculum_starts_without_hard_negatives() -> None:
+    examples = _examples(small_backbone(DATASET))
+    hard = 11
+    mined = [np.array([hard]) for _ in examples.relevant]
+    config = TEACHER.model_copy(update={"curriculum_share": 1.0, "mined_share": 1.0})
+    met = [
+        np.isin(draw_pairs(examples, mined, config, 1, step, 40).drawn, hard).mean()
+        for step in range(40)
+    ]
+    assert np.mean(met[:10]) < np.mean(met[-10:])
+
+
 def test_candidates_hold_a_positive_hard_negatives_and_no_other_relevant_document() -> None:
     examples = _examples(small_backbone(DATASET))
     mined = [np.array([d for d in (0, 5, 7, 11) if d not in r]) for r in examples.relevant]
-    drawn = candidates(examples, [0, 9, 17], mined, TEACHER, np.random.default_rng(0))
+    drawn = candidates(examples, [0, 9, 17], mined, 6, 0.6, np.random.default_rng(0))
     assert drawn.shape == (3, TEACHER.documents_per_query)
     for query, row in zip((0, 9, 17), drawn.tolist(), strict=True):
         assert len(set(row)) == len(row)
@@ -244,8 +302,7 @@ def test_candidates_hold_a_positive_hard_negatives_and_no_other_relevant_documen
 
 def test_small_pools_are_used_whole() -> None:
     examples = _examples(small_backbone(DATASET))
-    every = TEACHER.model_copy(update={"documents_per_query": 50})
-    drawn = candidates(examples, [3, 4], None, every, np.random.default_rng(0))
+    drawn = candidates(examples, [3, 4], None, 50, 0.6, np.random.default_rng(0))
     assert drawn.tolist() == [list(range(12))] * 2
 
 

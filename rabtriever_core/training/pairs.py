@@ -1,0 +1,117 @@
+"""The pairs of a teacher's training step, and what the model says of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rabtriever_core.config import TeacherConfig
+from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.negatives import Mined
+from rabtriever_core.training.steps import start_step
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """n queries with k candidates each; every distinct document is read once."""
+
+    queries: list[int]
+    drawn: npt.NDArray[np.int64]
+    """Document numbers [n, k]."""
+    distinct: npt.NDArray[np.int64]
+    """The documents among them [m]."""
+    column: npt.NDArray[np.int64]
+    """Place of every candidate in `distinct` [n, k]."""
+    query_ids: list[list[int]]
+    document_ids: list[list[int]]
+    relevance: npt.NDArray[np.bool_]
+    """Which queries and distinct documents belong together [n, m]."""
+    judged: npt.NDArray[np.bool_]
+    """Which distinct documents some training query is judged for [m]."""
+
+    def read(
+        self, reranker: GenerativeReranker, layers: tuple[int, ...] = ()
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(margins [n, k], [e_D, then the states of the layers; each m × d])."""
+        n, k = self.drawn.shape
+        states, e_d = reranker.pair_states(
+            self.document_ids,
+            self.query_ids,
+            self.column.ravel().tolist(),
+            np.repeat(np.arange(n), k).tolist(),
+            layers,
+        )
+        return (states @ reranker.backbone.answer_direction()).view(n, k), e_d
+
+    def relevant(self) -> Tensor:
+        """Boolean [n, k]: which candidates are relevant."""
+        return torch.from_numpy(np.take_along_axis(self.relevance, self.column, axis=1))
+
+    def candidates_judged(self) -> Tensor:
+        """Boolean [n, k]: which candidates some training query is judged for."""
+        return torch.from_numpy(self.judged[self.column])
+
+
+def draw_pairs(
+    examples: Examples, mined: Mined | None, config: TeacherConfig, seed: int, step: int, steps: int
+) -> Pairs:
+    """Candidates of the step's queries, their tokens thinned."""
+    schedule = config.schedule
+    rng, queries = start_step("teacher", examples, schedule, seed, step)
+    share = config.mined_share * _ramp(step, config.curriculum_share * steps)
+    drawn = candidates(examples, queries, mined, config.documents_per_query, share, rng)
+    distinct, column = np.unique(drawn, return_inverse=True)
+    return Pairs(
+        queries=queries,
+        drawn=drawn,
+        distinct=distinct,
+        column=column.reshape(drawn.shape),
+        query_ids=examples.thinned_queries(queries, schedule.token_dropout, rng),
+        document_ids=examples.thinned_documents(distinct, schedule.token_dropout, rng),
+        relevance=examples.relevance(queries, distinct.tolist()),
+        judged=np.isin(distinct, examples.judged),
+    )
+
+
+def candidates(
+    examples: Examples,
+    queries: list[int],
+    mined: Mined | None,
+    count: int,
+    mined_share: float,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """Document numbers [n, k] that the queries of a step are compared with.
+
+    A positive first, then hard negatives, then random ones; the whole corpus when it has no more
+    than `count` documents.
+    """
+    pool = np.arange(len(examples.documents))
+    if len(pool) <= count:
+        return np.tile(pool, (len(queries), 1))
+    hard = 0 if mined is None else round(mined_share * (count - 1))
+    rows = []
+    for query, positive in zip(queries, examples.positives(queries, rng), strict=True):
+        chosen = {positive: None}
+        if mined is not None:
+            chosen |= dict.fromkeys(rng.permutation(mined[query])[:hard].tolist())
+        for document in rng.permutation(pool).tolist():
+            if len(chosen) == count:
+                break
+            if document not in examples.relevant[query]:
+                chosen.setdefault(document)
+        for document in rng.permutation(pool).tolist():
+            # So few documents are irrelevant to this query that relevant ones fill the row.
+            if len(chosen) == count:
+                break
+            chosen.setdefault(document)
+        rows.append(list(chosen))
+    return np.array(rows, dtype=np.int64)
+
+
+def _ramp(step: int, length: float) -> float:
+    """0 → 1 over `length` steps."""
+    return min(1.0, step / length) if length else 1.0
