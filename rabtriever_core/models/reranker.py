@@ -1,6 +1,7 @@
-"""The teacher: a generative reranker that reads document, then query, and answers T or F."""
+"""Rerankers that read document, then query; the teacher is the one that answers T or F."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 
-class GenerativeReranker:
-    """Scores (query, document) pairs by m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615).
+class Reranker(ABC):
+    """Reads document, then query, and scores the pair by ⟨direction, answer-position state⟩.
 
     A document's keys and values are computed once and shared by all queries it is scored with.
     """
@@ -26,10 +27,9 @@ class GenerativeReranker:
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
 
-    @classmethod
-    def load(cls, folder: Path, runtime: RuntimeConfig) -> "GenerativeReranker":
-        """Open a teacher artifact."""
-        return cls(Backbone.load(folder, runtime))
+    @abstractmethod
+    def direction(self) -> "torch.Tensor":
+        """What the answer-position state is multiplied with: shape [d]."""
 
     def margins(
         self,
@@ -39,19 +39,19 @@ class GenerativeReranker:
         batch_tokens: int = 8192,
         progress: bool = False,
     ) -> Floats:
-        """T − F logit of every pair: float32 [queries, documents]."""
+        """Score of every pair: float32 [queries, documents]."""
         import torch
         from tqdm import tqdm
 
         prompt = self.backbone.prompt
         query_ids = prompt.queries(queries)
         document_ids = prompt.documents(documents)
-        direction = self.backbone.answer_direction()
+        direction = self.direction()
         margins = np.zeros((len(queries), len(documents)), dtype=np.float32)
         batches = list(_length_batches(query_ids, batch_tokens))
         with torch.inference_mode():
             for column, ids in enumerate(
-                tqdm(document_ids, desc="teacher", unit="doc", disable=not progress)
+                tqdm(document_ids, desc="reranker", unit="doc", disable=not progress)
             ):
                 for rows in batches:
                     states, _ = self.pair_states(
@@ -59,11 +59,6 @@ class GenerativeReranker:
                     )
                     margins[rows, column] = (states @ direction).cpu().numpy()
         return margins
-
-    def probability(self, query: str, document: Document) -> float:
-        """P(T | query, document) = σ(margin)."""
-        margin = float(self.margins([query], [document])[0, 0])
-        return float(1 / (1 + np.exp(-margin)))
 
     def pair_states(
         self,
@@ -114,6 +109,63 @@ class GenerativeReranker:
         rows = torch.arange(len(of_query), device=device)
         e_t = states[rows, query_lengths[of_query] - 1]
         return e_t.float(), e_d
+
+    def candidate_states(
+        self,
+        document_ids: Sequence[Sequence[int]],
+        query_ids: Sequence[Sequence[int]],
+        candidates: npt.NDArray[np.int64],
+        label: str,
+        *,
+        batch_pairs: int = 256,
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], "torch.Tensor"]]:
+        """Answer-position states of every query with candidates of its own, grouped by document.
+
+        Args:
+            document_ids: token ids of all documents.
+            query_ids: token ids of the n query sides.
+            candidates: document numbers [n, k].
+            label: names the progress bar.
+            batch_pairs: pairs read at once.
+
+        Yields:
+            (rows [p], columns [p], states [p, d]) of a batch of pairs.
+        """
+        import torch
+        from tqdm import tqdm
+
+        n, k = candidates.shape
+        order = np.lexsort((np.repeat(np.arange(n), k), candidates.ravel()))
+        with torch.inference_mode():
+            for start in tqdm(range(0, len(order), batch_pairs), desc=label, unit="batch"):
+                pairs = order[start : start + batch_pairs]
+                rows = pairs // k
+                distinct, of_document = np.unique(candidates.ravel()[pairs], return_inverse=True)
+                states, _ = self.pair_states(
+                    [document_ids[d] for d in distinct],
+                    [query_ids[r] for r in rows],
+                    of_document.tolist(),
+                    range(len(rows)),
+                )
+                yield rows, pairs % k, states
+
+
+class GenerativeReranker(Reranker):
+    """Scores (query, document) pairs by m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615)."""
+
+    @classmethod
+    def load(cls, folder: Path, runtime: RuntimeConfig) -> "GenerativeReranker":
+        """Open a teacher artifact."""
+        return cls(Backbone.load(folder, runtime))
+
+    def direction(self) -> "torch.Tensor":
+        """w_T − w_F: shape [d]."""
+        return self.backbone.answer_direction()
+
+    def probability(self, query: str, document: Document) -> float:
+        """P(T | query, document) = σ(margin)."""
+        margin = float(self.margins([query], [document])[0, 0])
+        return float(1 / (1 + np.exp(-margin)))
 
 
 def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:

@@ -161,26 +161,11 @@ def _teacher_states(
     documents: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float32]:
     """Let the teacher read every drawn pair, grouped by document: e_T [n, k, d]."""
-    from tqdm import tqdm
-
-    n, k = documents.shape
-    states = np.zeros((n, k, teacher.backbone.dimension), dtype=np.float32)
-    order = np.lexsort((np.repeat(np.arange(n), k), documents.ravel()))
-    size = 256
-    with torch.inference_mode():
-        for start in tqdm(
-            range(0, len(order), size), desc="teacher scores roll-outs", unit="batch"
-        ):
-            pairs = order[start : start + size]
-            rows = pairs // k
-            distinct, of_document = np.unique(documents.ravel()[pairs], return_inverse=True)
-            e_t, _ = teacher.pair_states(
-                [examples.document_ids[d] for d in distinct],
-                [query_ids[r] for r in rows],
-                of_document.tolist(),
-                range(len(rows)),
-            )
-            states[rows, pairs % k] = e_t.cpu().numpy()
+    states = np.zeros((*documents.shape, teacher.backbone.dimension), dtype=np.float32)
+    for rows, columns, e_t in teacher.candidate_states(
+        examples.document_ids, query_ids, documents, "teacher scores roll-outs"
+    ):
+        states[rows, columns] = e_t.cpu().numpy()
     return states
 
 

@@ -43,7 +43,7 @@ def fine_tune_teacher(
     if len(everything) > config.documents_per_query and config.mined_share > 0:
         similarity = Similarity.of(backbone, examples)
         mined = similarity.hard_negatives(examples, everything, config.mining_depth)
-    trained = backbone.model if lora is None else _with_lora(backbone, lora, runtime.seed)
+    trained = backbone.model if lora is None else with_lora(backbone, lora, runtime.seed)
     reranker = GenerativeReranker(backbone)
     schedule = config.schedule
     layers = aligned_layers(backbone)
@@ -131,7 +131,7 @@ def candidates(
     return np.array(rows, dtype=np.int64)
 
 
-def _with_lora(backbone: Backbone, lora: LoraConfig, seed: int) -> torch.nn.Module:
+def with_lora(backbone: Backbone, lora: LoraConfig, seed: int) -> torch.nn.Module:
     """Put adapters into the backbone's layers; the body stays reachable as before."""
     from peft import LoraConfig as PeftConfig
     from peft import get_peft_model
