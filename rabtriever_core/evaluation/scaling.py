@@ -50,12 +50,14 @@ def measure_response_time(
     ]
 
     def teacher_answers(length: int) -> Answer:
-        cut = GenerativeReranker(_cut_at(teacher.backbone, length))
+        cut = GenerativeReranker(_cut_at(teacher.backbone, length), teacher.cosine_scale)
         rank = teacher_ranker(cut, pool, POOL)
         return lambda query: rank([query])
 
     def student_answers(length: int) -> Answer:
-        cut = Rabtriever(_cut_at(student.backbone, length), student.predictor)
+        cut = Rabtriever(
+            _cut_at(student.backbone, length), student.predictor, student.query_backbone
+        )
         vectors = cut.encode_documents(pool)
         rank = vector_ranker(cut.encode_queries, [d.id for d in pool], vectors, POOL)
         return lambda query: rank([query])

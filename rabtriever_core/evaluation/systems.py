@@ -14,7 +14,7 @@ from rabtriever_core.index.search import search
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from rabtriever_core.models.reranker import GenerativeReranker
+    from rabtriever_core.models.reranker import Reranker
     from rabtriever_core.models.retriever import Rabtriever
 
 Floats = NDArray[np.float32]
@@ -29,7 +29,7 @@ _DOCUMENTS_PER_BATCH = 64
 def bm25_ranker(documents: Sequence[Document], depth: int) -> Ranker:
     """BM25 over all documents."""
     index = Bm25.fit(documents)
-    return _full_ranker(index.scores, [d.id for d in documents], depth)
+    return score_ranker(index.scores, [d.id for d in documents], depth)
 
 
 def vector_ranker(
@@ -39,13 +39,11 @@ def vector_ranker(
     depth: int,
 ) -> Ranker:
     """Dot product with stored document vectors [m, d], compared with every one."""
-    return _full_ranker(lambda queries: encode_queries(queries) @ vectors.T, ids, depth)
+    return score_ranker(lambda queries: encode_queries(queries) @ vectors.T, ids, depth)
 
 
-def teacher_ranker(
-    teacher: "GenerativeReranker", documents: Sequence[Document], depth: int
-) -> Ranker:
-    """The generative reranker over all documents.
+def teacher_ranker(teacher: "Reranker", documents: Sequence[Document], depth: int) -> Ranker:
+    """The teacher, or another reranker in its place, over all documents.
 
     Many queries share each document's states; a single one is answered with the documents in
     batches, as a service would.
@@ -63,10 +61,8 @@ def teacher_ranker(
     return rank
 
 
-def reranker(
-    teacher: "GenerativeReranker", documents: Sequence[Document], retrieve: Ranker
-) -> Ranker:
-    """The generative reranker over what another system retrieves, for pools too large for it."""
+def reranker(teacher: "Reranker", documents: Sequence[Document], retrieve: Ranker) -> Ranker:
+    """A reranker over what another system retrieves, for pools too large for it."""
     by_id = {d.id: d for d in documents}
 
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
@@ -93,9 +89,9 @@ def qdrant_ranker(
 
 
 def one_query_margins(
-    teacher: "GenerativeReranker", query: str, document_tokens: Sequence[Sequence[int]]
+    teacher: "Reranker", query: str, document_tokens: Sequence[Sequence[int]]
 ) -> Floats:
-    """The teacher's margins [m] of one query, documents in batches of like length.
+    """A reranker's margins [m] of one query, documents in batches of like length.
 
     Args:
         teacher: the model.
@@ -104,23 +100,28 @@ def one_query_margins(
     """
     import torch
 
-    direction = teacher.backbone.answer_direction()
-    tokens = teacher.backbone.prompt.queries([query])
+    backbone = teacher.backbone
+    tokens = backbone.prompt.queries([query])
     margins = np.zeros(len(document_tokens), dtype=np.float32)
     order = sorted(range(len(document_tokens)), key=lambda i: len(document_tokens[i]))
     with torch.inference_mode():
+        e_q = backbone.last_states(backbone.prompt.alone(tokens))
         for start in range(0, len(order), _DOCUMENTS_PER_BATCH):
             batch = order[start : start + _DOCUMENTS_PER_BATCH]
-            states, _ = teacher.pair_states(
-                [document_tokens[i] for i in batch], tokens, range(len(batch)), [0] * len(batch)
+            documents, queries = range(len(batch)), [0] * len(batch)
+            states, e_d = teacher.pair_states(
+                [document_tokens[i] for i in batch], tokens, documents, queries
             )
-            margins[batch] = (states @ direction).cpu().numpy()
+            scores = teacher.scores(states, e_q, e_d[0], queries, documents)
+            margins[batch] = scores.cpu().numpy()
     return margins
 
 
-def _full_ranker(
+def score_ranker(
     scores: Callable[[Sequence[str]], Floats], ids: Sequence[str], depth: int
 ) -> Ranker:
+    """Any scorer of query texts against all documents [n, m]."""
+
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
         ranked = []
         for start in range(0, len(queries), _BLOCK):

@@ -1,6 +1,8 @@
-"""The teacher: a generative reranker that reads document, then query, and answers T or F."""
+"""Rerankers that read document, then query; the teacher is the one that answers T or F."""
 
-from collections.abc import Sequence
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,26 +12,38 @@ import numpy.typing as npt
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.retriever import (
+    document_row_states,
+    query_row_states,
+    unit_rows,
+)
 
 if TYPE_CHECKING:
     import torch
 
 Floats = npt.NDArray[np.float32]
 
+RERANKER_FILE = "reranker.json"
 
-class GenerativeReranker:
-    """Scores (query, document) pairs by m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615).
+
+class Reranker(ABC):
+    """Reads document, then query, and scores the pair by ⟨direction, answer-position state⟩.
 
     A document's keys and values are computed once and shared by all queries it is scored with.
+
+    Attributes:
+        backbone: the model that reads.
+        cosine_scale: weight of cos(e_Q, e_D) in the score, the states of query and document read
+            apart; 0 for a reranker that knows a pair only from reading it.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, cosine_scale: float = 0.0) -> None:
         self.backbone = backbone
+        self.cosine_scale = cosine_scale
 
-    @classmethod
-    def load(cls, folder: Path, runtime: RuntimeConfig) -> "GenerativeReranker":
-        """Open a teacher artifact."""
-        return cls(Backbone.load(folder, runtime))
+    @abstractmethod
+    def direction(self) -> "torch.Tensor":
+        """What the answer-position state is multiplied with: shape [d]."""
 
     def margins(
         self,
@@ -39,31 +53,56 @@ class GenerativeReranker:
         batch_tokens: int = 8192,
         progress: bool = False,
     ) -> Floats:
-        """T − F logit of every pair: float32 [queries, documents]."""
+        """Score of every pair: float32 [queries, documents]."""
         import torch
         from tqdm import tqdm
 
         prompt = self.backbone.prompt
         query_ids = prompt.queries(queries)
         document_ids = prompt.documents(documents)
-        direction = self.backbone.answer_direction()
+        direction = self.direction()
         margins = np.zeros((len(queries), len(documents)), dtype=np.float32)
         batches = list(_length_batches(query_ids, batch_tokens))
         with torch.inference_mode():
             for column, ids in enumerate(
-                tqdm(document_ids, desc="teacher", unit="doc", disable=not progress)
+                tqdm(document_ids, desc="reranker", unit="doc", disable=not progress)
             ):
                 for rows in batches:
                     states, _ = self.pair_states(
                         [ids], [query_ids[r] for r in rows], [0] * len(rows), range(len(rows))
                     )
                     margins[rows, column] = (states @ direction).cpu().numpy()
+        if self.cosine_scale:
+            e_q = unit_rows(query_row_states(self.backbone, query_ids))
+            e_d = unit_rows(document_row_states(self.backbone, document_ids))
+            margins += self.cosine_scale * (e_q @ e_d.T)
         return margins
 
-    def probability(self, query: str, document: Document) -> float:
-        """P(T | query, document) = σ(margin)."""
-        margin = float(self.margins([query], [document])[0, 0])
-        return float(1 / (1 + np.exp(-margin)))
+    def scores(
+        self,
+        states: "torch.Tensor",
+        e_q: "torch.Tensor",
+        e_d: "torch.Tensor",
+        query_index: Sequence[int],
+        document_index: Sequence[int],
+    ) -> "torch.Tensor":
+        """Scores of pairs from their states; differentiable.
+
+        Args:
+            states: answer-position states [p, d], from `pair_states`.
+            e_q: states of the queries read alone [n, d]; unused without `cosine_scale`.
+            e_d: states of the documents [m, d].
+            query_index: query of every pair, length p.
+            document_index: document of every pair, length p.
+        """
+        import torch
+
+        scores = states @ self.direction()
+        if self.cosine_scale:
+            pairs = e_q[list(query_index)], e_d[list(document_index)]
+            cosines = torch.nn.functional.cosine_similarity(*pairs, dim=-1)
+            scores = scores + self.cosine_scale * cosines
+        return scores
 
     def pair_states(
         self,
@@ -114,6 +153,78 @@ class GenerativeReranker:
         rows = torch.arange(len(of_query), device=device)
         e_t = states[rows, query_lengths[of_query] - 1]
         return e_t.float(), e_d
+
+    def candidate_states(
+        self,
+        document_ids: Sequence[Sequence[int]],
+        query_ids: Sequence[Sequence[int]],
+        candidates: npt.NDArray[np.int64],
+        label: str,
+        *,
+        batch_pairs: int = 256,
+    ) -> Iterator[
+        tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], "torch.Tensor", "torch.Tensor"]
+    ]:
+        """States and scores of every query with candidates of its own, grouped by document.
+
+        Args:
+            document_ids: token ids of all documents.
+            query_ids: token ids of the n query sides.
+            candidates: document numbers [n, k].
+            label: names the progress bar.
+            batch_pairs: pairs read at once.
+
+        Yields:
+            (rows [p], columns [p], answer-position states [p, d], scores [p]) of a batch of pairs.
+        """
+        import torch
+        from tqdm import tqdm
+
+        n, k = candidates.shape
+        e_q = torch.from_numpy(query_row_states(self.backbone, query_ids)).to(self.backbone.device)
+        order = np.lexsort((np.repeat(np.arange(n), k), candidates.ravel()))
+        with torch.inference_mode():
+            for start in tqdm(range(0, len(order), batch_pairs), desc=label, unit="batch"):
+                pairs = order[start : start + batch_pairs]
+                rows = pairs // k
+                distinct, of_document = np.unique(candidates.ravel()[pairs], return_inverse=True)
+                states, e_d = self.pair_states(
+                    [document_ids[d] for d in distinct],
+                    [query_ids[r] for r in rows],
+                    of_document.tolist(),
+                    range(len(rows)),
+                )
+                scores = self.scores(states, e_q, e_d[0], rows.tolist(), of_document.tolist())
+                yield rows, pairs % k, states, scores
+
+
+class GenerativeReranker(Reranker):
+    """Scores pairs by the margin m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615).
+
+    Beyond the paper, the margin may hold a multiple of cos(e_Q, e_D): a small model then starts
+    from what a bi-encoder knows, and what it reads across the pair corrects that.
+    """
+
+    @classmethod
+    def load(cls, folder: Path, runtime: RuntimeConfig) -> "GenerativeReranker":
+        """Open a teacher artifact."""
+        values = json.loads((folder / RERANKER_FILE).read_text(encoding="utf-8"))
+        return cls(Backbone.load(folder, runtime), values["cosine_scale"])
+
+    def save(self, folder: Path) -> None:
+        """Write the backbone and how it scores."""
+        self.backbone.save(folder)
+        values = json.dumps({"cosine_scale": self.cosine_scale}, indent=2)
+        (folder / RERANKER_FILE).write_text(values + "\n", encoding="utf-8")
+
+    def direction(self) -> "torch.Tensor":
+        """w_T − w_F: shape [d]."""
+        return self.backbone.answer_direction()
+
+    def probability(self, query: str, document: Document) -> float:
+        """P(T | query, document) = σ(margin)."""
+        margin = float(self.margins([query], [document])[0, 0])
+        return float(1 / (1 + np.exp(-margin)))
 
 
 def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:

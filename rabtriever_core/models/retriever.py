@@ -145,11 +145,22 @@ def document_states(
 ) -> Floats:
     """e_D, the state at the last token of the document side: float32 [m, d]."""
     rows = backbone.prompt.documents(documents)
-    return _states(backbone, rows, batch_size, "documents", progress)
+    return document_row_states(backbone, rows, batch_size, progress=progress)
+
+
+def document_row_states(
+    backbone: Backbone,
+    document_ids: Sequence[list[int]],
+    batch_size: int = 64,
+    *,
+    progress: bool = False,
+) -> Floats:
+    """e_D of document sides given as token ids: float32 [m, d]."""
+    return _states(backbone, document_ids, batch_size, "documents", progress)
 
 
 def _states(
-    backbone: Backbone, rows: list[list[int]], batch_size: int, unit: str, progress: bool
+    backbone: Backbone, rows: Sequence[list[int]], batch_size: int, unit: str, progress: bool
 ) -> Floats:
     import torch
     from tqdm import tqdm

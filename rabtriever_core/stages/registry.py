@@ -51,8 +51,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "teacher",
         "Fine-tune the generative reranker (answer token only).",
-        ("validated_dataset", "backbone"),
-        ("dataset", "teacher", "backbone.lora", "runtime"),
+        ("validated_dataset", "backbone", "bi_encoder"),
+        ("dataset", "teacher", "backbone.model", "backbone.lora", "runtime"),
         _MODEL_CODE,
     ),
     Stage(

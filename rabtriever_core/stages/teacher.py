@@ -10,6 +10,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.stages.dev import dev_metrics, trained
+    from rabtriever_core.training.alignment import TEMPERATURE
     from rabtriever_core.training.dpo import prefer_right_answers
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.loop import History
@@ -17,10 +18,17 @@ def make(context: StageContext) -> dict[str, Any]:
 
     settings = context.settings
     config, runtime = settings.teacher, settings.runtime
-    backbone = Backbone.load(context.inputs["backbone"].folder, runtime)
+    tiny = settings.backbone.model == "tiny"
+    start = config.start
+    if start == "auto":
+        start = "bi_encoder" if tiny else "backbone"
+    scale = config.cosine_scale
+    if scale is None:
+        scale = 1 / TEMPERATURE if tiny else 0.0
+    backbone = Backbone.load(context.inputs[start].folder, runtime)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
-    lora = None if settings.backbone.model == "tiny" else settings.backbone.lora
-    teacher = GenerativeReranker(backbone)
+    lora = None if tiny else settings.backbone.lora
+    teacher = GenerativeReranker(backbone, scale)
 
     def quality() -> float:
         dev = dev_metrics(context.dataset(), settings, teacher.margins)
@@ -29,10 +37,10 @@ def make(context: StageContext) -> dict[str, Any]:
     sft, dpo = (context.checkpoints / part for part in ("sft", "dpo"))
     history: History = []
     if config.method in ("sft", "sft+dpo"):
-        history = fine_tune_teacher(backbone, examples, config, runtime, sft, lora, quality)
+        history = fine_tune_teacher(teacher, examples, config, runtime, sft, lora, quality)
     if config.method in ("dpo", "sft+dpo"):
-        later = prefer_right_answers(backbone, examples, config, runtime, dpo, lora)
+        later = prefer_right_answers(teacher, examples, config, runtime, dpo, lora)
         done = history[-1]["step"] if history else 0.0
         history = [*history, *({**row, "step": row["step"] + done} for row in later)]
-    backbone.save(context.output)
+    teacher.save(context.output)
     return trained(context, history, lambda q, d: teacher.margins(q, d, progress=True))

@@ -1,5 +1,6 @@
 """On-policy distillation of the frozen teacher into the student (Rabtriever)."""
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -32,8 +33,8 @@ from rabtriever_core.training.rollouts import (
     RollOuts,
     draw_candidates,
     padded,
+    read_by_teacher,
     rows_of_step,
-    teacher_states,
 )
 from rabtriever_core.training.steps import step_generator
 
@@ -106,10 +107,14 @@ class _Distillation:
         self.pool = examples.judged
         self.judged = torch.zeros(len(e_d), dtype=torch.bool, device=self.device)
         self.judged[self.pool] = True
+        self.cosine_scale = teacher.cosine_scale or ANCHOR_SCALE
         if config.skip and config.predictor != "additive":
             lengths = [float(np.linalg.norm(e, axis=1).mean()) for e in (e_q, e_d)]
-            scale = ANCHOR_SCALE / (lengths[0] * lengths[1])
+            scale = self.cosine_scale / (lengths[0] * lengths[1])
             student.predictor.start_from_cosine(self.direction, scale)
+        # What the margin's cosine part looks like as a state: e_T does not hold it, the student
+        # starts with it. Nothing where the teacher's margin is that of e_T alone.
+        self.cosine_part = copy.deepcopy(student.predictor) if teacher.cosine_scale else None
 
     def loss_at(self, step: int) -> dict[str, Tensor]:
         """Weighted parts of the loss; parts of weight zero are not computed."""
@@ -120,7 +125,13 @@ class _Distillation:
         targets = torch.from_numpy(rows.teacher_states).to(self.device)
         documents = torch.from_numpy(rows.documents).to(self.device)
         states = self.student.predictor.states(e_q, self.e_d[documents])
-        student, target = states @ self.direction, targets @ self.direction
+        student = states @ self.direction
+        target = torch.from_numpy(rows.teacher_margins).to(self.device)
+        if self.cosine_part is not None:
+            with torch.no_grad():
+                targets = targets + self.cosine_part.states(
+                    torch.from_numpy(rows.e_q).to(self.device), self.e_d[documents]
+                )
         everywhere = cache(lambda: self._margins_everywhere(e_q))
         makers: dict[str, tuple[float, Callable[[], Tensor]]] = {
             "mse": (config.mse_weight, lambda: torch.mean((states - targets) ** 2)),
@@ -161,7 +172,8 @@ class _Distillation:
 
     def _cosines(self, rows: RollOuts) -> Tensor:
         """What the margins are held to [n, m]: cosines of the states before training."""
-        return ANCHOR_SCALE * cosine_matrix(torch.from_numpy(rows.e_q).to(self.device), self.e_d)
+        e_q = torch.from_numpy(rows.e_q).to(self.device)
+        return self.cosine_scale * cosine_matrix(e_q, self.e_d)
 
     def _supervised(self, margins: Tensor, queries: list[int]) -> Tensor:
         """List-wise loss on the labels, over the judged documents."""
@@ -192,12 +204,14 @@ class _Distillation:
             rng,
         )
         documents = self.pool[drawn]
+        states, margins = read_by_teacher(self.teacher, examples, query_ids, documents)
         return RollOuts(
             queries=queries,
             tokens=padded(query_ids),
             e_q=e_q,
             documents=documents,
-            teacher_states=teacher_states(self.teacher, examples, query_ids, documents),
+            teacher_states=states,
+            teacher_margins=margins,
         )
 
     def _policy_scores(
@@ -209,7 +223,7 @@ class _Distillation:
         states = torch.from_numpy(e_q).to(self.device)
         with torch.inference_mode():
             if self.config.policy == "cosine":
-                scores = ANCHOR_SCALE * cosine_matrix(states, self.e_d)
+                scores = self.cosine_scale * cosine_matrix(states, self.e_d)
             else:
                 if self.student.query_backbone is not self.student.backbone:
                     now = query_row_states(self.student.query_backbone, query_ids)

@@ -17,7 +17,7 @@ from rabtriever_core.training.pairs import draw_pairs
 
 
 def prefer_right_answers(
-    backbone: Backbone,
+    reranker: GenerativeReranker,
     examples: Examples,
     config: TeacherConfig,
     runtime: RuntimeConfig,
@@ -26,11 +26,11 @@ def prefer_right_answers(
 ) -> History:
     """Prefer T over F for relevant pairs, and F over T for the others, by DPO (in place).
 
-    The frozen reference is the backbone as it comes in. With adapters it is the same model with
+    The frozen reference is the reranker as it comes in. With adapters it is the same model with
     its adapters off; only a tiny model, which is trained in full, is copied.
 
     Args:
-        backbone: becomes the teacher.
+        reranker: becomes the teacher.
         examples: training queries and corpus.
         config: how to train; `config.dpo` takes the place of `config.schedule`.
         runtime: seed, device, precision.
@@ -39,10 +39,11 @@ def prefer_right_answers(
     """
     config = config.model_copy(update={"schedule": config.dpo.schedule})
     steps = config.schedule.steps(len(examples.queries))
-    reranker = GenerativeReranker(backbone)
+    backbone = reranker.backbone
     if lora is None:
         trained: torch.nn.Module = backbone.model
-        reference = GenerativeReranker(Backbone(copy.deepcopy(backbone.model), backbone.prompt))
+        frozen = Backbone(copy.deepcopy(backbone.model), backbone.prompt)
+        reference = GenerativeReranker(frozen, reranker.cosine_scale)
     else:
         trained = with_adapters(backbone, lora, runtime.seed)
     # Mined once, by the reference: `Miner` is asked for step 0 alone.
@@ -52,11 +53,11 @@ def prefer_right_answers(
         pairs = draw_pairs(examples, miner.at(0), config, runtime.seed, step, steps)
         with torch.no_grad():
             if lora is None:
-                before, _ = pairs.read(reference)
+                before, *_ = pairs.read(reference)
             else:
                 with without_adapters(trained):
-                    before, _ = pairs.read(reranker)
-        margins, _ = pairs.read(reranker)
+                    before, *_ = pairs.read(reranker)
+        margins, *_ = pairs.read(reranker)
         judged = pairs.candidates_judged().to(margins.device)
         relevant = pairs.relevant().to(margins.device)
         return {

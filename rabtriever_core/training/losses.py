@@ -103,3 +103,21 @@ def reverse_kl_listwise(student: Tensor, teacher: Tensor) -> Tensor:
     log_student = F.log_softmax(student, dim=-1)
     log_teacher = F.log_softmax(teacher, dim=-1)
     return (log_student.exp() * (log_student - log_teacher)).sum(dim=-1).mean()
+
+
+def margin_mse(student: Tensor, teacher: Tensor) -> Tensor:
+    """MSE of the differences to the positive, which is the first column: [n, k] each.
+
+    MarginMSE (arXiv 2010.02666), equal to sentence-transformers' MarginMSELoss.
+    """
+    return F.mse_loss(student[:, :1] - student[:, 1:], teacher[:, :1] - teacher[:, 1:])
+
+
+def forward_kl_listwise(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """τ² · KL(P_T ‖ P_stu) between softmaxes over candidates, τ dividing both: [n, k] each.
+
+    Mean over queries (arXiv 2010.11386), equal to sentence-transformers' DistillKLDivLoss.
+    """
+    log_student = F.log_softmax(student / temperature, dim=-1)
+    probabilities = F.softmax(teacher / temperature, dim=-1)
+    return temperature**2 * F.kl_div(log_student, probabilities, reduction="batchmean")

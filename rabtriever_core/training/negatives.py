@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors.numpy import load_file, save_file
 
 from rabtriever_core.config import TeacherConfig
@@ -19,7 +18,6 @@ Floats = npt.NDArray[np.float32]
 Mined = Sequence[npt.NDArray[np.int64]]
 """Document numbers of every training query's hard negatives, hardest first."""
 
-_PAIRS_AT_ONCE = 256
 _WIDER = 2
 """The teacher orders this many times the wanted depth of what the encoder finds."""
 
@@ -96,25 +94,27 @@ class Miner:
             return mined
         rng = np.random.default_rng([number, 7])
         chosen = rng.permutation(len(mined))[: config.mining_queries]
-        positives = examples.positives(range(len(mined)), rng)
-        for query in sorted(chosen.tolist()):
-            documents = [positives[query], *mined[query].tolist()]
-            margins = self._margins(query, documents)
+        chosen = np.array([q for q in sorted(chosen.tolist()) if len(mined[q])], dtype=np.int64)
+        positives = np.array(examples.positives(chosen.tolist(), rng))
+        # Rows are as long as the longest; what fills them up is read and left out again.
+        width = max(len(mined[q]) for q in chosen)
+        found = np.array([np.resize(mined[q], width) for q in chosen])
+        margins = np.zeros((len(chosen), width + 1), dtype=np.float32)
+        for rows, columns, _, scores in self.reranker.candidate_states(
+            examples.document_ids,
+            [examples.query_ids[q] for q in chosen],
+            np.column_stack([positives, found]),
+            "teacher orders hard negatives",
+        ):
+            margins[rows, columns] = scores.cpu().numpy()
+        for query, row in zip(chosen.tolist(), margins, strict=True):
+            negatives = row[1 : len(mined[query]) + 1]
             # A "negative" that the teacher finds clearly better than the positive is likely a
             # document nobody judged.
-            likely_right = margins[1:] > margins[0] + config.false_negative_margin
-            order = np.argsort(-margins[1:], kind="stable")
+            likely_right = negatives > row[0] + config.false_negative_margin
+            order = np.argsort(-negatives, kind="stable")
             mined[query] = mined[query][order[~likely_right[order]]]
         return [row[: config.mining_depth] for row in mined]
-
-    def _margins(self, query: int, documents: list[int]) -> Floats:
-        ids = [self.examples.document_ids[d] for d in documents]
-        with torch.inference_mode():
-            states, _ = self.reranker.pair_states(
-                ids, [self.examples.query_ids[query]], range(len(ids)), [0] * len(ids)
-            )
-            margins: Floats = (states @ self.reranker.backbone.answer_direction()).cpu().numpy()
-        return margins
 
 
 def _save(mined: Mined, path: Path) -> None:

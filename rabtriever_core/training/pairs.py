@@ -34,17 +34,22 @@ class Pairs:
 
     def read(
         self, reranker: GenerativeReranker, layers: tuple[int, ...] = ()
-    ) -> tuple[Tensor, list[Tensor]]:
-        """(margins [n, k], [e_D, then the states of the layers; each m × d])."""
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """(margins [n, k], e_Q [n, d] and e_D [m, d], each of the final norm, then of the layers).
+
+        The queries are read alone only where something asks for it: the layers, or the margin.
+        """
         n, k = self.drawn.shape
+        documents, queries = self.column.ravel().tolist(), np.repeat(np.arange(n), k).tolist()
         states, e_d = reranker.pair_states(
-            self.document_ids,
-            self.query_ids,
-            self.column.ravel().tolist(),
-            np.repeat(np.arange(n), k).tolist(),
-            layers,
+            self.document_ids, self.query_ids, documents, queries, layers
         )
-        return (states @ reranker.backbone.answer_direction()).view(n, k), e_d
+        backbone = reranker.backbone
+        e_q: list[Tensor] = []
+        if layers or reranker.cosine_scale:
+            e_q = backbone.last_states_of_layers(backbone.prompt.alone(self.query_ids), layers)
+        scores = reranker.scores(states, e_q[0] if e_q else states, e_d[0], queries, documents)
+        return scores.view(n, k), e_q, e_d
 
     def relevant(self) -> Tensor:
         """Boolean [n, k]: which candidates are relevant."""

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors.numpy import load_file, save_file
 
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_of_step
 
-_PAIRS_AT_ONCE = 256
 _NO_TOKEN = -1
 
 
@@ -31,6 +29,8 @@ class RollOuts:
     """Document numbers [n, k]."""
     teacher_states: npt.NDArray[np.float32]
     """e_T of every pair [n, k, d]."""
+    teacher_margins: npt.NDArray[np.float32]
+    """The teacher's margin of every pair [n, k]."""
 
     def token_rows(self) -> list[list[int]]:
         """Token ids of every query."""
@@ -104,29 +104,18 @@ def draw_candidates(
     return np.concatenate([drawn, extra], axis=1)
 
 
-def teacher_states(
+def read_by_teacher(
     teacher: GenerativeReranker,
     examples: Examples,
     query_ids: Sequence[list[int]],
     documents: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float32]:
-    """Let the teacher read every drawn pair, grouped by document: e_T [n, k, d]."""
-    from tqdm import tqdm
-
-    n, k = documents.shape
-    states = np.zeros((n, k, teacher.backbone.dimension), dtype=np.float32)
-    order = np.lexsort((np.repeat(np.arange(n), k), documents.ravel()))
-    starts = range(0, len(order), _PAIRS_AT_ONCE)
-    with torch.inference_mode():
-        for start in tqdm(starts, desc="teacher scores roll-outs", unit="batch"):
-            pairs = order[start : start + _PAIRS_AT_ONCE]
-            rows = pairs // k
-            distinct, of_document = np.unique(documents.ravel()[pairs], return_inverse=True)
-            e_t, _ = teacher.pair_states(
-                [examples.document_ids[d] for d in distinct],
-                [query_ids[r] for r in rows],
-                of_document.tolist(),
-                range(len(rows)),
-            )
-            states[rows, pairs % k] = e_t.cpu().numpy()
-    return states
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Let the teacher read every drawn pair: (e_T [n, k, d], margins [n, k])."""
+    states = np.zeros((*documents.shape, teacher.backbone.dimension), dtype=np.float32)
+    margins = np.zeros(documents.shape, dtype=np.float32)
+    for rows, columns, e_t, scores in teacher.candidate_states(
+        examples.document_ids, query_ids, documents, "teacher scores roll-outs"
+    ):
+        states[rows, columns] = e_t.cpu().numpy()
+        margins[rows, columns] = scores.cpu().numpy()
+    return states, margins

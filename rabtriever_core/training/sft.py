@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
-from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.lora import merge_adapters, with_adapters
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.alignment import ANCHOR_SCALE, aligned_layers, contrastive_loss
@@ -19,7 +18,7 @@ from rabtriever_core.training.pairs import draw_pairs
 
 
 def fine_tune_teacher(
-    backbone: Backbone,
+    reranker: GenerativeReranker,
     examples: Examples,
     config: TeacherConfig,
     runtime: RuntimeConfig,
@@ -27,13 +26,13 @@ def fine_tune_teacher(
     lora: LoraConfig | None,
     evaluate: Callable[[], float] | None = None,
 ) -> History:
-    """Train the backbone to answer T for relevant pairs and F for the others (in place).
+    """Train the reranker to answer T for relevant pairs and F for the others (in place).
 
     Every query is compared with candidates of its own: a positive, mined hard negatives and random
     ones, or the whole corpus when it is no larger.
 
     Args:
-        backbone: becomes the teacher.
+        reranker: becomes the teacher.
         examples: training queries and corpus.
         config: how to train.
         runtime: seed, device, precision.
@@ -41,16 +40,17 @@ def fine_tune_teacher(
         lora: adapters to train instead of all weights; merged at the end.
         evaluate: quality on dev, for early stopping.
     """
+    backbone = reranker.backbone
     trained = backbone.model if lora is None else with_adapters(backbone, lora, runtime.seed)
-    reranker = GenerativeReranker(backbone)
     schedule = config.schedule
     layers = aligned_layers(backbone)
+    scale = reranker.cosine_scale or ANCHOR_SCALE
     steps = schedule.steps(len(examples.queries))
     miner = Miner(reranker, examples, config, checkpoints)
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step, steps)
-        margins, e_d = pairs.read(reranker, layers if config.contrastive_weight else ())
+        margins, e_q, e_d = pairs.read(reranker, layers if config.contrastive_weight else ())
         device = margins.device
         answer, in_list = supervised(
             margins, pairs.relevant().to(device), pairs.candidates_judged().to(device)
@@ -60,7 +60,6 @@ def fine_tune_teacher(
             "listwise": config.listwise_weight * in_list,
         }
         if config.contrastive_weight:
-            e_q = backbone.last_states_of_layers(backbone.prompt.alone(pairs.query_ids), layers)
             relevance = torch.from_numpy(pairs.relevance[:, pairs.judged]).to(device)
             seen = torch.from_numpy(np.flatnonzero(pairs.judged)).to(device)
             contrast = contrastive_loss(e_q, [states[seen] for states in e_d], relevance)
@@ -68,7 +67,7 @@ def fine_tune_teacher(
             with torch.no_grad():
                 columns = torch.from_numpy(pairs.column).to(device)
                 cosines = cosine_matrix(e_q[0], e_d[0]).gather(1, columns)
-            parts["anchor"] = config.anchor_weight * centred_mse(margins, ANCHOR_SCALE * cosines)
+            parts["anchor"] = config.anchor_weight * centred_mse(margins, scale * cosines)
         return parts
 
     history = train(

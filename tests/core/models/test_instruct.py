@@ -117,8 +117,8 @@ def test_the_whole_method_on_an_instruct_checkpoint(tmp_path, family, precision)
     texts = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
     teacher = GenerativeReranker(backbone)
     zero_shot = teacher.margins(texts, DATASET.documents)
-    tuned = fine_tune_teacher(backbone, examples, TEACHER, runtime, tmp_path / "sft", LORA)
-    preferred = prefer_right_answers(backbone, examples, TEACHER, runtime, tmp_path / "dpo", LORA)
+    tuned = fine_tune_teacher(teacher, examples, TEACHER, runtime, tmp_path / "sft", LORA)
+    preferred = prefer_right_answers(teacher, examples, TEACHER, runtime, tmp_path / "dpo", LORA)
     assert np.isfinite([row["loss"] for row in (*tuned, *preferred)]).all()
     trained = teacher.margins(texts, DATASET.documents)
     assert np.abs(trained - zero_shot).max() > 0.05
@@ -143,7 +143,7 @@ def test_dpo_widens_margins_from_the_reference(tmp_path, lora) -> None:
     queries = list(examples.queries)
     relevant = examples.relevance(range(len(queries)), range(len(DATASET.documents)))
     before = teacher.margins(queries, DATASET.documents)
-    history = prefer_right_answers(backbone, examples, config, RUNTIME, tmp_path / "dpo", lora)
+    history = prefer_right_answers(teacher, examples, config, RUNTIME, tmp_path / "dpo", lora)
     change = teacher.margins(queries, DATASET.documents) - before
     # Before the first step the model is its reference: log 2 for either answer.
     assert abs(history[0]["loss"] - np.log(2)) < 0.1

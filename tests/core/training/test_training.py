@@ -90,10 +90,11 @@ def test_warm_up_lowers_both_losses(warm) -> None:
 @pytest.fixture(scope="module")
 def teacher(warm, tmp_path_factory):
     backbone = _load(warm[0])
+    reranker = GenerativeReranker(backbone)
     history = fine_tune_teacher(
-        backbone, _examples(backbone), TEACHER, RUNTIME, tmp_path_factory.mktemp("sft"), None
+        reranker, _examples(backbone), TEACHER, RUNTIME, tmp_path_factory.mktemp("sft"), None
     )
-    return GenerativeReranker(backbone), history
+    return reranker, history
 
 
 def test_teacher_learns_and_resumes_exactly(warm, teacher, tmp_path, monkeypatch) -> None:
@@ -104,7 +105,8 @@ def test_teacher_learns_and_resumes_exactly(warm, teacher, tmp_path, monkeypatch
     def run():
         fresh = _load(warm[0])
         resumed.model = fresh.model
-        return fine_tune_teacher(resumed, _examples(resumed), TEACHER, RUNTIME, tmp_path, None)
+        again = GenerativeReranker(resumed)
+        return fine_tune_teacher(again, _examples(resumed), TEACHER, RUNTIME, tmp_path, None)
 
     _resumes(monkeypatch, run, tmp_path)
     again = run()
@@ -223,8 +225,9 @@ def test_lora_trains_adapters_only_and_merges(warm, tmp_path) -> None:
     short = TEACHER.model_copy(
         update={"schedule": SHORT.model_copy(update={"min_steps": 10, "max_steps": 10})}
     )
+    reranker = GenerativeReranker(backbone)
     fine_tune_teacher(
-        backbone, _examples(backbone), short, RUNTIME, tmp_path, LoraConfig(rank=2, alpha=4)
+        reranker, _examples(backbone), short, RUNTIME, tmp_path, LoraConfig(rank=2, alpha=4)
     )
     after = backbone.model.state_dict()
     assert after.keys() == before.keys()
