@@ -34,7 +34,7 @@ class ScheduleConfig(Component):
 
     evaluate_steps: int | None = Field(None, ge=10, multiple_of=10)
     """Steps between two measurements on dev, where a stage can stop early: the best checkpoint is
-    then kept. A multiple of checkpoint_steps; never measured when unset."""
+    then kept. checkpoint_steps must be a multiple of it; never measured when unset."""
     patience: int = Field(3, ge=1)
     """Measurements without a new best before training stops."""
 
@@ -42,10 +42,10 @@ class ScheduleConfig(Component):
     def _bounds_ordered(self) -> "ScheduleConfig":
         if self.min_steps > self.max_steps:
             raise ValueError(f"min_steps {self.min_steps} is above max_steps {self.max_steps}")
-        if self.evaluate_steps and self.evaluate_steps % self.checkpoint_steps:
+        if self.evaluate_steps and self.checkpoint_steps % self.evaluate_steps:
             raise ValueError(
-                f"evaluate_steps {self.evaluate_steps} must be a multiple of checkpoint_steps "
-                f"{self.checkpoint_steps}: the best checkpoint is one that was saved"
+                f"checkpoint_steps {self.checkpoint_steps} must be a multiple of evaluate_steps "
+                f"{self.evaluate_steps}: every checkpoint is one that was measured"
             )
         return self
 

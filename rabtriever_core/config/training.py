@@ -36,12 +36,14 @@ class TeacherConfig(Component):
         token_dropout=0.15,
     )
     """How long fine-tuning takes."""
-    start: Literal["auto", "backbone", "bi_encoder"] = "auto"
-    """Whose weights it starts from; `auto` takes the bi-encoder's for a tiny backbone."""
-    cosine_scale: float | None = Field(None, ge=0)
-    """Weight of cos(e_Q, e_D) in the margin, so that a small teacher starts from what the
-    bi-encoder knows and learns what reading the pair adds. 0 is the paper's; unset, 20 for a tiny
-    backbone and 0 for a pretrained one, whose states are not aligned."""
+    start: Literal["backbone", "bi_encoder"] = "backbone"
+    """Whose weights it starts from."""
+    cosine_scale: float = Field(0.0, ge=0)
+    """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher
+    begins with what the bi-encoder knows and learns what reading the pair adds; 0 is the
+    paper's."""
+    contrastive_queries: int = Field(0, ge=0)
+    """Further queries per step for the contrastive loss alone, which likes large batches."""
     documents_per_query: int = Field(8, ge=2)
     """Candidates a query is compared with in a step; the whole corpus when it is no larger."""
     mined_share: float = Field(0.6, ge=0, le=1)

@@ -10,7 +10,6 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.stages.dev import dev_metrics, trained
-    from rabtriever_core.training.alignment import TEMPERATURE
     from rabtriever_core.training.dpo import prefer_right_answers
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.loop import History
@@ -19,16 +18,10 @@ def make(context: StageContext) -> dict[str, Any]:
     settings = context.settings
     config, runtime = settings.teacher, settings.runtime
     tiny = settings.backbone.model == "tiny"
-    start = config.start
-    if start == "auto":
-        start = "bi_encoder" if tiny else "backbone"
-    scale = config.cosine_scale
-    if scale is None:
-        scale = 1 / TEMPERATURE if tiny else 0.0
-    backbone = Backbone.load(context.inputs[start].folder, runtime)
+    backbone = Backbone.load(context.inputs[config.start].folder, runtime)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
     lora = None if tiny else settings.backbone.lora
-    teacher = GenerativeReranker(backbone, scale)
+    teacher = GenerativeReranker(backbone, config.cosine_scale)
 
     def quality() -> float:
         dev = dev_metrics(context.dataset(), settings, teacher.margins)

@@ -48,7 +48,10 @@ class Pairs:
         e_q: list[Tensor] = []
         if layers or reranker.cosine_scale:
             e_q = backbone.last_states_of_layers(backbone.prompt.alone(self.query_ids), layers)
-        scores = reranker.scores(states, e_q[0] if e_q else states, e_d[0], queries, documents)
+        # The cosine is trained by the contrastive loss alone: the margin's loss is for what reading
+        # the pair adds to it.
+        apart = [e[0].detach() if e else states for e in (e_q, e_d)]
+        scores = reranker.scores(states, *apart, queries, documents)
         return scores.view(n, k), e_q, e_d
 
     def relevant(self) -> Tensor:

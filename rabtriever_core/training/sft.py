@@ -15,6 +15,7 @@ from rabtriever_core.training.loop import History, train
 from rabtriever_core.training.losses import centred_mse, cosine_matrix, supervised
 from rabtriever_core.training.negatives import Miner
 from rabtriever_core.training.pairs import draw_pairs
+from rabtriever_core.training.steps import queries_of_step, step_generator
 
 
 def fine_tune_teacher(
@@ -48,6 +49,25 @@ def fine_tune_teacher(
     steps = schedule.steps(len(examples.queries))
     miner = Miner(reranker, examples, config, checkpoints)
 
+    def more_contrast(step: int) -> torch.Tensor:
+        rng = step_generator(runtime.seed, 9, step)
+        number, share = config.contrastive_queries, schedule.token_dropout
+        queries = queries_of_step(len(examples.queries), number, step, runtime.seed + 3).tolist()
+        documents = dict.fromkeys(examples.positives(queries, rng))
+        mined = miner.at(step)
+        if mined is not None:
+            for query in queries:
+                judged = mined[query][np.isin(mined[query], examples.judged)]
+                documents |= dict.fromkeys(rng.permutation(judged)[:1].tolist())
+        e_q = backbone.last_states_of_layers(
+            backbone.prompt.alone(examples.thinned_queries(queries, share, rng)), layers
+        )
+        e_d = backbone.last_states_of_layers(
+            examples.thinned_documents(documents, share, rng), layers
+        )
+        relevance = examples.relevance(queries, list(documents))
+        return contrastive_loss(e_q, e_d, torch.from_numpy(relevance).to(e_q[0].device))
+
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step, steps)
         margins, e_q, e_d = pairs.read(reranker, layers if config.contrastive_weight else ())
@@ -63,6 +83,8 @@ def fine_tune_teacher(
             relevance = torch.from_numpy(pairs.relevance[:, pairs.judged]).to(device)
             seen = torch.from_numpy(np.flatnonzero(pairs.judged)).to(device)
             contrast = contrastive_loss(e_q, [states[seen] for states in e_d], relevance)
+            if config.contrastive_queries:
+                contrast = contrast + more_contrast(step)
             parts["contrast"] = config.contrastive_weight * contrast
             with torch.no_grad():
                 columns = torch.from_numpy(pairs.column).to(device)
