@@ -29,20 +29,19 @@ class TeacherConfig(Component):
     """Preference optimization; candidates are drawn as in fine-tuning."""
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=1.5,
-        min_steps=450,
-        max_steps=1000,
+        min_steps=300,
+        max_steps=600,
         queries_per_step=12,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         token_dropout=0.15,
     )
     """How long fine-tuning takes."""
-    start: Literal["backbone", "bi_encoder"] = "backbone"
-    """Whose weights it starts from."""
-    cosine_scale: float = Field(0.0, ge=0)
-    """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher
-    begins with what the bi-encoder knows and learns what reading the pair adds; 0 is the
-    paper's."""
-    contrastive_queries: int = Field(0, ge=0)
+    start: Literal["backbone", "bi_encoder"] = "bi_encoder"
+    """Whose weights it starts from; `backbone` for pretrained ones."""
+    cosine_scale: float = Field(20.0, ge=0)
+    """Weight of cos(e_Q, e_D) in the margin: a small teacher begins with what the bi-encoder knows
+    and learns what reading the pair adds; 0 is the paper's, and for pretrained backbones."""
+    contrastive_queries: int = Field(36, ge=0)
     """Further queries per step for the contrastive loss alone, which likes large batches."""
     documents_per_query: int = Field(8, ge=2)
     """Candidates a query is compared with in a step; the whole corpus when it is no larger."""
