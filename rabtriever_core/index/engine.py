@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -179,7 +179,7 @@ def _measure(folder: Path) -> dict[str, Any]:
 
 
 def _config(edge: Any, build: Build, dimension: int) -> Any:
-    quantized = {
+    quantized: dict[str, Callable[[], Any]] = {
         "none": lambda: None,
         "int8": lambda: edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8),
         "binary": lambda: edge.BinaryQuantizationConfig(

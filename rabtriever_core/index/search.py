@@ -74,7 +74,7 @@ def _search_batch(
     client: "QdrantClient", collection: str, queries: QueryVectors, k: int, params: "SearchParams"
 ) -> list[list[Hit]]:
     """Widen the limit of those queries whose ties go beyond it, so that the cut is determined."""
-    rankings: list[list[Hit]] = [[] for _ in queries]
+    rankings: list[list[Hit]] = [[] for _ in range(len(queries))]
     limit, rows = k + _LOOK_AHEAD, list(range(len(queries)))
     while rows:
         open_rows = []
