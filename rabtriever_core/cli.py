@@ -174,6 +174,28 @@ def report(workspace: WorkspaceOption = Path()) -> None:
     typer.echo(f"\nfull report: {folder / 'benchmark.html'}")
 
 
+@app.command("measure-vectors", epilog=_examples("rabtriever measure-vectors -w work --split dev"))
+def measure_vectors(
+    split: Annotated[str, typer.Option(help="Whose queries; choices belong on dev.")] = "dev",
+    queries: Annotated[int, typer.Option(min=1, help="Queries at most.")] = 500,
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """Measure gauges and quantization on Qdrant's engine: recall@10, bytes, time.
+
+    Reads the student and its document embeddings; writes measurements/vectors.json, .md, .html
+    and .png.
+    """
+    from rabtriever_core.evaluation.vectors import measure_workspace
+    from rabtriever_core.evaluation.vectors_report import markdown, write_vectors_report
+    from rabtriever_core.workspace import Workspace
+
+    opened = Workspace.open(workspace)
+    measured = measure_workspace(opened, split, queries)
+    page = write_vectors_report(measured, opened.measurements)
+    typer.echo(markdown(measured))
+    typer.echo(f"\nfull report: {page}")
+
+
 def _run_one(workspace: "Workspace", stage: str, force: bool) -> None:
     """Run a stage and say what came of it; a data set unfit for use ends with exit code 1."""
     from rabtriever_core.stages.run import run_stage

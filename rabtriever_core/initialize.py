@@ -18,6 +18,7 @@ _GIT_IGNORED = """\
 /data/
 /artifacts/
 /reports/
+/measurements/
 /data_docs/
 /dvc_plots/
 /qdrant/

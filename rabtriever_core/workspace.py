@@ -38,6 +38,11 @@ class Workspace:
         return self.root / "reports"
 
     @property
+    def measurements(self) -> Path:
+        """What the measuring commands write; no stage reads it."""
+        return self.root / "measurements"
+
+    @property
     def data_docs(self) -> Path:
         """Great Expectations' Data Docs."""
         return self.root / "data_docs"

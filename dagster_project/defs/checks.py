@@ -187,5 +187,6 @@ def live_index_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckRes
         "ranks_as_the_model",
         passed=live.agreement >= floor,
         description=f"top-10 agreement {live.agreement:.4f}, floor {floor}",
-        metadata={"agreement": live.agreement, "floor": floor, "queries": live.queries},
+        metadata={"agreement": live.agreement, "floor": floor, "queries": live.queries}
+        | live.losses,
     )

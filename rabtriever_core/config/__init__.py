@@ -6,6 +6,7 @@ Precedence: flags (`--set teacher.epochs=3`) over environment (`RABTRIEVER_TEACH
 
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.data import DatasetConfig, ValidationConfig
+from rabtriever_core.config.gauge import GaugeConfig
 from rabtriever_core.config.models import (
     BackboneConfig,
     LoraConfig,
@@ -32,6 +33,7 @@ __all__ = [
     "DatasetConfig",
     "DpoConfig",
     "GatesConfig",
+    "GaugeConfig",
     "IndexConfig",
     "LoraConfig",
     "PromptConfig",

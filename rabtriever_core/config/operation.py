@@ -1,8 +1,11 @@
 """Settings of index, benchmark, gates and automation."""
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from rabtriever_core.config.component import Component
+from rabtriever_core.config.gauge import GaugeConfig
 
 
 class IndexConfig(Component):
@@ -25,6 +28,25 @@ class IndexConfig(Component):
     """Physical collections kept, the served one included."""
     timeout_seconds: float = Field(30, gt=0)
     """Of one request to a server."""
+    gauge: GaugeConfig = GaugeConfig()
+    """Coordinates of the stored vectors."""
+    exact: bool = True
+    """Compare a query with every document; off, a server walks its HNSW graph."""
+    quantization: Literal["none", "int8", "binary"] = "none"
+    """Small copies of the vectors that a server keeps in memory and searches (exact: false)."""
+    rescore: bool = True
+    """Score what quantized vectors found anew with the full ones: margins are the model's again."""
+    oversampling: float = Field(4.0, ge=1)
+    """Candidates per hit that are scored anew."""
+
+    @model_validator(mode="after")
+    def _quantized_vectors_are_used(self) -> "IndexConfig":
+        if self.quantization != "none" and self.exact:
+            raise ValueError(
+                f"quantization = {self.quantization} is not used by an exact search: "
+                "set exact to false as well"
+            )
+        return self
 
 
 class BenchmarkConfig(Component):

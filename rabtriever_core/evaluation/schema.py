@@ -89,6 +89,10 @@ class Exactness(_Part):
 
     top10_agreement: float = Share
     hnsw_recall: float | None = Field(None, alias="hnsw_recall@10", ge=0, le=1)
+    truncation_recall: float | None = Field(None, alias="truncation_recall@10", ge=0, le=1)
+    """Share of the whole student's top ten that the index's fewer dimensions find."""
+    served_recall: float | None = Field(None, alias="served_recall@10", ge=0, le=1)
+    """Share of the index's exact top ten that graph and quantized vectors of the server find."""
     hnsw_note: str | None = None
     """Why the recall of an HNSW graph was not measured."""
 

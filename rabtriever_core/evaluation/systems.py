@@ -13,9 +13,10 @@ from rabtriever_core.index.search import search
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+    from qdrant_client.models import SearchParams
 
+    from rabtriever_core.index.query_tower import QueryTower
     from rabtriever_core.models.reranker import Reranker
-    from rabtriever_core.models.retriever import Rabtriever
 
 Floats = NDArray[np.float32]
 Ranker = Callable[[Sequence[str]], list[dict[str, float]]]
@@ -77,12 +78,16 @@ def reranker(teacher: "Reranker", documents: Sequence[Document], retrieve: Ranke
 
 
 def qdrant_ranker(
-    student: "Rabtriever", client: "QdrantClient", collection: str, depth: int
+    tower: "QueryTower",
+    client: "QdrantClient",
+    collection: str,
+    depth: int,
+    params: "SearchParams",
 ) -> Ranker:
     """The student as applications use it: query tower, then Qdrant."""
 
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
-        rankings = search(client, collection, student.encode_queries(queries), depth)
+        rankings = search(client, collection, tower.encode(queries), depth, params)
         return [{hit.document_id: hit.margin for hit in hits} for hits in rankings]
 
     return rank

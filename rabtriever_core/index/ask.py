@@ -3,6 +3,8 @@
 from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.index.aliases import check_served, served_collection
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.quantization import search_params
+from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.search import Hit, search
 from rabtriever_core.workspace import Workspace
 
@@ -12,17 +14,22 @@ def ask(workspace: Workspace, text: str, k: int) -> list[Hit]:
 
     Raises:
         ArtifactError: teacher or student is missing or damaged.
-        IndexMismatchError: nothing is served, or it was built by another teacher or student.
+        IndexMismatchError: nothing is served, or it was built by another teacher, student or
+            gauge.
         IndexUnavailableError: Qdrant cannot be opened.
     """
-    from rabtriever_core.models.retriever import Rabtriever
-
     teacher, student = workspace.artifact("teacher"), workspace.artifact("student")
     made_by = {
         "teacher": load_artifact(teacher).hash,
         "student": load_artifact(student).hash,
     }
-    with connect(workspace.settings.index, workspace.qdrant) as client:
-        check_served(served_collection(client, workspace.alias), made_by)
-        tower = Rabtriever.load(student, teacher, workspace.settings.runtime)
-        return search(client, workspace.alias, tower.encode_queries([text]), k)[0]
+    index = workspace.settings.index
+    with connect(index, workspace.qdrant) as client:
+        served = served_collection(client, workspace.alias)
+        check_served(served, made_by)
+        # Its own copy of the gauge: the embeddings may already be of a next build.
+        collection = workspace.artifact("qdrant_collection")
+        tower = QueryTower.load(student, teacher, collection, index, workspace.settings.runtime)
+        check_served(served, {"gauge": tower.gauge.fingerprint})
+        # The collection that was checked, wherever the alias moves meanwhile.
+        return search(client, served.name, tower.encode([text]), k, search_params(index))[0]

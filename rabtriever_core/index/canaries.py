@@ -11,26 +11,25 @@ from rabtriever_core.index.search import search
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.index.query_tower import QueryTower
 
 
 def choose_canaries(
-    student: "Rabtriever", texts: list[str], ids: list[str], vectors: np.ndarray
+    tower: "QueryTower", texts: list[str], ids: list[str], stored: np.ndarray
 ) -> list[dict[str, Any]]:
     """Pair queries with the documents that may come first (several only where margins tie).
 
     Args:
-        student: the model.
+        tower: the model.
         texts: the queries.
         ids: the m document ids.
-        vectors: float32 [m, d].
+        stored: their vectors as uploaded, float32 [m, k].
 
     Returns:
         One `{"query": text, "expected": [document ids]}` per query.
     """
     canaries = []
-    for text, encoded in zip(texts, student.encode_queries(texts), strict=True):
-        margins = vectors @ encoded
+    for text, margins in zip(texts, tower.encode(texts).margins(stored), strict=True):
         least = margins.max() - TIE_TOLERANCE * np.abs(margins).max()
         canaries.append(
             {"query": text, "expected": sorted(ids[r] for r in np.flatnonzero(margins >= least))}
@@ -41,7 +40,7 @@ def choose_canaries(
 def check_canaries(
     client: "QdrantClient",
     collection: str,
-    student: "Rabtriever",
+    tower: "QueryTower",
     canaries: list[dict[str, Any]],
 ) -> None:
     """Ask the canaries of a collection or alias.
@@ -49,7 +48,7 @@ def check_canaries(
     Raises:
         IndexMismatchError: one gets another document first than the model's.
     """
-    encoded = student.encode_queries([canary["query"] for canary in canaries])
+    encoded = tower.encode([canary["query"] for canary in canaries])
     for canary, hits in zip(canaries, search(client, collection, encoded, 1), strict=True):
         first = hits[0].document_id if hits else None
         if first not in canary["expected"]:

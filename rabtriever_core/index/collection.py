@@ -8,6 +8,7 @@ import numpy as np
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError, IndexMismatchError
+from rabtriever_core.index.quantization import quantization_params
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import check_vectors, point_id
 
@@ -55,6 +56,7 @@ def build_collection(
     vectors: np.ndarray,
     metadata: Mapping[str, str],
     batch_size: int,
+    quantization: str = "none",
 ) -> str:
     """Upload documents to the build's physical collection; a killed upload is continued.
 
@@ -66,6 +68,7 @@ def build_collection(
         vectors: float32 [m, d], in the documents' order.
         metadata: hashes of the artifacts behind the build.
         batch_size: points per request.
+        quantization: see `IndexConfig.quantization`; local mode ignores it.
 
     Returns:
         The physical collection's name.
@@ -86,7 +89,13 @@ def build_collection(
     if present is None:
         client.create_collection(
             physical,
-            vectors_config=models.VectorParams(size=vectors.shape[1], distance=models.Distance.DOT),
+            vectors_config=models.VectorParams(
+                size=vectors.shape[1],
+                distance=models.Distance.DOT,
+                # Read for few candidates only: memory is for the quantized ones.
+                on_disk=None if quantization == "none" else True,
+            ),
+            **quantization_params(quantization),
             metadata={**metadata, BUILD: newest + 1},
         )
     elif builds[physical] < newest:

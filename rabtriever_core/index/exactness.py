@@ -67,6 +67,39 @@ def top_k_agreement(
     return float(np.mean(shares))
 
 
+def top_k_recall(
+    index_rankings: Sequence[Ranking],
+    model_margins: np.ndarray,
+    ids: Sequence[str],
+    k: int,
+    tolerance: float = TIE_TOLERANCE,
+) -> float:
+    """Mean share of the model's best k documents among the index's first k.
+
+    A document counts when the model's margin of it reaches the k-th best within the tolerance, so
+    that any of several that tie will do; places are not compared.
+
+    Args:
+        index_rankings: n rankings; missing, repeated and unknown documents do not count.
+        model_margins: [n, m].
+        ids: the m document ids.
+        k: depth; at most m.
+        tolerance: see TIE_TOLERANCE.
+
+    Raises:
+        ValueError: there is nothing to compare, or the shapes do not fit.
+    """
+    _check_shapes(index_rankings, model_margins, ids)
+    columns = {id_: column for column, id_ in enumerate(ids)}
+    k = min(k, len(ids))
+    shares = []
+    for ranking, margins in zip(index_rankings, model_margins, strict=True):
+        least = -np.partition(-margins, k - 1)[k - 1] - tolerance * np.abs(margins).max()
+        found = {columns[id_] for id_, _ in ranking[:k] if id_ in columns}
+        shares.append(sum(bool(margins[column] >= least) for column in found) / k)
+    return float(np.mean(shares))
+
+
 def max_score_difference(
     index_rankings: Sequence[Ranking], model_margins: np.ndarray, ids: Sequence[str]
 ) -> float:

@@ -1,7 +1,7 @@
 """Ask the served index whether it still is what was built, at any time after the build."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.data.dataset import read_dataset
@@ -11,6 +11,7 @@ from rabtriever_core.index.canaries import check_canaries
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.exactness import spread
 from rabtriever_core.index.model_agreement import agreement_with_model
+from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.workspace import Workspace
 
@@ -32,6 +33,8 @@ class LiveIndex:
     """Share of the top ten that index and model agree on."""
     queries: int
     """Dev queries the agreement was measured with."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """What truncation, graph and quantization cost, see `Agreement`."""
 
 
 def check_live_index(workspace: Workspace) -> LiveIndex:
@@ -42,31 +45,35 @@ def check_live_index(workspace: Workspace) -> LiveIndex:
         IndexMismatchError: nothing is served, or other artifacts built it.
         IndexUnavailableError: Qdrant cannot be opened.
     """
-    from rabtriever_core.models.retriever import Rabtriever
-
     settings = workspace.settings
     names = ("validated_dataset", "teacher", "student", "document_embeddings", "qdrant_collection")
     artifacts = {name: load_artifact(workspace.artifact(name)) for name in names}
     dataset = read_dataset(artifacts["validated_dataset"].folder, settings.dataset.name)
     record_file = artifacts["qdrant_collection"].folder / "collection.json"
     record = json.loads(record_file.read_text(encoding="utf-8"))
-    student = Rabtriever.load(
-        artifacts["student"].folder, artifacts["teacher"].folder, settings.runtime
+    embeddings = artifacts["document_embeddings"].folder
+    tower = QueryTower.load(
+        artifacts["student"].folder,
+        artifacts["teacher"].folder,
+        embeddings,
+        settings.index,
+        settings.runtime,
     )
-    _, vectors = read_shards(artifacts["document_embeddings"].folder)
+    _, vectors = read_shards(embeddings)
     dev = dataset.split_queries(settings.dataset.dev_split)
     texts = [dataset.queries[query] for query in spread(dev, _MAX_QUERIES)]
     made_by = ("teacher", "student", "document_embeddings")
     with connect(settings.index, workspace.qdrant) as client:
         served = served_collection(client, workspace.alias)
-        check_served(served, {name: artifacts[name].hash for name in made_by})
+        hashes = {name: artifacts[name].hash for name in made_by}
+        check_served(served, hashes | {"gauge": tower.gauge.fingerprint})
         problem = ""
         try:
-            check_canaries(client, workspace.alias, student, record["canaries"])
+            check_canaries(client, workspace.alias, tower, record["canaries"])
         except IndexMismatchError as error:
             problem = str(error)
         agreement = agreement_with_model(
-            client, served.name, student, texts, dataset.documents, vectors
+            client, served.name, tower, texts, dataset.documents, vectors, settings.index
         )
     return LiveIndex(
         collection=served.name,
@@ -74,6 +81,7 @@ def check_live_index(workspace: Workspace) -> LiveIndex:
         expected_count=len(dataset.documents),
         canaries=len(record["canaries"]),
         problem=problem,
-        agreement=agreement,
+        agreement=agreement.top10,
         queries=len(texts),
+        losses=agreement.losses(),
     )

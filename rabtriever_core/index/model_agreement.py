@@ -2,18 +2,28 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rabtriever_core.config import IndexConfig
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.index.exactness import max_score_difference, spread, top_k_agreement
+from rabtriever_core.index.exactness import (
+    Ranking,
+    max_score_difference,
+    spread,
+    top_k_agreement,
+    top_k_recall,
+)
+from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.search import search
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+    from qdrant_client.models import SearchParams
 
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.index.query_tower import QueryTower, QueryVectors
 
 logger = logging.getLogger(__name__)
 
@@ -25,44 +35,97 @@ _QUERIES_AT_ONCE = 50
 _MAX_FRESH_DOCUMENTS = 5_000
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """How near a collection is to its model; the named losses are those of settings that ask."""
+
+    top10: float
+    """Share of the top ten on which index and model agree, the model with as many dimensions as
+    the index has: 1.0 unless something is broken."""
+    truncation_recall: float | None = None
+    """Share of the whole model's top ten that the remaining dimensions find; None where all
+    remain."""
+    served_recall: float | None = None
+    """Share of the index's exact top ten that applications get from graph and quantized vectors;
+    None where they search exactly, or in local mode, which always does."""
+
+    def losses(self) -> dict[str, float]:
+        """Those that there are, by the names they are reported under."""
+        named = {
+            "truncation_recall@10": self.truncation_recall,
+            "served_recall@10": self.served_recall,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
 def agreement_with_model(
     client: "QdrantClient",
     physical: str,
-    student: "Rabtriever",
+    tower: "QueryTower",
     texts: list[str],
     documents: Sequence[Document],
     vectors: np.ndarray,
-) -> float:
-    """Top-10 agreement of Qdrant with the stored vectors, and of those with the model.
+    index: IndexConfig,
+) -> Agreement:
+    """Compare rankings link by link: Qdrant, uploaded vectors, student's vectors, student.
 
     Args:
         client: Qdrant.
         physical: the collection.
-        student: the model.
+        tower: its query tower.
         texts: n queries.
         documents: all m documents of the collection.
-        vectors: their stored vectors, float32 [m, d].
+        vectors: the student's vectors of them, before the gauge: float32 [m, d].
+        index: how applications search.
 
     Returns:
-        The lower of two shares: the first covers all documents, the second those encoded afresh.
+        `top10` is the lowest of its links' shares: Qdrant against the uploaded vectors, these
+        against the student's where no dimension was dropped, and these against documents encoded
+        afresh.
     """
     ids = [d.id for d in documents]
-    encoded = student.encode_queries(texts)
-    shares = []
+    phi = tower.student.encode_queries(texts)
+    encoded = tower.place(phi)
+    stored = tower.gauge.documents(vectors)
+    changed = stored is not vectors
+    shares, kept, served = [], [], []
     for start in range(0, len(texts), _QUERIES_AT_ONCE):  # bounds the margins held at once
-        part = encoded[start : start + _QUERIES_AT_ONCE]
-        hits = search(client, physical, part, DEPTH)
-        rankings = [[(hit.document_id, hit.margin) for hit in ranking] for ranking in hits]
-        margins = part @ vectors.T
-        shares += [top_k_agreement(rankings, margins, ids, DEPTH)] * len(part)
-        logger.debug("scores differ by %.2e", max_score_difference(rankings, margins, ids))
-    rows = spread(range(len(documents)), _MAX_FRESH_DOCUMENTS)
-    stored = encoded @ vectors[rows].T
-    order = np.argsort(-stored, axis=1, kind="stable")[:, :DEPTH]
-    sample = [ids[row] for row in rows]
-    ranked = [
-        [(sample[c], float(scores[c])) for c in columns]
-        for columns, scores in zip(order, stored, strict=True)
+        rows = slice(start, start + _QUERIES_AT_ONCE)
+        part, margins = encoded[rows], encoded[rows].margins(stored)
+        exact = _rankings(client, physical, part, search_params(index, exact=True))
+        shares += [top_k_agreement(exact, margins, ids, DEPTH)] * len(part)
+        logger.debug("scores differ by %.2e", max_score_difference(exact, margins, ids))
+        if changed:
+            whole, ours = phi[rows] @ vectors.T, _best(margins, ids)
+            if tower.gauge.is_exact:
+                shares.append(top_k_agreement(ours, whole, ids, DEPTH))
+            else:
+                kept += [top_k_recall(ours, whole, ids, DEPTH)] * len(part)
+        if index.url and not index.exact:
+            asked = _rankings(client, physical, part, search_params(index))
+            served += [top_k_recall(asked, margins, ids, DEPTH)] * len(part)
+    fresh_rows = spread(range(len(documents)), _MAX_FRESH_DOCUMENTS)
+    sample = [ids[row] for row in fresh_rows]
+    ranked = _best(phi @ vectors[fresh_rows].T, sample)
+    fresh = tower.student.margin(texts, [documents[row] for row in fresh_rows])
+    return Agreement(
+        top10=min(float(np.mean(shares)), top_k_agreement(ranked, fresh, sample, DEPTH)),
+        truncation_recall=float(np.mean(kept)) if kept else None,
+        served_recall=float(np.mean(served)) if served else None,
+    )
+
+
+def _rankings(
+    client: "QdrantClient", physical: str, queries: "QueryVectors", params: "SearchParams"
+) -> list[Ranking]:
+    hits = search(client, physical, queries, DEPTH, params)
+    return [[(hit.document_id, hit.margin) for hit in ranking] for ranking in hits]
+
+
+def _best(margins: np.ndarray, ids: Sequence[str]) -> list[Ranking]:
+    """The first documents by margins [n, m]."""
+    order = np.argsort(-margins, axis=1, kind="stable")[:, :DEPTH]
+    return [
+        [(ids[column], float(scores[column])) for column in columns]
+        for columns, scores in zip(order, margins, strict=True)
     ]
-    fresh = student.margin(texts, [documents[row] for row in rows])
-    return min(float(np.mean(shares)), top_k_agreement(ranked, fresh, sample, DEPTH))

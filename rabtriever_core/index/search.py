@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import check_queries
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-    from qdrant_client.models import ScoredPoint
+    from qdrant_client.models import ScoredPoint, SearchParams
 
 _QUERIES_PER_REQUEST = 64
 # Hits asked for beyond k, to see whether ties straddle the cut.
@@ -34,19 +35,18 @@ class Hit:
 def search(
     client: "QdrantClient",
     collection: str,
-    query_vectors: np.ndarray,
+    queries: QueryVectors,
     k: int,
-    *,
-    exact: bool = True,
+    params: "SearchParams | None" = None,
 ) -> list[list[Hit]]:
     """Rank documents for every query: by margin, and by document id where margins are equal.
 
     Args:
         client: Qdrant.
         collection: alias or physical collection.
-        query_vectors: float32 [n, d].
+        queries: n queries, from the query tower of this collection.
         k: hits per query; fewer when the collection is smaller.
-        exact: compare with every document instead of walking the HNSW graph.
+        params: how to search; every document is compared with where they are not given.
 
     Raises:
         VectorError: a query vector is not finite.
@@ -54,11 +54,14 @@ def search(
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    check_queries(query_vectors)
+    from qdrant_client import models
+
+    check_queries(queries.vectors)
+    params = params or models.SearchParams(exact=True)
     rankings: list[list[Hit]] = []
-    for start in range(0, len(query_vectors), _QUERIES_PER_REQUEST):
-        batch = query_vectors[start : start + _QUERIES_PER_REQUEST]
-        rankings += _search_batch(client, collection, batch, k, exact)
+    for start in range(0, len(queries), _QUERIES_PER_REQUEST):
+        batch = queries[start : start + _QUERIES_PER_REQUEST]
+        rankings += _search_batch(client, collection, batch, k, params)
     return rankings
 
 
@@ -68,27 +71,33 @@ def sigmoid(margin: float) -> float:
 
 
 def _search_batch(
-    client: "QdrantClient", collection: str, queries: np.ndarray, k: int, exact: bool
+    client: "QdrantClient", collection: str, queries: QueryVectors, k: int, params: "SearchParams"
 ) -> list[list[Hit]]:
     """Widen the limit of those queries whose ties go beyond it, so that the cut is determined."""
-    rankings: list[list[Hit]] = [[] for _ in queries]
+    rankings: list[list[Hit]] = [[] for _ in range(len(queries))]
     limit, rows = k + _LOOK_AHEAD, list(range(len(queries)))
     while rows:
         open_rows = []
-        responses = _request(client, collection, queries[rows], limit, exact)
+        responses = _request(client, collection, queries.vectors[rows], limit, params)
         for row, points in zip(rows, responses, strict=True):
             if len(points) == limit and points[-1].score == points[k - 1].score:
                 open_rows.append(row)
             else:
+                scale, offset = float(queries.scales[row]), float(queries.offsets[row])
                 rankings[row] = sorted(
-                    map(_hit, points), key=lambda hit: (-hit.margin, hit.document_id)
+                    (_hit(point, scale, offset) for point in points),
+                    key=lambda hit: (-hit.margin, hit.document_id),
                 )[:k]
         rows, limit = open_rows, 4 * limit
     return rankings
 
 
 def _request(
-    client: "QdrantClient", collection: str, queries: np.ndarray, limit: int, exact: bool
+    client: "QdrantClient",
+    collection: str,
+    queries: np.ndarray,
+    limit: int,
+    params: "SearchParams",
 ) -> list[list["ScoredPoint"]]:
     from qdrant_client import models
 
@@ -96,7 +105,7 @@ def _request(
         models.QueryRequest(
             query=query.tolist(),
             limit=limit,
-            params=models.SearchParams(exact=exact),
+            params=params,
             with_payload=True,
         )
         for query in queries
@@ -105,12 +114,13 @@ def _request(
     return [response.points for response in responses]
 
 
-def _hit(point: "ScoredPoint") -> Hit:
+def _hit(point: "ScoredPoint", scale: float, offset: float) -> Hit:
     payload = point.payload or {}
+    margin = point.score * scale + offset
     return Hit(
         document_id=payload["document_id"],
         title=payload["title"],
         text=payload["text"],
-        margin=point.score,
-        probability=sigmoid(point.score),
+        margin=margin,
+        probability=sigmoid(margin),
     )

@@ -21,6 +21,8 @@ def verify_collection(
     ids: Sequence[str],
     dimension: int,
     green_seconds: float = 600.0,
+    *,
+    quantized: bool = False,
 ) -> None:
     """Check that a collection is whole: status, dimension, points, payloads.
 
@@ -30,6 +32,7 @@ def verify_collection(
         ids: the document ids it must hold, and no others.
         dimension: of its vectors.
         green_seconds: how long a server may go on building its index.
+        quantized: whether a server must hold quantized vectors.
 
     Raises:
         IndexMismatchError: names what differs.
@@ -43,6 +46,8 @@ def verify_collection(
     params = vector_params(info)
     if params is None or (params.size, params.distance) != (dimension, models.Distance.DOT):
         problems.append(f"vectors are {params}, not {dimension}-dimensional with dot product")
+    if quantized and info.config.quantization_config is None:
+        problems.append("vectors are not quantized")
     count = client.count(physical, exact=True).count
     if count != len(ids):
         problems.append(f"{count} points, not {len(ids)}")

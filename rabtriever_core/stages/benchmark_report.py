@@ -24,9 +24,10 @@ from rabtriever_core.evaluation.wording import headline_split
 from rabtriever_core.index.aliases import check_served, served_collection
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.model_agreement import agreement_with_model
+from rabtriever_core.index.quantization import search_params
+from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import Rabtriever
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
 
@@ -55,16 +56,23 @@ def make(context: StageContext) -> dict[str, Any]:
     texts = [dataset.queries[query] for queries in chosen.values() for query in queries]
     timed = bench.sample(texts, config.latency_queries, runtime.seed)
     teacher = GenerativeReranker.load(inputs["teacher"].folder, runtime)
-    student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, runtime)
-    _, vectors = read_shards(inputs["document_embeddings"].folder)
+    embeddings = inputs["document_embeddings"].folder
+    tower = QueryTower.load(
+        inputs["student"].folder, inputs["teacher"].folder, embeddings, settings.index, runtime
+    )
+    student = tower.student
+    _, vectors = read_shards(embeddings)
     most_queries = max(len(queries) for queries in chosen.values())
     full_pool = len(documents) * most_queries <= _MAX_TEACHER_PAIRS
 
     with connect(settings.index, context.workspace.qdrant) as client:
         served = served_collection(client, context.workspace.alias)
-        check_served(served, {part: inputs[part].hash for part in _SERVED_PARTS})
+        hashes = {part: inputs[part].hash for part in _SERVED_PARTS}
+        check_served(served, hashes | {"gauge": tower.gauge.fingerprint})
         systems = _baselines(context)
-        systems["student"] = qdrant_ranker(student, client, served.name, config.depth)
+        systems["student"] = qdrant_ranker(
+            tower, client, served.name, config.depth, search_params(settings.index)
+        )
         systems["teacher"] = (
             teacher_ranker(teacher, documents, config.depth)
             if full_pool
@@ -75,7 +83,9 @@ def make(context: StageContext) -> dict[str, Any]:
             for split, queries in chosen.items()
         }
         latency = bench.measure_latency(systems, timed)
-        agreement = agreement_with_model(client, served.name, student, texts, documents, vectors)
+        agreement = agreement_with_model(
+            client, served.name, tower, texts, documents, vectors, settings.index
+        )
 
     benchmark: dict[str, Any] = {
         "schema": 1,
@@ -98,8 +108,9 @@ def make(context: StageContext) -> dict[str, Any]:
             for split, split_runs in runs.items()
         },
         "exactness": {
-            "top10_agreement": agreement,
-            **graph_recall(vectors, student.encode_queries(texts)),
+            "top10_agreement": agreement.top10,
+            **agreement.losses(),
+            **graph_recall(tower.gauge.documents(vectors), tower.encode(texts).vectors),
         },
         "seconds": {
             stage: seconds

@@ -12,6 +12,8 @@ from rabtriever_core.index.collection import build_collection
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.exactness import spread
 from rabtriever_core.index.model_agreement import DEPTH, agreement_with_model
+from rabtriever_core.index.quantization import warn_of_local_mode
+from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.index.vectors import check_vectors
 from rabtriever_core.index.verification import verify_collection
@@ -25,7 +27,7 @@ _MAX_QUERIES = 500
 
 
 def make(context: StageContext) -> dict[str, Any]:
-    """Build, verify, switch, prune; writes collection.json and returns its figures.
+    """Build, verify, switch, prune; writes collection.json and gauge, returns its figures.
 
     Raises:
         VectorError: a vector is unusable; nothing was created.
@@ -33,18 +35,24 @@ def make(context: StageContext) -> dict[str, Any]:
             alias was not moved.
         IndexUnavailableError: Qdrant cannot be opened.
     """
-    from rabtriever_core.models.retriever import Rabtriever
-
     settings, inputs, alias = context.settings, context.inputs, context.workspace.alias
-    student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
+    embeddings = inputs["document_embeddings"].folder
+    tower = QueryTower.load(
+        inputs["student"].folder,
+        inputs["teacher"].folder,
+        embeddings,
+        settings.index,
+        settings.runtime,
+    )
     dataset = context.dataset()
-    ids, vectors = read_shards(inputs["document_embeddings"].folder)
+    ids, vectors = read_shards(embeddings)
     if ids != [d.id for d in dataset.documents]:
         raise ArtifactError(
-            f"{inputs['document_embeddings'].folder} holds other documents than the data set: "
+            f"{embeddings} holds other documents than the data set: "
             "materialize `document_embeddings` again"
         )
-    check_vectors(vectors, student.dimension, ids)
+    check_vectors(vectors, tower.student.dimension, ids)
+    stored = tower.gauge.documents(vectors)
     queries = dataset.split_queries(settings.dataset.dev_split)
     if not queries:
         raise IndexMismatchError(
@@ -57,32 +65,43 @@ def make(context: StageContext) -> dict[str, Any]:
         "student": inputs["student"].hash,
         "document_embeddings": inputs["document_embeddings"].hash,
         "dataset": inputs["validated_dataset"].meta.dataset,
+        "gauge": tower.gauge.fingerprint,
+        "quantization": settings.index.quantization,
     }
+    if not settings.index.url:
+        warn_of_local_mode(settings.index.quantization, settings.index.exact)
     with connect(settings.index, context.workspace.qdrant) as client:
         physical = build_collection(
             client,
             alias,
             _build_hash(context),
             dataset.documents,
-            vectors,
+            stored,
             metadata,
             settings.index.batch_size,
+            settings.index.quantization,
         )
-        verify_collection(client, physical, ids, student.dimension)
+        verify_collection(
+            client,
+            physical,
+            ids,
+            tower.dimension,
+            quantized=bool(settings.index.url) and settings.index.quantization != "none",
+        )
         agreement = agreement_with_model(
-            client, physical, student, texts, dataset.documents, vectors
+            client, physical, tower, texts, dataset.documents, vectors, settings.index
         )
-        if agreement < settings.gates.top10_agreement:
+        if agreement.top10 < settings.gates.top10_agreement:
             raise IndexMismatchError(
-                f"collection {physical} and the model agree on {agreement:.4f} of the top "
+                f"collection {physical} and the model agree on {agreement.top10:.4f} of the top "
                 f"{DEPTH}, below gates.top10_agreement = {settings.gates.top10_agreement}; "
                 f"{alias!r} was not moved. Delete the collection and materialize "
                 "`document_embeddings` again"
             )
-        canaries = choose_canaries(student, spread(texts, settings.index.canaries), ids, vectors)
-        check_canaries(client, physical, student, canaries)
+        canaries = choose_canaries(tower, spread(texts, settings.index.canaries), ids, stored)
+        check_canaries(client, physical, tower, canaries)
         switch_alias(client, alias, physical)
-        check_canaries(client, alias, student, canaries)
+        check_canaries(client, alias, tower, canaries)
         dropped = prune(client, alias, settings.index.keep_collections)
     logger.info("%s now serves %s; dropped %s", alias, physical, ", ".join(dropped) or "none")
     # The build number stays out: it depends on what Qdrant held before, not on the inputs.
@@ -90,12 +109,15 @@ def make(context: StageContext) -> dict[str, Any]:
         "alias": alias,
         "collection": physical,
         "count": len(ids),
-        "dimension": student.dimension,
+        "dimension": tower.dimension,
         "metadata": metadata,
         "mode": "server" if settings.index.url else "local",
-        "top10_agreement": agreement,
+        "top10_agreement": agreement.top10,
+        **agreement.losses(),
         "canaries": canaries,
     }
+    # What a query tower needs beside teacher and student, without the embeddings.
+    tower.gauge.save(context.output)
     (context.output / RECORD).write_text(
         json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -128,4 +150,5 @@ def _build_hash(context: StageContext) -> str:
         context.inputs[name].hash
         for name in ("student", "document_embeddings", "validated_dataset")
     ]
+    parts.append(context.settings.index.quantization)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -66,7 +66,7 @@ STAGES: tuple[Stage, ...] = (
         "document_embeddings",
         "Encode every document once.",
         ("validated_dataset", "teacher", "student"),
-        ("dataset", "runtime", "index.shard_documents"),
+        ("dataset", "runtime", "index.shard_documents", "index.gauge"),
         ("data", "models", "index"),
     ),
     Stage(

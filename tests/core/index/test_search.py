@@ -10,6 +10,7 @@ from qdrant_client import QdrantClient
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import VectorError
 from rabtriever_core.index.collection import build_collection
+from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.search import search, sigmoid
 
 # Small whole numbers: products are exact in any order of summation, and ties are frequent.
@@ -31,7 +32,9 @@ def test_order_is_numpy_order_with_ties_by_id(case: tuple[np.ndarray, np.ndarray
     documents = [Document(id=f"{i * 7919 % 61:02d}", text="x") for i in range(len(vectors))]
     client = QdrantClient(":memory:")
     name = build_collection(client, "demo", "a" * 12, documents, vectors, {"dataset": "d"}, 25)
-    for query, hits in zip(queries, search(client, name, queries, k), strict=True):
+    for query, hits in zip(
+        queries, search(client, name, QueryVectors.plain(queries), k), strict=True
+    ):
         margins = vectors @ query
         order = sorted(range(len(vectors)), key=lambda r: (-margins[r], documents[r].id))[:k]
         assert [hit.document_id for hit in hits] == [documents[r].id for r in order]
@@ -44,7 +47,7 @@ def test_real_valued_order_in_several_requests(
 ) -> None:
     build_collection(client, "demo", "a" * 12, documents, vectors, hashes, 25)
     queries = np.random.default_rng(4).standard_normal((150, 8)).astype(np.float32)
-    rankings = search(client, "demo__" + "a" * 12, queries, 10)
+    rankings = search(client, "demo__" + "a" * 12, QueryVectors.plain(queries), 10)
     expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
     assert [[h.document_id for h in hits] for hits in rankings] == [
         [documents[r].id for r in rows] for rows in expected
@@ -55,11 +58,11 @@ def test_real_valued_order_in_several_requests(
 
 
 def test_no_queries_and_bad_queries(client: QdrantClient) -> None:
-    assert search(client, "demo", np.zeros((0, 8), np.float32), 3) == []
+    assert search(client, "demo", QueryVectors.plain(np.zeros((0, 8), np.float32)), 3) == []
     with pytest.raises(VectorError, match="query number 0"):
-        search(client, "demo", np.full((1, 8), np.nan, np.float32), 3)
+        search(client, "demo", QueryVectors.plain(np.full((1, 8), np.nan, np.float32)), 3)
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        search(client, "demo", np.zeros((1, 8), np.float32), 0)
+        search(client, "demo", QueryVectors.plain(np.zeros((1, 8), np.float32)), 0)
 
 
 def test_sigmoid_of_any_size() -> None:

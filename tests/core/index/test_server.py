@@ -12,6 +12,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.aliases import prune, served_collection, switch_alias
 from rabtriever_core.index.collection import build_collection, own_builds
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.search import search
 from rabtriever_core.index.verification import verify_collection
 
@@ -34,7 +35,7 @@ def test_blue_green_on_a_server(
                 verify_collection(client, name, ids, 8)
                 switch_alias(client, alias, name)
             assert served_collection(client, alias).count == 30
-            hits = search(client, alias, vectors[:5], 10)
+            hits = search(client, alias, QueryVectors.plain(vectors[:5]), 10)
             order = np.argsort(-(vectors[:5] @ vectors.T), axis=1)[:, :10]
             assert [[h.document_id for h in row] for row in hits] == [
                 [ids[r] for r in row] for row in order

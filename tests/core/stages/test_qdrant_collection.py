@@ -14,6 +14,7 @@ from rabtriever_core.errors import ArtifactError, IndexMismatchError, IndexUnava
 from rabtriever_core.index import collection
 from rabtriever_core.index.aliases import alias_target, check_served, served_collection
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.search import search
 from rabtriever_core.stages.qdrant_collection import is_live
 from rabtriever_core.stages.run import run_stage
@@ -56,8 +57,8 @@ def test_builds_verifies_and_serves(workspace: Workspace, student: Any) -> None:
         check_served(served, record["metadata"])
         assert served.name == record["collection"]
         for canary in record["canaries"]:
-            vectors = student().encode_queries([canary["query"]])
-            assert search(client, "demo", vectors, 1)[0][0].document_id in canary["expected"]
+            asked = QueryVectors.plain(student().encode_queries([canary["query"]]))
+            assert search(client, "demo", asked, 1)[0][0].document_id in canary["expected"]
     assert is_live(workspace)
     assert run_stage(workspace, "qdrant_collection").reused
 

@@ -1,0 +1,128 @@
+"""Query vectors in a collection's coordinates: margins through Qdrant are the student's."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient
+
+from rabtriever_core.config import GaugeConfig, IndexConfig
+from rabtriever_core.index.collection import build_collection
+from rabtriever_core.index.exactness import top_k_recall
+from rabtriever_core.index.gauge import Gauge
+from rabtriever_core.index.model_agreement import agreement_with_model
+from rabtriever_core.index.query_tower import QueryTower, QueryVectors
+from rabtriever_core.index.search import search, sigmoid
+from rabtriever_core.models.predictor import make_predictor
+from rabtriever_core.models.retriever import Rabtriever
+from tests.core.small import small_backbone, small_dataset
+
+DATASET = small_dataset()
+QUERIES = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
+DOCUMENTS = list(DATASET.documents)
+
+
+@pytest.fixture(scope="module")
+def student() -> Rabtriever:
+    backbone = small_backbone(DATASET)
+    return Rabtriever(backbone, make_predictor(backbone.dimension, 4, seed=1))
+
+
+def _tower(student: Rabtriever, fill_range: bool = False, **gauge: Any) -> QueryTower:
+    vectors = student.encode_documents(DOCUMENTS)
+    fitted = Gauge.fit(GaugeConfig(**gauge), vectors, student.encode_queries(QUERIES))
+    return QueryTower(student, fitted, fill_range=fill_range)
+
+
+def _collection(client: QdrantClient, tower: QueryTower) -> str:
+    stored = tower.gauge.documents(tower.student.encode_documents(DOCUMENTS))
+    return build_collection(client, "demo", "a" * 12, DOCUMENTS, stored, {"dataset": "d"}, 50)
+
+
+@pytest.mark.parametrize("fill_range", [False, True])
+@pytest.mark.parametrize("method", ["none", "center", "pca", "whiten", "balanced"])
+def test_margins_and_probabilities_stay_the_students(
+    client: QdrantClient, student: Rabtriever, method: str, fill_range: bool
+) -> None:
+    tower = _tower(student, fill_range, method=method, spread=method == "whiten")
+    hits = search(client, _collection(client, tower), tower.encode(QUERIES), len(DOCUMENTS))
+    margins = student.margin(QUERIES, DOCUMENTS)
+    columns = {d.id: column for column, d in enumerate(DOCUMENTS)}
+    for row, ranking in zip(margins, hits, strict=True):
+        assert len(ranking) == len(DOCUMENTS)
+        for hit in ranking:
+            assert hit.margin == pytest.approx(row[columns[hit.document_id]], abs=2e-4)
+            assert hit.probability == sigmoid(hit.margin)
+
+
+def test_queries_fill_the_documents_range(student: Rabtriever) -> None:
+    tower = _tower(student, True, method="pca")
+    encoded = tower.encode(QUERIES)
+    np.testing.assert_allclose(np.abs(encoded.vectors).max(axis=1), tower.gauge.reach, rtol=1e-5)
+    assert (encoded.scales > 0).all()
+    zero = tower.place(np.zeros((1, student.dimension), np.float32))
+    assert zero.margins(np.ones((2, tower.dimension), np.float32)).tolist() == [[0, 0]]
+
+
+def test_a_whole_gauge_agrees_and_reports_no_loss(
+    client: QdrantClient, student: Rabtriever
+) -> None:
+    tower = _tower(student, method="balanced")
+    name, vectors = _collection(client, tower), student.encode_documents(DOCUMENTS)
+    agreement = agreement_with_model(
+        client, name, tower, QUERIES, DOCUMENTS, vectors, IndexConfig()
+    )
+    assert agreement.top10 == 1.0
+    assert agreement.losses() == {}
+
+
+def test_truncation_is_a_loss_of_its_own(client: QdrantClient, student: Rabtriever) -> None:
+    # Eleven documents too many for two dimensions: the index is exact, the truncation is not.
+    tower = _tower(student, method="pca", dimensions=2, equal_norms=False)
+    name, vectors = _collection(client, tower), student.encode_documents(DOCUMENTS)
+    agreement = agreement_with_model(
+        client, name, tower, QUERIES, DOCUMENTS, vectors, IndexConfig()
+    )
+    assert agreement.top10 == 1.0
+    kept = agreement.losses()["truncation_recall@10"]
+    assert kept == agreement.truncation_recall
+    assert 0.5 < kept < 1.0
+
+
+def test_another_gauge_does_not_agree(client: QdrantClient, student: Rabtriever) -> None:
+    name, vectors = _collection(client, _tower(student)), student.encode_documents(DOCUMENTS)
+    other = _tower(student, method="whiten", equal_norms=False)
+    agreement = agreement_with_model(
+        client, name, other, QUERIES, DOCUMENTS, vectors, IndexConfig()
+    )
+    assert agreement.top10 < 0.9
+
+
+def test_recall_counts_documents_not_places() -> None:
+    margins = np.array([[4.0, 3.0, 3.0, 1.0]])
+    ids = ["a", "b", "c", "d"]
+
+    def recall(*ranked: str) -> float:
+        return top_k_recall([[(id_, 0.0) for id_ in ranked]], margins, ids, 2)
+
+    assert recall("b", "a") == recall("a", "c") == 1.0
+    assert recall("a", "d") == recall("a", "a") == recall("a", "x") == recall("a") == 0.5
+
+
+def test_slices_keep_scale_and_offset() -> None:
+    encoded = QueryVectors(
+        np.eye(3, dtype=np.float32), np.float32([1, 2, 3]), np.float32([4, 5, 6])
+    )
+    assert len(encoded[1:]) == 2
+    documents = np.eye(3, dtype=np.float32)
+    np.testing.assert_array_equal(encoded[1:].margins(documents), encoded.margins(documents)[1:])
+    assert encoded.margins(documents)[2].tolist() == [6, 6, 9]
+
+
+def test_documents_are_those_uploaded(client: QdrantClient, student: Rabtriever) -> None:
+    tower = _tower(student, method="pca", dimensions=4)
+    info = client.get_collection(_collection(client, tower))
+    vectors = info.config.params.vectors
+    assert not isinstance(vectors, dict)
+    assert vectors is not None
+    assert vectors.size == tower.dimension == 4
