@@ -19,6 +19,7 @@ from rabtriever_core.stages.registry import STAGES
 
 if TYPE_CHECKING:
     from rabtriever_core.index.search import Hit
+    from rabtriever_core.models.calibration import Calibration
     from rabtriever_core.workspace import Workspace
 
 
@@ -131,7 +132,7 @@ def run(
     """Run one stage, or all in order.
 
     STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student,
-    document_embeddings, qdrant_collection, benchmark_report. What is up to date is kept.
+    document_embeddings, calibration, qdrant_collection, benchmark_report. What is up to date is kept.
     """
     from rabtriever_core.stages.registry import stage_named
     from rabtriever_core.workspace import Workspace
@@ -142,22 +143,38 @@ def run(
         _run_one(opened, each.name, force)
 
 
-@app.command(epilog=_examples('rabtriever query "I snapped at my kids again." -k 3'))
+@app.command(
+    epilog=_examples(
+        'rabtriever query "I snapped at my kids again." -k 3',
+        'rabtriever query "What is the capital of France?" --min-probability 0.5',
+    )
+)
 def query(
     text: Annotated[str, typer.Argument()],
     k: Annotated[int, typer.Option("-k", min=1, help="Documents to show.")] = 5,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Least calibrated probability of an answer.", show_default="fitted"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
-    """Ask the served index: the documents that answer TEXT best."""
-    from rabtriever_core.index.ask import ask
+    """Ask the served index: the documents that answer TEXT best.
+
+    Probabilities are calibrated on the dev split, and so is the least one of an answer.
+    """
+    from rabtriever_core.index.ask import ask, calibration_of
     from rabtriever_core.workspace import Workspace
 
-    hits = ask(Workspace.open(workspace), text, k)
+    opened = Workspace.open(workspace)
+    hits = ask(opened, text, k, min_probability)
     if as_json:
         typer.echo(json.dumps([asdict(hit) for hit in hits], ensure_ascii=False, indent=2))
-    else:
-        typer.echo(_hit_table(hits))
+        return
+    typer.echo(_hit_table(hits))
+    typer.echo("\n" + _verdict(hits, calibration_of(opened), min_probability))
 
 
 @app.command()
@@ -194,8 +211,30 @@ def _hit_table(hits: "list[Hit]") -> str:
     for rank, hit in enumerate(hits, 1):
         text = " ".join(f"{hit.title}: {hit.text}".removeprefix(": ").split())
         shown = text if len(text) <= width else f"{text[: width - 1]}…"
-        lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {hit.probability:>11.3f}  {shown}")
+        probability = hit.probability if hit.calibrated is None else hit.calibrated
+        lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {probability:>11.3f}  {shown}")
     return "\n".join(lines)
+
+
+def _verdict(
+    hits: "list[Hit]", calibration: "Calibration | None", min_probability: float | None
+) -> str:
+    """Whether anything fits, and what the probabilities are, in one line."""
+    if calibration is None:
+        return "probability: σ(margin), not calibrated; `rabtriever run calibration` fits it on dev"
+    if hits[0].fits is None:
+        return (
+            f"probability: calibrated on dev; no threshold reached a precision of "
+            f"{calibration.precision:.0%} there, so nothing is refused"
+        )
+    if min_probability is None:
+        source = f"fitted on dev for {calibration.precision:.0%} right answers"
+        least = f"{calibration.threshold:.3f}, {source}"
+    else:
+        least = f"{min_probability:.3f}, as asked for"
+    if hits[0].fits:
+        return f"probability: calibrated on dev; an answer needs {least}"
+    return f"nothing here fits: the best has {hits[0].calibrated:.3f}, an answer needs {least}"
 
 
 if __name__ == "__main__":
