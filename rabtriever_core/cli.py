@@ -132,7 +132,8 @@ def run(
     """Run one stage, or all in order.
 
     STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student,
-    document_embeddings, calibration, qdrant_collection, benchmark_report. What is up to date is kept.
+    document_embeddings, calibration, qdrant_collection, benchmark_report. What is up to date is
+    kept.
     """
     from rabtriever_core.stages.registry import stage_named
     from rabtriever_core.workspace import Workspace
@@ -189,6 +190,51 @@ def report(workspace: WorkspaceOption = Path()) -> None:
         raise ArtifactError(f"no {path}: run `rabtriever run benchmark_report` first")
     typer.echo(summary_table(json.loads(path.read_text(encoding="utf-8"))))
     typer.echo(f"\nfull report: {folder / 'benchmark.html'}")
+
+
+@app.command(
+    epilog=_examples(
+        "rabtriever compare before after",
+        "rabtriever compare before after --system all --metric R@1",
+        "rabtriever compare before after --html compared.html",
+    )
+)
+def compare(
+    a: Annotated[Path, typer.Argument()],
+    b: Annotated[Path, typer.Argument()],
+    system: Annotated[str, typer.Option(help="A system of the benchmark, or all.")] = "student",
+    split: Annotated[
+        str | None, typer.Option(help="A split of the benchmark.", show_default="all")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="A metric of the benchmark.", show_default="all; queries by MRR@10"),
+    ] = None,
+    queries: Annotated[int, typer.Option(min=0, help="Queries won and lost to show, of each.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all queries.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page.", show_default=False)] = None,
+) -> None:
+    """Compare two benchmarks of the same data: metrics, significance, queries won and lost.
+
+    A and B are workspaces, or (copies of) their reports folders. Differences are B − A.
+    """
+    from rabtriever_core.evaluation import compare_view
+    from rabtriever_core.evaluation.compare import compare as compare_results
+    from rabtriever_core.evaluation.results import Results
+
+    compared = compare_results(
+        Results.read(a), Results.read(b), system=system, split=split, metric=metric
+    )
+    if html is not None:
+        compare_view.write_page(compared, html, queries)
+    if as_json:
+        typer.echo(json.dumps(compared, ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(*compare_view.terminal(compared, queries), sep="\n\n")
+    if html is not None:
+        typer.echo(f"page: {html}")
 
 
 def _run_one(workspace: "Workspace", stage: str, force: bool) -> None:

@@ -61,7 +61,7 @@ def risk_coverage(
         threshold=probabilities[order][last][kept],
         coverage=answered[kept],
         risk=1 - good[kept] / answered[kept],
-        answered=np.cumsum(real[order])[last][kept],
+        answered=np.cumsum(real[order], dtype=np.int64)[last][kept],
     )
 
 

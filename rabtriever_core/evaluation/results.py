@@ -58,13 +58,12 @@ class Results:
             )
         try:
             benchmark = json.loads((folder / _BENCHMARK).read_text(encoding="utf-8"))
-            splits = {split: {} for split in benchmark["splits"]}
+            queries: dict[str, dict[str, JudgedQuery]] = {s: {} for s in benchmark["splits"]}
             fingerprint = benchmark["dataset"]["fingerprint"]
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{folder / _BENCHMARK} is damaged ({type(error).__name__}: {error}): {_AGAIN}"
             ) from None
-        queries: dict[str, dict[str, JudgedQuery]] = splits
         for split, query, judged in _judged(folder / _QUERIES, fingerprint):
             queries.setdefault(split, {})[query] = judged
         return cls(folder, benchmark, queries)
@@ -118,9 +117,7 @@ class Results:
         return {metric: values[metric] for metric in METRICS}
 
 
-def write_runs(
-    folder: Path, dataset: Dataset, runs: Mapping[str, Mapping[str, Run]]
-) -> None:
+def write_runs(folder: Path, dataset: Dataset, runs: Mapping[str, Mapping[str, Run]]) -> None:
     """Write `runs/` and `queries.jsonl` beside benchmark.json.
 
     Args:
@@ -130,7 +127,7 @@ def write_runs(
     """
     (folder / _RUNS).mkdir(parents=True, exist_ok=True)
     titles = {d.id: d.title or d.text for d in dataset.documents}
-    rows = [{"fingerprint": dataset.fingerprint}]
+    rows: list[dict[str, Any]] = [{"fingerprint": dataset.fingerprint}]
     for split, systems in runs.items():
         for name, run in systems.items():
             _write_run(run, folder / _RUNS / f"{split}-{name}.tsv")
@@ -162,7 +159,7 @@ def _judged(path: Path, fingerprint: str) -> Iterator[tuple[str, str, JudgedQuer
     """Rows of queries.jsonl: split, query id, query."""
     if not path.is_file():
         raise ArtifactError(
-            f"no {path}: the report was written before version 0.2 or copied without it; {_AGAIN}"
+            f"no {path}: the report was written by an older version, or copied without it; {_AGAIN}"
         )
     try:
         rows = read_jsonl(path)

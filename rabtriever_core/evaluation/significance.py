@@ -133,9 +133,7 @@ def confidence_interval(
     return float(interval.low), float(interval.high)
 
 
-def proportion_interval(
-    successes: int, trials: int, *, level: float = 0.95
-) -> tuple[float, float]:
+def proportion_interval(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
     """Exact binomial interval (Clopper-Pearson) of a share.
 
     Raises:

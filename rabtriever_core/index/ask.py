@@ -11,9 +11,7 @@ from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.workspace import Workspace
 
 
-def ask(
-    workspace: Workspace, text: str, k: int, min_probability: float | None = None
-) -> list[Hit]:
+def ask(workspace: Workspace, text: str, k: int, min_probability: float | None = None) -> list[Hit]:
     """The k documents that answer a query best, through the alias that applications use.
 
     Nothing is held back: where no hit `fits`, the first ones are the best of what does not.

@@ -38,7 +38,7 @@ class Calibration(BaseModel):
     """Share of queries without a right document that the threshold was fitted for."""
 
     def logits(self, margins: npt.ArrayLike) -> Floats:
-        """slope · margin + bias; any shape."""
+        """Slope · margin + bias; any shape."""
         logits: Floats = self.slope * np.asarray(margins, dtype=np.float64) + self.bias
         return logits
 
