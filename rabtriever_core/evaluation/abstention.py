@@ -59,8 +59,9 @@ def risk_coverage(
     kept = answered > 0
     return RiskCoverage(
         threshold=probabilities[order][last][kept],
-        coverage=answered[kept],
-        risk=1 - good[kept] / answered[kept],
+        # Sums of weights miss 0 and 1 by rounding.
+        coverage=np.minimum(answered[kept], 1.0),
+        risk=np.clip(1 - good[kept] / answered[kept], 0.0, 1.0),
         answered=np.cumsum(real[order], dtype=np.int64)[last][kept],
     )
 

@@ -141,4 +141,4 @@ def _points(curve: RiskCoverage) -> list[tuple[float, float]]:
     wanted = np.linspace(0, 1, _CURVE_POINTS + 1)[1:]
     found = np.searchsorted(curve.coverage, wanted - 1e-9)
     chosen = np.unique(np.minimum(found, len(curve.coverage) - 1))
-    return [(min(1.0, float(curve.coverage[i])), abs(float(curve.risk[i]))) for i in chosen]
+    return [(float(curve.coverage[i]), float(curve.risk[i])) for i in chosen]

@@ -78,8 +78,8 @@ def terminal(comparison: Mapping[str, Any], queries: int) -> "list[RenderableTyp
             wording.percent(row["b"]),
             signed(row["difference"]),
             f"{signed(low)} to {signed(high)}",
-            _p(row["p_value"]),
-            _p(row["p_value_holm"]),
+            p_value(row["p_value"]),
+            p_value(row["p_value_holm"]),
             style="bold" if wording.is_clear(row) else "",
         )
     parts: list[RenderableType] = [metrics]
@@ -119,7 +119,7 @@ def write_page(comparison: Mapping[str, Any], path: Path, queries: int) -> None:
     environment.filters |= {
         "percent": wording.percent,
         "is_clear": wording.is_clear,
-        "p_value": wording.p_value,
+        "p_value": p_value,
         "signed": signed,
         "rank": rank,
         "label": label,
@@ -132,7 +132,8 @@ def write_page(comparison: Mapping[str, Any], path: Path, queries: int) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
+    """A p-value for a column of them."""
     return wording.p_value(value).removeprefix("p ").removeprefix("= ")
 
 
