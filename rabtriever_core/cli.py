@@ -19,6 +19,7 @@ from rabtriever_core.stages.registry import STAGES
 
 if TYPE_CHECKING:
     from rabtriever_core.index.search import Hit
+    from rabtriever_core.models.calibration import Calibration
     from rabtriever_core.workspace import Workspace
 
 
@@ -131,7 +132,8 @@ def run(
     """Run one stage, or all in order.
 
     STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student,
-    document_embeddings, qdrant_collection, benchmark_report. What is up to date is kept.
+    document_embeddings, calibration, qdrant_collection, benchmark_report. What is up to date is
+    kept.
     """
     from rabtriever_core.stages.registry import stage_named
     from rabtriever_core.workspace import Workspace
@@ -142,22 +144,38 @@ def run(
         _run_one(opened, each.name, force)
 
 
-@app.command(epilog=_examples('rabtriever query "I snapped at my kids again." -k 3'))
+@app.command(
+    epilog=_examples(
+        'rabtriever query "I snapped at my kids again." -k 3',
+        'rabtriever query "What is the capital of France?" --min-probability 0.5',
+    )
+)
 def query(
     text: Annotated[str, typer.Argument()],
     k: Annotated[int, typer.Option("-k", min=1, help="Documents to show.")] = 5,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Least calibrated probability of an answer.", show_default="fitted"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
-    """Ask the served index: the documents that answer TEXT best."""
-    from rabtriever_core.index.ask import ask
+    """Ask the served index: the documents that answer TEXT best.
+
+    Probabilities are calibrated on the dev split, and so is the least one of an answer.
+    """
+    from rabtriever_core.index.ask import ask, calibration_of
     from rabtriever_core.workspace import Workspace
 
-    hits = ask(Workspace.open(workspace), text, k)
+    opened = Workspace.open(workspace)
+    hits = ask(opened, text, k, min_probability)
     if as_json:
         typer.echo(json.dumps([asdict(hit) for hit in hits], ensure_ascii=False, indent=2))
-    else:
-        typer.echo(_hit_table(hits))
+        return
+    typer.echo(_hit_table(hits))
+    typer.echo("\n" + _verdict(hits, calibration_of(opened), min_probability))
 
 
 @app.command()
@@ -196,6 +214,51 @@ def measure_vectors(
     typer.echo(f"\nfull report: {page}")
 
 
+@app.command(
+    epilog=_examples(
+        "rabtriever compare before after",
+        "rabtriever compare before after --system all --metric R@1",
+        "rabtriever compare before after --html compared.html",
+    )
+)
+def compare(
+    a: Annotated[Path, typer.Argument()],
+    b: Annotated[Path, typer.Argument()],
+    system: Annotated[str, typer.Option(help="A system of the benchmark, or all.")] = "student",
+    split: Annotated[
+        str | None, typer.Option(help="A split of the benchmark.", show_default="all")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="A metric of the benchmark.", show_default="all; queries by MRR@10"),
+    ] = None,
+    queries: Annotated[int, typer.Option(min=0, help="Queries won and lost to show, of each.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all queries.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page.", show_default=False)] = None,
+) -> None:
+    """Compare two benchmarks of the same data: metrics, significance, queries won and lost.
+
+    A and B are workspaces, or (copies of) their reports folders. Differences are B − A.
+    """
+    from rabtriever_core.evaluation import compare_view
+    from rabtriever_core.evaluation.compare import compare as compare_results
+    from rabtriever_core.evaluation.results import Results
+
+    compared = compare_results(
+        Results.read(a), Results.read(b), system=system, split=split, metric=metric
+    )
+    if html is not None:
+        compare_view.write_page(compared, html, queries)
+    if as_json:
+        typer.echo(json.dumps(compared, ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(*compare_view.terminal(compared, queries), sep="\n\n")
+    if html is not None:
+        typer.echo(f"page: {html}")
+
+
 def _run_one(workspace: "Workspace", stage: str, force: bool) -> None:
     """Run a stage and say what came of it; a data set unfit for use ends with exit code 1."""
     from rabtriever_core.stages.run import run_stage
@@ -216,8 +279,30 @@ def _hit_table(hits: "list[Hit]") -> str:
     for rank, hit in enumerate(hits, 1):
         text = " ".join(f"{hit.title}: {hit.text}".removeprefix(": ").split())
         shown = text if len(text) <= width else f"{text[: width - 1]}…"
-        lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {hit.probability:>11.3f}  {shown}")
+        probability = hit.probability if hit.calibrated is None else hit.calibrated
+        lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {probability:>11.3f}  {shown}")
     return "\n".join(lines)
+
+
+def _verdict(
+    hits: "list[Hit]", calibration: "Calibration | None", min_probability: float | None
+) -> str:
+    """Whether anything fits, and what the probabilities are, in one line."""
+    if calibration is None:
+        return "probability: σ(margin), not calibrated; `rabtriever run calibration` fits it on dev"
+    if hits[0].fits is None:
+        return (
+            f"probability: calibrated on dev; no threshold reached a precision of "
+            f"{calibration.precision:.0%} there, so nothing is refused"
+        )
+    if min_probability is None:
+        source = f"fitted on dev for {calibration.precision:.0%} right answers"
+        least = f"{calibration.threshold:.3f}, {source}"
+    else:
+        least = f"{min_probability:.3f}, as asked for"
+    if hits[0].fits:
+        return f"probability: calibrated on dev; an answer needs {least}"
+    return f"nothing here fits: the best has {hits[0].calibrated:.3f}, an answer needs {least}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Jobs: the whole chain, and the index alone."""
+"""Jobs: the whole chain, and the index with its calibration."""
 
 import dagster as dg
 
@@ -10,6 +10,6 @@ full_pipeline = dg.define_asset_job(
 
 reindex = dg.define_asset_job(
     "reindex",
-    selection=dg.AssetSelection.assets("document_embeddings", "qdrant_collection"),
-    description="Embed the documents and serve them from a new collection.",
+    selection=dg.AssetSelection.assets("document_embeddings", "calibration", "qdrant_collection"),
+    description="Embed the documents, calibrate on them, serve them from a new collection.",
 )

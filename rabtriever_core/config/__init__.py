@@ -4,6 +4,7 @@ Precedence: flags (`--set teacher.epochs=3`) over environment (`RABTRIEVER_TEACH
 `params.yaml` over the defaults in these modules.
 """
 
+from rabtriever_core.config.calibration import CalibrationConfig
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.data import DatasetConfig, ValidationConfig
 from rabtriever_core.config.gauge import GaugeConfig
@@ -29,6 +30,7 @@ __all__ = [
     "BackboneConfig",
     "BenchmarkConfig",
     "BiEncoderConfig",
+    "CalibrationConfig",
     "Component",
     "DatasetConfig",
     "DpoConfig",

@@ -17,14 +17,22 @@ from rabtriever_core.evaluation.systems import Ranker
 
 logger = logging.getLogger(__name__)
 
-PAIRS = (("student", "teacher"), ("student", "bi_encoder"), ("student", "bm25"))
+PAIRS = (
+    ("student", "teacher"),
+    ("student", "bi_encoder"),
+    ("student", "bm25"),
+    ("teacher", "bi_encoder"),
+)
 TESTED_METRICS = ("MRR@10", "R@1")
+
+_SAMPLE_SEED = 17
+"""Apart from the seed of a run: runs of several seeds are compared on the same queries."""
 
 
 def evaluated_queries(
-    dataset: Dataset, config: BenchmarkConfig, train_split: str, dev_split: str, seed: int
+    dataset: Dataset, config: BenchmarkConfig, train_split: str, dev_split: str
 ) -> dict[str, list[str]]:
-    """Query ids per test split; a fixed sample where there are more than wanted.
+    """Query ids per test split; where there are more than wanted, the same sample for all seeds.
 
     Dev counts as a test split only where there is no other, or where `include_dev` says so.
 
@@ -35,7 +43,7 @@ def evaluated_queries(
     for split in dataset.qrels:
         queries = [] if split == train_split else dataset.split_queries(split)
         if queries:
-            chosen[split] = sample(queries, config.max_queries, seed)
+            chosen[split] = sample(queries, config.max_queries, _SAMPLE_SEED)
     if len(chosen) > 1 and not config.include_dev:
         chosen.pop(dev_split, None)
     if not chosen:
@@ -76,26 +84,37 @@ def measure_latency(
 def compare_systems(
     values: Mapping[str, Mapping[str, Mapping[str, float]]], permutations: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Paired tests of the student against the others, corrected for all of them.
+    """Paired tests of student and teacher against the others, not yet corrected.
 
     Args:
         values: system → metric → query → value.
         permutations: resamples of a test.
         seed: of the resamples.
     """
-    return with_holm(
-        [
-            paired_test(
-                (a, values[a][metric]),
-                (b, values[b][metric]),
-                metric,
-                permutations=permutations,
-                seed=seed,
-            )
-            for metric in TESTED_METRICS
-            for a, b in PAIRS
-        ]
-    )
+    return [
+        paired_test(
+            (a, values[a][metric]),
+            (b, values[b][metric]),
+            metric,
+            permutations=permutations,
+            seed=seed,
+        )
+        for metric in TESTED_METRICS
+        for a, b in PAIRS
+    ]
+
+
+def corrected(splits: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Splits with the p-values of all their comparisons corrected together (Holm).
+
+    A report that lists comparisons on several splits, metrics and pairs makes all of them: of
+    twenty true nulls one would stand out by chance, whichever split it is on.
+    """
+    rows = iter(with_holm([row for split in splits.values() for row in split["comparisons"]]))
+    return {
+        name: split | {"comparisons": [next(rows) for _ in split["comparisons"]]}
+        for name, split in splits.items()
+    }
 
 
 def split_result(

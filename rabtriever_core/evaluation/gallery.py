@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rabtriever_core.data.dataset import Dataset
-from rabtriever_core.evaluation import plots
+from rabtriever_core.evaluation import calibration_plots, plots
 from rabtriever_core.evaluation.metrics import Run, first_right_rank
 from rabtriever_core.evaluation.plot_style import save_png
 from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.evaluation.wording import headline_split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw_plots(
@@ -67,6 +70,29 @@ def draw_plots(
             f"Training of the {name.replace('_', ' ')}",
             plots.training_curves(history),
         )
+    return _write(figures, folder)
+
+
+def draw_calibration(folder: Path, calibration: Mapping[str, Any]) -> dict[str, Path]:
+    """Write the plots of the calibration as PNG: title → file."""
+    figures = {
+        "reliability": (
+            "Reliability: what share of documents of a probability is right",
+            calibration_plots.reliability_diagram(calibration),
+        ),
+        "risk_coverage": (
+            "Wrong answers against queries answered; the dot is the fitted threshold",
+            calibration_plots.risk_coverage_curves(calibration),
+        ),
+        "teacher_agreement": (
+            "Student's probability against the teacher's, same pairs",
+            calibration_plots.teacher_agreement(calibration),
+        ),
+    }
+    return _write(figures, folder)
+
+
+def _write(figures: Mapping[str, tuple[str, "Figure"]], folder: Path) -> dict[str, Path]:
     written = {}
     for name, (title, figure) in figures.items():
         written[title] = folder / f"{name}.png"

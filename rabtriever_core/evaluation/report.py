@@ -18,6 +18,7 @@ def write_report(
     plots: Mapping[str, Path],
     examples: Sequence[Mapping[str, Any]],
     folder: Path,
+    calibration_plots: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write `benchmark.json` and `benchmark.html`.
 
@@ -26,6 +27,7 @@ def write_report(
         plots: title → PNG file; inlined.
         examples: see `evaluation.examples.pick_examples`.
         folder: where to write.
+        calibration_plots: title → PNG file, for the section of the calibration; inlined.
 
     Returns:
         The page.
@@ -59,6 +61,7 @@ def write_report(
         systems=SYSTEMS,
         labels=SYSTEM_LABELS,
         plots={title: data_uri(path) for title, path in plots.items()},
+        calibration_plots={t: data_uri(path) for t, path in (calibration_plots or {}).items()},
         examples=examples,
     )
     folder.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ class Comparison(_Part):
     """Mean of a − mean of b."""
     p_value: float = Share
     p_value_holm: float | None = Field(None, ge=0, le=1)
-    """Corrected for all comparisons of the split."""
+    """Corrected for all comparisons of all splits."""
     test: str
 
 
@@ -105,6 +105,103 @@ class ResponseTime(_Part):
     student_ms: float = Field(gt=0)
 
 
+class ReliabilityBin(_Part):
+    """Pairs of like probability."""
+
+    low: float = Share
+    high: float = Share
+    predicted: float = Share
+    """Mean probability."""
+    observed: float = Share
+    """Share that is right; of `teacher_agreement`, the teacher's mean probability."""
+    pairs: int = Field(ge=1)
+
+
+class Probabilities(_Part):
+    """How good probabilities of pairs are."""
+
+    ece_equal_width: float = Share
+    """Expected calibration error over bins of width 0.1."""
+    ece_equal_mass: float = Share
+    """Expected calibration error over ten bins of as many pairs each."""
+    brier: float = Share
+    nll: float = Field(ge=0)
+    """In nats."""
+    bins: list[ReliabilityBin]
+    """Of width 0.1; empty ones are left out."""
+
+
+class PairProbabilities(_Part):
+    """Probabilities of the same pairs."""
+
+    pairs: int = Field(ge=1)
+    right: float = Share
+    """Share that is judged right."""
+    student: Probabilities
+    """σ(margin) as it is."""
+    calibrated: Probabilities
+    teacher: Probabilities | None = None
+    """σ(margin) as it is."""
+
+
+class TeacherAgreement(_Part):
+    """Student's σ(margin) held to the teacher's."""
+
+    mean_absolute_difference: float = Share
+    mean_margin_difference: float
+    """Student's margin − teacher's."""
+    bins: list[ReliabilityBin]
+
+
+class Abstention(_Part):
+    """Answering only when the best document's probability reaches the threshold."""
+
+    queries: int = Field(ge=1)
+    unanswerable: int = Field(ge=0)
+    """Queries once more, their right documents taken out of the pool."""
+    auroc: float | None = Field(None, ge=0, le=1)
+    """Of the best document's margin, queries as they are against unanswerable ones."""
+    area_under_risk_coverage: float = Share
+    answered: float | None = Field(None, ge=0, le=1)
+    precision: float | None = Field(None, ge=0, le=1)
+    """Share of right answers among the answered queries as they are."""
+    precision_interval: tuple[float, float] | None = None
+    """Exact binomial, 95%."""
+    unanswerable_refused: float | None = Field(None, ge=0, le=1)
+    answered_in_mix: float | None = Field(None, ge=0, le=1)
+    """With the share of unanswerable queries that the threshold was fitted for."""
+    precision_in_mix: float | None = Field(None, ge=0, le=1)
+    curve: list[tuple[float, float]]
+    """(coverage, risk) of the queries as they are."""
+    curve_in_mix: list[tuple[float, float]]
+
+
+class SplitCalibration(_Part):
+    """The calibration on one split."""
+
+    best: PairProbabilities
+    """The student's best documents of every query: the probabilities users see."""
+    all_pairs: PairProbabilities | None = None
+    """Every query with every document, where the pool is no larger than the ranking depth."""
+    teacher_agreement: TeacherAgreement
+    """On the pairs of `best`."""
+    abstention: Abstention
+
+
+class CalibrationResult(_Part):
+    """The calibration fitted on dev, measured on the splits of the benchmark."""
+
+    slope: float = Field(ge=0)
+    bias: float
+    threshold: float | None = Field(None, ge=0, le=1)
+    """Absent when no threshold reached the precision on dev."""
+    precision: float = Share
+    """What the threshold was fitted for."""
+    unanswerable_share: float = Share
+    documents_per_query: int = Field(ge=1)
+    splits: dict[str, SplitCalibration]
+
+
 class Benchmark(_Part):
     """All of `benchmark.json`."""
 
@@ -115,6 +212,9 @@ class Benchmark(_Part):
     seconds: dict[str, float]
     """Stage → duration of its last real run on this machine."""
     response_time: list[ResponseTime] | None = None
+    seed: int | None = None
+    """Of the run (`runtime.seed`)."""
+    calibration: CalibrationResult | None = None
     teacher_candidates: int | None = Field(None, ge=1)
     """Set when the pool was too large for the teacher: it ranked the student's best this many."""
 

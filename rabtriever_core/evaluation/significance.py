@@ -10,6 +10,8 @@ TEST = "paired randomization, two-sided"
 
 _MEMORY_VALUES = 4_000_000
 """Resampled values held at once."""
+_BCA_VALUES = 2_000
+"""Above, skew no longer matters and the cost of BCa, which grows with the square, would."""
 
 
 def paired_test(
@@ -85,9 +87,27 @@ def with_holm(comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def confidence_interval(
-    values: Sequence[float], *, level: float = 0.95, resamples: int = 1_000, seed: int = 17
+    values: Sequence[float],
+    *,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    level: float = 0.95,
+    resamples: int = 1_000,
+    seed: int = 17,
 ) -> tuple[float, float]:
-    """Bootstrap percentile interval of the mean over queries.
+    """Interval of the mean over queries: bootstrap, bias-corrected and accelerated (BCa).
+
+    Metrics near 1 are skewed: there the plain percentile interval misses the true mean far more
+    often than it says (of 350 queries with a true R@1 of 0.99, 15 times in 100 instead of 5; BCa 9
+    times). Where all values are equal, resampling would claim certainty; but queries of other
+    values may be as frequent as 1 − (1 − level)^(1/n), some 3 / n, and not be met by n queries.
+    The interval allows for that.
+
+    Args:
+        values: one per query.
+        bounds: between which values can lie.
+        level: of the interval.
+        resamples: of the bootstrap.
+        seed: of the resamples.
 
     Raises:
         ValueError: there are no values.
@@ -97,8 +117,9 @@ def confidence_interval(
     sample = np.asarray(values, dtype=float)
     if not len(sample):
         raise ValueError("no values: a confidence interval needs at least one query")
-    if np.ptp(sample) == 0:  # every resample has the same mean; scipy refuses a single value
-        return float(sample[0]), float(sample[0])
+    if np.ptp(sample) == 0:
+        value, unseen = float(sample[0]), 1 - (1 - level) ** (1 / len(sample))
+        return value - unseen * (value - bounds[0]), value + unseen * (bounds[1] - value)
     interval = bootstrap(
         (sample,),
         _mean,
@@ -106,9 +127,23 @@ def confidence_interval(
         n_resamples=resamples,
         batch=_batch(len(sample)),
         confidence_level=level,
-        method="percentile",
+        method="BCa" if len(sample) <= _BCA_VALUES else "percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def proportion_interval(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Exact binomial interval (Clopper-Pearson) of a share.
+
+    Raises:
+        ValueError: there are no trials.
+    """
+    from scipy.stats import binomtest
+
+    if trials < 1:
+        raise ValueError("no trials: an interval of a share needs at least one")
+    interval = binomtest(successes, trials).proportion_ci(level, method="exact")
     return float(interval.low), float(interval.high)
 
 

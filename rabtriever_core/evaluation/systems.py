@@ -1,6 +1,6 @@
 """The compared systems, each as one function from query texts to scored documents."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +75,33 @@ def reranker(teacher: "Reranker", documents: Sequence[Document], retrieve: Ranke
         return ranked
 
     return rank
+
+
+def completed(
+    teacher: "Reranker",
+    documents: Sequence[Document],
+    run: Mapping[str, Mapping[str, float]],
+    wanted: Mapping[str, Iterable[str]],
+    texts: Mapping[str, str],
+) -> dict[str, dict[str, float]]:
+    """The teacher's run with the margins of documents that its rankings left out.
+
+    Args:
+        teacher: the model.
+        documents: the pool.
+        run: query → document → margin.
+        wanted: query → documents that must be there.
+        texts: query → its text.
+    """
+    by_id = {d.id: d for d in documents}
+    whole = {query: dict(margins) for query, margins in run.items()}
+    for query, ids in wanted.items():
+        absent = [id_ for id_ in ids if id_ not in whole[query]]
+        if absent:
+            tokens = teacher.backbone.prompt.documents([by_id[id_] for id_ in absent])
+            margins = one_query_margins(teacher, texts[query], tokens)
+            whole[query] |= dict(zip(absent, map(float, margins), strict=True))
+    return whole
 
 
 def qdrant_ranker(

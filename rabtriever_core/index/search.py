@@ -29,7 +29,11 @@ class Hit:
     margin: float
     """The model's T−F logit."""
     probability: float
-    """σ(margin), the probability that the document answers the query."""
+    """σ(margin); what it is worth, the calibration says."""
+    calibrated: float | None = None
+    """Probability that the document is right, fitted on dev; None without a calibration."""
+    fits: bool | None = None
+    """Whether that reaches the threshold for an answer; None where there is no threshold."""
 
 
 def search(

@@ -1,20 +1,23 @@
 """Stage: all systems on the same queries, as JSON, page, plots and rankings."""
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from rabtriever_core.baselines.bi_encoder import BiEncoder
 from rabtriever_core.evaluation import benchmark as bench
+from rabtriever_core.evaluation.calibration_result import split_calibration
 from rabtriever_core.evaluation.examples import pick_examples
 from rabtriever_core.evaluation.fidelity import graph_recall, sampled_margins
-from rabtriever_core.evaluation.gallery import draw_plots
+from rabtriever_core.evaluation.gallery import draw_calibration, draw_plots
 from rabtriever_core.evaluation.metrics import Run, ranking
 from rabtriever_core.evaluation.report import write_report
+from rabtriever_core.evaluation.results import write_runs
 from rabtriever_core.evaluation.scaling import measure_response_time
 from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.evaluation.systems import (
     Ranker,
     bm25_ranker,
+    completed,
     qdrant_ranker,
     reranker,
     teacher_ranker,
@@ -27,6 +30,7 @@ from rabtriever_core.index.model_agreement import agreement_with_model
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
+from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
@@ -35,7 +39,6 @@ _SERVED_PARTS = ("teacher", "student", "document_embeddings")
 _MAX_TEACHER_PAIRS = 4_000_000
 """Above this many documents × queries in a split the teacher only reranks the student's best."""
 _LENGTH_QUERIES = 10
-_RUN_DEPTH = 10
 
 
 def make(context: StageContext) -> dict[str, Any]:
@@ -50,9 +53,7 @@ def make(context: StageContext) -> dict[str, Any]:
     config, runtime = settings.benchmark, settings.runtime
     documents = dataset.documents
     splits = settings.dataset
-    chosen = bench.evaluated_queries(
-        dataset, config, splits.train_split, splits.dev_split, runtime.seed
-    )
+    chosen = bench.evaluated_queries(dataset, config, splits.train_split, splits.dev_split)
     texts = [dataset.queries[query] for queries in chosen.values() for query in queries]
     timed = bench.sample(texts, config.latency_queries, runtime.seed)
     teacher = GenerativeReranker.load(inputs["teacher"].folder, runtime)
@@ -95,18 +96,22 @@ def make(context: StageContext) -> dict[str, Any]:
             "documents": len(documents),
             "queries": {split: len(dataset.split_queries(split)) for split in dataset.qrels},
         },
-        "splits": {
-            split: bench.split_result(
-                dataset,
-                split,
-                split_runs,
-                latency,
-                train_split=settings.dataset.train_split,
-                permutations=config.permutations,
-                seed=runtime.seed,
-            )
-            for split, split_runs in runs.items()
-        },
+        "seed": runtime.seed,
+        "splits": bench.corrected(
+            {
+                split: bench.split_result(
+                    dataset,
+                    split,
+                    split_runs,
+                    latency,
+                    train_split=settings.dataset.train_split,
+                    permutations=config.permutations,
+                    seed=runtime.seed,
+                )
+                for split, split_runs in runs.items()
+            }
+        ),
+        "calibration": _calibration(context, teacher, runs),
         "exactness": {
             "top10_agreement": agreement.top10,
             **agreement.losses(),
@@ -142,10 +147,14 @@ def make(context: StageContext) -> dict[str, Any]:
         },
     )
     examples = pick_examples(dataset, shown, chosen[shown], runs[shown], seed=runtime.seed)
-    write_report(benchmark, plots, examples, context.output)
-    for split, split_runs in runs.items():
-        for name, run in split_runs.items():
-            _write_run(run, context.output / "runs" / f"{split}-{name}.tsv")
+    write_report(
+        benchmark,
+        plots,
+        examples,
+        context.output,
+        draw_calibration(context.output / "plots", benchmark["calibration"]),
+    )
+    write_runs(context.output, dataset, runs)
     return {
         split: {name: round(result["systems"][name]["metrics"]["MRR@10"], 6) for name in SYSTEMS}
         for split, result in benchmark["splits"].items()
@@ -164,11 +173,21 @@ def _baselines(context: StageContext) -> dict[str, Ranker]:
     }
 
 
-def _write_run(run: Run, path: Path) -> None:
-    """The best of every query: query, document, rank and score, separated by tabs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["query-id\tcorpus-id\trank\tscore"]
-    for query, scores in run.items():
-        for rank, document in enumerate(ranking(scores)[:_RUN_DEPTH], 1):
-            lines.append(f"{query}\t{document}\t{rank}\t{scores[document]:.6g}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+def _calibration(
+    context: StageContext, teacher: GenerativeReranker, runs: Mapping[str, Mapping[str, Run]]
+) -> dict[str, Any]:
+    """The calibration fitted on dev, measured on every split."""
+    dataset, k = context.dataset(), context.settings.calibration.documents_per_query
+    calibration = Calibration.load(context.inputs["calibration"].folder)
+    splits = {}
+    for split, systems in runs.items():
+        shown = {query: ranking(scores)[:k] for query, scores in systems["student"].items()}
+        splits[split] = split_calibration(
+            systems["student"],
+            completed(teacher, dataset.documents, systems["teacher"], shown, dataset.queries),
+            {query: dataset.relevant(split, query) for query in shown},
+            calibration,
+            k,
+            len(dataset.documents),
+        )
+    return {**calibration.model_dump(), "documents_per_query": k, "splits": splits}

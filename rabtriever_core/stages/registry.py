@@ -70,6 +70,13 @@ STAGES: tuple[Stage, ...] = (
         ("data", "models", "index"),
     ),
     Stage(
+        "calibration",
+        "Fit on dev what a margin means: probability, and when nothing fits.",
+        ("validated_dataset", "teacher", "student", "document_embeddings"),
+        ("dataset", "calibration", "runtime"),
+        ("data", "models", "index", "evaluation"),
+    ),
+    Stage(
         "qdrant_collection",
         "Upload to a new Qdrant collection, verify it, switch the alias.",
         ("validated_dataset", "teacher", "student", "document_embeddings"),
@@ -85,9 +92,10 @@ STAGES: tuple[Stage, ...] = (
             "teacher",
             "student",
             "document_embeddings",
+            "calibration",
             "qdrant_collection",
         ),
-        ("dataset", "benchmark", "index", "gates", "runtime"),
+        ("dataset", "benchmark", "calibration", "index", "gates", "runtime"),
         ("data", "models", "baselines", "index", "evaluation"),
     ),
 )

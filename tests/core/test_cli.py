@@ -15,6 +15,7 @@ from rabtriever_core.cli import app
 from rabtriever_core.errors import IndexUnavailableError
 from rabtriever_core.index import ask as ask_module
 from rabtriever_core.index.search import Hit
+from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.workspace import Workspace
 from tests import standins
 
@@ -72,8 +73,8 @@ def test_run_all_then_again_then_forced(
 ) -> None:
     standins.install(monkeypatch)
     where = ("-w", workspace.root)
-    assert rabtriever("run", "all", *where).output.count(": built in ") == 8
-    assert rabtriever("run", "all", *where).output.count(": up to date, ") == 8
+    assert rabtriever("run", "all", *where).output.count(": built in ") == 9
+    assert rabtriever("run", "all", *where).output.count(": up to date, ") == 9
     assert "built in" in rabtriever("run", "student", "--force", *where).output
     changed = rabtriever("run", "student", "--set", "student.temperature=2", *where).output
     assert "built in" in changed
@@ -104,7 +105,7 @@ def test_query_prints_a_table_or_json(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hits = [Hit("d1", "Title", "Some\ntext " * 40, 2.5, 0.924), Hit("d2", "", "Plain", -1, 0.269)]
-    monkeypatch.setattr(ask_module, "ask", lambda _, text, k: hits[:k] if text else [])
+    monkeypatch.setattr(ask_module, "ask", lambda _, text, k, p: hits[:k] if text else [])
     monkeypatch.setenv("COLUMNS", "90")
     lines = rabtriever("query", "hello", "-w", workspace.root).output.splitlines()
     assert lines[0].split() == ["rank", "margin", "probability", "document"]
@@ -112,9 +113,44 @@ def test_query_prints_a_table_or_json(
     assert lines[1].endswith("…")
     assert max(map(len, lines)) <= 90
     assert lines[2].split() == ["2", "-1.000", "0.269", "Plain"]
+    assert lines[-1].startswith("probability: σ(margin), not calibrated; `rabtriever run calibrat")
     shown = json.loads(rabtriever("query", "x", "--json", "-k", 1, "-w", workspace.root).output)
     assert [hit["document_id"] for hit in shown] == ["d1"]
     rabtriever("query", "x", "-k", 0, "-w", workspace.root, code=2)
+    rabtriever("query", "x", "--min-probability", 1.5, "-w", workspace.root, code=2)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "asked", "fits", "words"),
+    [
+        (0.4, None, True, "an answer needs 0.400, fitted on dev for 90% right answers"),
+        (0.6, None, False, "nothing here fits: the best has 0.550, an answer needs 0.600, fitted"),
+        (0.4, 0.7, False, "nothing here fits: the best has 0.550, an answer needs 0.700, as asked"),
+        (None, None, None, "no threshold reached a precision of 90% there, so nothing is refused"),
+    ],
+)
+def test_query_says_when_nothing_fits(
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    threshold: float | None,
+    asked: float | None,
+    fits: bool | None,
+    words: str,
+) -> None:
+    calibration = Calibration(
+        slope=1, bias=-2, threshold=threshold, precision=0.9, unanswerable_share=0.5
+    )
+    hit = Hit("d1", "Title", "Text", 2.2, 0.9, calibrated=0.55, fits=fits)
+    given: list[float | None] = []
+    monkeypatch.setattr(ask_module, "ask", lambda _, text, k, p: given.append(p) or [hit])
+    monkeypatch.setattr(ask_module, "calibration_of", lambda _: calibration)
+    option = () if asked is None else ("--min-probability", asked)
+    output = rabtriever("query", "x", *option, "-w", workspace.root).output
+    assert given == [asked]
+    assert words in output
+    assert "0.550" in output.splitlines()[1]
+    shown = json.loads(rabtriever("query", "x", "--json", "-w", workspace.root).output)
+    assert (shown[0]["calibrated"], shown[0]["fits"]) == (0.55, fits)
 
 
 def test_query_without_an_index_is_one_line(

@@ -50,6 +50,12 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         {"qdrant"},
         "qdrant_local",
     ),
+    "calibration": (
+        {"validated_dataset", "teacher", "student", "document_embeddings"},
+        "evaluation",
+        {"scipy"},
+        "accelerator",
+    ),
     "benchmark_report": (
         {
             "validated_dataset",
@@ -57,6 +63,7 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
             "teacher",
             "student",
             "document_embeddings",
+            "calibration",
             "qdrant_collection",
         },
         "evaluation",
@@ -124,6 +131,7 @@ def test_jobs_and_schedules() -> None:
     reindex = repository.get_job("reindex").asset_layer
     assert {key.to_user_string() for key in reindex.executable_asset_keys} == {
         "document_embeddings",
+        "calibration",
         "qdrant_collection",
     }
     (schedule,) = repository.schedule_defs

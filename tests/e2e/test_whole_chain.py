@@ -54,7 +54,7 @@ def finished(
 def test_everything_materializes(finished) -> None:
     workspace, result = finished
     assert result.success
-    assert len(result.get_asset_materialization_events()) == 9
+    assert len(result.get_asset_materialization_events()) == 10
     checks = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert checks["fit_for_use"]
     assert checks["holds_all_documents"]
@@ -78,6 +78,7 @@ def test_the_report_measures_every_system(finished) -> None:
     benchmark = json.loads((workspace.reports / "benchmark.json").read_text())
     assert benchmark["schema"] == 1
     assert benchmark["exactness"]["top10_agreement"] == 1.0
+    assert set(benchmark["calibration"]["splits"]) == {"test"}
     assert set(benchmark["splits"]) == {"test"}
     for split in benchmark["splits"].values():
         assert set(split["systems"]) == {"bm25", "bi_encoder", "teacher", "student"}
@@ -97,6 +98,8 @@ def test_the_index_answers_as_the_model_ranks(finished) -> None:
     hits = ask(workspace, QUERY, 5)
     assert [hit.document_id for hit in hits] == expected
     assert hits[0].margin == pytest.approx(margins.max(), abs=1e-3)
+    calibrated = [hit.calibrated for hit in hits]
+    assert calibrated == sorted(calibrated, reverse=True)
 
 
 def test_dvc_is_clean_and_restores_byte_for_byte(finished) -> None:

@@ -10,6 +10,7 @@ from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.evaluation.benchmark import (
     compare_systems,
+    corrected,
     evaluated_queries,
     majority_class,
     measure_latency,
@@ -34,25 +35,19 @@ LATENCY = {name: {"median": 1.0, "p95": 2.0, "mean": 1.0} for name in SYSTEMS}
 
 
 def test_all_splits_but_train_and_a_fixed_sample() -> None:
-    chosen = evaluated_queries(DATASET, BenchmarkConfig(), "train", "none", 17)
+    chosen = evaluated_queries(DATASET, BenchmarkConfig(), "train", "none")
     assert {split: len(queries) for split, queries in chosen.items()} == {"dev": 30}
-    few = evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", "none", 17)["dev"]
+    few = evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", "none")["dev"]
     assert few == sorted(few)
     assert len(few) == 7
-    assert (
-        few
-        == evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", "none", 17)["dev"]
-    )
-    assert (
-        few
-        != evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", "none", 18)["dev"]
-    )
+    again = evaluated_queries(DATASET, BenchmarkConfig(max_queries=7), "train", "none")["dev"]
+    assert few == again, "no seed of a run decides: runs of several seeds are compared"
 
 
 def test_only_train_is_an_error() -> None:
     only = Dataset("only", DATASET.documents, DATASET.queries, {"train": DATASET.qrels["train"]})
     with pytest.raises(DatasetError, match="no judged queries outside 'train'"):
-        evaluated_queries(only, BenchmarkConfig(), "train", "none", 17)
+        evaluated_queries(only, BenchmarkConfig(), "train", "none")
 
 
 def test_majority_class_answers_the_most_frequent_document() -> None:
@@ -88,11 +83,29 @@ def test_split_result_compares_the_student_with_all_others() -> None:
         DATASET, "dev", runs, LATENCY, train_split="train", permutations=500, seed=1
     )
     assert result["systems"]["student"]["metrics"]["MRR@10"] == 1.0
-    assert result["systems"]["bm25"]["confidence"]["R@1"] == (0.0, 0.0)
-    rows = {(row["b"], row["metric"]): row for row in result["comparisons"]}
-    assert rows["teacher", "MRR@10"]["p_value_holm"] == 1.0
-    assert rows["bm25", "R@1"]["difference"] == 1.0
-    assert rows["bm25", "R@1"]["p_value"] < rows["bm25", "R@1"]["p_value_holm"] < 0.05
+    low, high = result["systems"]["bm25"]["confidence"]["R@1"]
+    assert low == 0 < high < 0.1, "thirty wrong answers do not prove that all others are wrong"
+    (split,) = corrected({"dev": result}).values()
+    rows = {(row["a"], row["b"], row["metric"]): row for row in split["comparisons"]}
+    assert rows["student", "teacher", "MRR@10"]["p_value_holm"] == 1.0
+    assert rows["student", "bm25", "R@1"]["difference"] == 1.0
+    assert rows["teacher", "bi_encoder", "R@1"]["difference"] == 1.0
+    row = rows["student", "bm25", "R@1"]
+    assert row["p_value"] < row["p_value_holm"] < 0.05
+
+
+def test_correction_is_for_all_splits_together() -> None:
+    splits = {
+        "a": {"comparisons": [{"p_value": 0.01}, {"p_value": 0.04}], "systems": 1},
+        "b": {"comparisons": [{"p_value": 0.02}]},
+    }
+    result = corrected(splits)
+    holm = {
+        name: [r["p_value_holm"] for r in split["comparisons"]] for name, split in result.items()
+    }
+    assert holm["a"] == pytest.approx([3 * 0.01, 0.04])
+    assert holm["b"] == pytest.approx([2 * 0.02])
+    assert result["a"]["systems"] == 1
 
 
 def test_comparisons_are_repeatable() -> None:
@@ -123,7 +136,7 @@ def test_examples_are_won_or_lost_and_shortened() -> None:
 def test_dev_is_left_out_where_there_is_a_test_split() -> None:
     both = replace(DATASET, qrels=DATASET.qrels | {"test": DATASET.qrels["dev"]})
     config = BenchmarkConfig()
-    assert set(evaluated_queries(both, config, "train", "dev", 17)) == {"test"}
-    assert set(evaluated_queries(DATASET, config, "train", "dev", 17)) == {"dev"}
+    assert set(evaluated_queries(both, config, "train", "dev")) == {"test"}
+    assert set(evaluated_queries(DATASET, config, "train", "dev")) == {"dev"}
     with_dev = config.model_copy(update={"include_dev": True})
-    assert set(evaluated_queries(both, with_dev, "train", "dev", 17)) == {"dev", "test"}
+    assert set(evaluated_queries(both, with_dev, "train", "dev")) == {"dev", "test"}

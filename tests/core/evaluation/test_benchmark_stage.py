@@ -11,6 +11,8 @@ from rabtriever_core.artifacts import build_artifact
 from rabtriever_core.config import BackboneConfig, PromptConfig, Settings, StudentConfig
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.evaluation import fidelity
+from rabtriever_core.evaluation.compare import compare
+from rabtriever_core.evaluation.results import Results
 from rabtriever_core.evaluation.systems import one_query_margins
 from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.predictor import make_predictor
@@ -83,7 +85,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     teacher = build("teacher", {"validated_dataset": data}, backbone.save)
     build("bi_encoder", {"validated_dataset": data}, backbone.save)
     build("student", {"validated_dataset": data, "teacher": teacher}, predictor.save)
-    for stage in ("document_embeddings", "qdrant_collection"):
+    for stage in ("document_embeddings", "calibration", "qdrant_collection"):
         run_stage(workspace, stage)
     return workspace
 
@@ -95,7 +97,11 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     assert written["dataset"]["queries"] == {"train": 6, "dev": 6, "test": 6}
     assert written["exactness"]["top10_agreement"] == 1.0
     assert {"hnsw_recall@10", "hnsw_note"} & set(written["exactness"])
-    assert set(written["seconds"]) == {"document_embeddings", "qdrant_collection"}
+    assert set(written["seconds"]) == {
+        "document_embeddings",
+        "calibration",
+        "qdrant_collection",
+    }
     assert [row["tokens"] for row in written["response_time"]] == [16, 32]
     assert "teacher_candidates" not in written
     # BM25 sees the number that query and document share; the models are untrained.
@@ -109,7 +115,26 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
         "latency_quality",
         "margins",
         "response_time",
+        "reliability",
+        "risk_coverage",
+        "teacher_agreement",
     }
+    # Untrained: margins tell nothing, and that is what the calibration says.
+    calibration = written["calibration"]
+    assert written["seed"] == 17
+    assert calibration["documents_per_query"] == 10
+    best = calibration["splits"]["test"]["best"]
+    assert best["pairs"] == 6 * 10
+    assert best["calibrated"]["nll"] < best["student"]["nll"] + 1
+    assert "all_pairs" not in calibration["splits"]["test"], "24 documents, depth 12"
+    results = Results.read(artifact.folder)
+    for system, result in test.items():
+        values = results.values("test", system)
+        assert np.mean(list(values["MRR@10"].values())) == pytest.approx(
+            result["metrics"]["MRR@10"], abs=1e-6
+        )
+    compared = compare(results, Results.read(workspace.root), system="all", permutations=100)
+    assert not compared["queries"]
     run = (artifact.folder / "runs" / "test-student.tsv").read_text(encoding="utf-8").splitlines()
     assert run[0] == "query-id\tcorpus-id\trank\tscore"
     assert len(run) == 1 + 6 * 10

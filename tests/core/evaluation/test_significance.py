@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rabtriever_core.evaluation.significance import confidence_interval, paired_test, with_holm
+from rabtriever_core.evaluation.significance import (
+    confidence_interval,
+    paired_test,
+    proportion_interval,
+    with_holm,
+)
 
 
 def _values(numbers: list[float]) -> dict[str, float]:
@@ -73,8 +80,49 @@ def test_interval_holds_the_mean_and_is_repeatable() -> None:
     assert confidence_interval(values) == (low, high)
 
 
-def test_interval_of_equal_values_is_a_point() -> None:
-    assert confidence_interval([0.5]) == (0.5, 0.5)
-    assert confidence_interval([1.0] * 9) == (1.0, 1.0)
+def test_equal_values_prove_nothing_about_queries_not_met() -> None:
+    # 0.05^(1/9): the share of right answers that nine of nine would still show in 5 of 100 cases.
+    assert confidence_interval([1.0] * 9) == pytest.approx((0.05 ** (1 / 9), 1.0))
+    assert confidence_interval([0.0] * 300) == pytest.approx((0.0, 3 / 300), abs=1e-4)
+    low, high = confidence_interval([0.0] * 9, bounds=(-1, 1))
+    assert -low == pytest.approx(high)
+    assert confidence_interval([0.5]) == pytest.approx((0.025, 0.975))
     with pytest.raises(ValueError, match="no values"):
         confidence_interval([])
+
+
+def test_interval_covers_a_mean_near_one_as_often_as_it_says() -> None:
+    """A plain percentile interval covers it in fewer than 90 of 100 samples."""
+    rng = np.random.default_rng(5)
+    intervals = [
+        confidence_interval((rng.random(100) < 0.97).astype(float), resamples=400, seed=i)
+        for i in range(150)
+    ]
+    covered = np.mean([low <= 0.97 <= high for low, high in intervals])
+    assert covered >= 0.9
+
+
+def test_permutation_test_finds_nothing_where_there_is_nothing() -> None:
+    """Under the null, p below 0.1 comes in about 10 of 100 cases, and not more."""
+    rng = np.random.default_rng(3)
+    p_values = [
+        _p(*rng.choice([0.0, 0.5, 1.0], size=(2, 40)).tolist(), permutations=400)
+        for _ in range(200)
+    ]
+    assert 0.03 <= np.mean(np.array(p_values) < 0.1) <= 0.15
+
+
+@settings(deadline=None)
+@given(st.integers(1, 200), st.data())
+def test_interval_of_a_share(trials: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, trials))
+    low, high = proportion_interval(successes, trials)
+    assert 0 <= low <= successes / trials <= high <= 1
+    assert low < high
+    mirrored = proportion_interval(trials - successes, trials)
+    assert (1 - high, 1 - low) == pytest.approx(mirrored, abs=1e-9)
+
+
+def test_share_without_trials() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        proportion_interval(0, 0)

@@ -1,0 +1,66 @@
+"""From margins to the probability that users see, and to the answer "nothing here fits"."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rabtriever_core.errors import ArtifactError
+
+FILE = "calibration.json"
+
+Floats = npt.NDArray[np.floating]
+
+
+def sigmoid(logits: npt.ArrayLike) -> Floats:
+    """σ(logit), for logits of any size and shape; float64."""
+    return 0.5 * (1.0 + np.tanh(np.asarray(logits, dtype=np.float64) / 2))
+
+
+class Calibration(BaseModel):
+    """P(right | margin) = σ(slope · margin + bias), and the least probability of an answer.
+
+    It ranks as the margin does: the slope is never negative. A slope of 0 says that on dev margins
+    told nothing, and every document gets the base rate.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    slope: float = Field(ge=0)
+    bias: float
+    threshold: float | None = Field(ge=0, le=1)
+    """A query is answered when its best document reaches this; None when no threshold reached
+    `precision` on dev."""
+    precision: float = Field(gt=0, lt=1)
+    """Share of right answers that the threshold was fitted for."""
+    unanswerable_share: float = Field(ge=0, lt=1)
+    """Share of queries without a right document that the threshold was fitted for."""
+
+    def logits(self, margins: npt.ArrayLike) -> Floats:
+        """Slope · margin + bias; any shape."""
+        logits: Floats = self.slope * np.asarray(margins, dtype=np.float64) + self.bias
+        return logits
+
+    def probabilities(self, margins: npt.ArrayLike) -> Floats:
+        """σ(slope · margin + bias); any shape."""
+        return sigmoid(self.logits(margins))
+
+    def save(self, folder: Path) -> None:
+        """Write `calibration.json`."""
+        (folder / FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Calibration":
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: it is missing, or a value is out of range.
+        """
+        path = folder / FILE
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValidationError) as error:
+            raise ArtifactError(
+                f"{path} cannot be used ({error}): run `rabtriever run calibration --force`"
+            ) from None

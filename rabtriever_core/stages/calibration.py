@@ -1,0 +1,61 @@
+"""Stage: the probability that a margin stands for, and when nothing fits; fitted on dev.
+
+A stage of its own, between the student and whoever shows its margins: another setting here neither
+distils the student again nor builds the collection again, and queries need no benchmark.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rabtriever_core.evaluation.calibration import calibrate, gather
+from rabtriever_core.evaluation.calibration_result import abstention_result, pair_result
+from rabtriever_core.evaluation.systems import score_ranker
+from rabtriever_core.index.shards import read_shards
+from rabtriever_core.stages.run import StageContext
+
+
+def make(context: StageContext) -> dict[str, Any]:
+    """Fit on all judged dev queries; returns what was fitted and how well it fits dev.
+
+    Raises:
+        DatasetError: there is no dev split.
+        ModelError: the fit did not converge.
+    """
+    from rabtriever_core.models.retriever import Rabtriever
+
+    settings, dataset, inputs = context.settings, context.dataset(), context.inputs
+    config, split = settings.calibration, settings.dataset.dev_split
+    student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
+    ids, vectors = read_shards(inputs["document_embeddings"].folder)
+    queries = dataset.split_queries(split)
+    relevant = {query: dataset.relevant(split, query) for query in queries}
+    # Deep enough to find the best wrong document of every query.
+    depth = max(config.documents_per_query, *map(len, relevant.values())) + 1
+
+    def margins(texts: Sequence[str]) -> NDArray[np.float32]:
+        phi, offsets = student.encode_queries_with_offsets(texts)
+        return phi @ vectors.T + offsets[:, None]
+
+    rank = score_ranker(margins, ids, depth)
+    run = dict(zip(queries, rank([dataset.queries[query] for query in queries]), strict=True))
+    evidence = gather(run, relevant, config.documents_per_query)
+    calibration = calibrate(evidence, config)
+    calibration.save(context.output)
+    return {
+        "method": config.method,
+        **calibration.model_dump(),
+        "pairs": _figures(pair_result(evidence, calibration)),
+        "queries": _figures(abstention_result(evidence, calibration)),
+    }
+
+
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
+    """The numbers without the curves, rounded."""
+    return {
+        name: _figures(value) if isinstance(value, dict) else round(value, 6)
+        for name, value in result.items()
+        if isinstance(value, int | float | dict)
+    }
