@@ -4,6 +4,7 @@ Precedence: flags (`--set teacher.epochs=3`) over environment (`RABTRIEVER_TEACH
 `params.yaml` over the defaults in these modules.
 """
 
+from rabtriever_core.config.baselines import Baseline, BaselinesConfig, TrainedBaseline
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.data import DatasetConfig, ValidationConfig
 from rabtriever_core.config.models import (
@@ -26,6 +27,8 @@ from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, Teac
 __all__ = [
     "AutomationConfig",
     "BackboneConfig",
+    "Baseline",
+    "BaselinesConfig",
     "BenchmarkConfig",
     "BiEncoderConfig",
     "Component",
@@ -40,6 +43,7 @@ __all__ = [
     "StudentConfig",
     "TeacherConfig",
     "TinyConfig",
+    "TrainedBaseline",
     "ValidationConfig",
     "load_settings",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from rabtriever_core.config.baselines import BaselinesConfig
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.data import DatasetConfig, ValidationConfig
 from rabtriever_core.config.models import BackboneConfig, PromptConfig, RuntimeConfig
@@ -30,6 +31,7 @@ class Settings(Component):
     teacher: TeacherConfig = TeacherConfig()
     student: StudentConfig = StudentConfig()
     bi_encoder: BiEncoderConfig = BiEncoderConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
     index: IndexConfig = IndexConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     gates: GatesConfig = GatesConfig()
@@ -51,6 +53,7 @@ class _FileAndEnvironment(BaseSettings):
     teacher: dict[str, Any] = {}
     student: dict[str, Any] = {}
     bi_encoder: dict[str, Any] = {}
+    baselines: dict[str, Any] = {}
     index: dict[str, Any] = {}
     benchmark: dict[str, Any] = {}
     gates: dict[str, Any] = {}

@@ -78,9 +78,26 @@ class BiEncoderConfig(Component):
         epochs=5, min_steps=100, max_steps=400, queries_per_step=48, token_dropout=0.15
     )
     """How long it trains."""
+    pairs: int | None = Field(None, ge=1)
+    """Train on this many (query, document) pairs instead of for the schedule's epochs: training
+    queries × (1 + hard_negatives), other queries' documents not counted. With the teacher's
+    number, which the report shows, both have the same budget."""
     temperature: float = Field(0.05, gt=0)
     """Of the InfoNCE softmax over cosine similarities."""
     hard_negatives: int = Field(1, ge=0)
     """Mined documents added per query to the in-batch negatives."""
     mining_depth: int = Field(30, ge=1)
     """Hard negatives come from this many nearest documents of a query."""
+
+    @property
+    def documents_per_query(self) -> int:
+        """Documents drawn for a query of a step."""
+        return 1 + self.hard_negatives
+
+    def steps(self, queries: int) -> int:
+        """Optimizer steps for this many training queries."""
+        if self.pairs is None:
+            return self.schedule.steps(queries)
+        return max(
+            1, round(self.pairs / (self.schedule.queries_per_step * self.documents_per_query))
+        )

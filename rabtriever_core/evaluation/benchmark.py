@@ -12,12 +12,14 @@ from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.evaluation.latency import Answer, milliseconds_per_query
 from rabtriever_core.evaluation.metrics import METRICS, Run, mean_values, per_query
+from rabtriever_core.evaluation.schema import SYSTEMS, in_order
 from rabtriever_core.evaluation.significance import confidence_interval, paired_test, with_holm
 from rabtriever_core.evaluation.systems import Ranker
 
 logger = logging.getLogger(__name__)
 
 PAIRS = (("student", "teacher"), ("student", "bi_encoder"), ("student", "bm25"))
+"""Compared in every benchmark; student and teacher are compared with every further system too."""
 TESTED_METRICS = ("MRR@10", "R@1")
 
 
@@ -76,13 +78,15 @@ def measure_latency(
 def compare_systems(
     values: Mapping[str, Mapping[str, Mapping[str, float]]], permutations: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Paired tests of the student against the others, corrected for all of them.
+    """Paired tests of the student (and the teacher) against the others, corrected for all of them.
 
     Args:
         values: system → metric → query → value.
         permutations: resamples of a test.
         seed: of the resamples.
     """
+    further = [name for name in in_order(values) if name not in SYSTEMS]
+    pairs = [*PAIRS, *((a, b) for a in ("student", "teacher") for b in further)]
     return with_holm(
         [
             paired_test(
@@ -93,7 +97,7 @@ def compare_systems(
                 seed=seed,
             )
             for metric in TESTED_METRICS
-            for a, b in PAIRS
+            for a, b in pairs
         ]
     )
 

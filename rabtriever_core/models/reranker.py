@@ -151,7 +151,7 @@ class Reranker(ABC):
 
 
 class GenerativeReranker(Reranker):
-    """Scores (query, document) pairs by m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615)."""
+    """Scores pairs by the margin m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615)."""
 
     @classmethod
     def load(cls, folder: Path, runtime: RuntimeConfig) -> "GenerativeReranker":

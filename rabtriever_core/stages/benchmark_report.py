@@ -7,11 +7,12 @@ from rabtriever_core.baselines.bi_encoder import BiEncoder
 from rabtriever_core.evaluation import benchmark as bench
 from rabtriever_core.evaluation.examples import pick_examples
 from rabtriever_core.evaluation.fidelity import graph_recall, sampled_margins
+from rabtriever_core.evaluation.further_systems import further_rankers
 from rabtriever_core.evaluation.gallery import draw_plots
 from rabtriever_core.evaluation.metrics import Run, ranking
 from rabtriever_core.evaluation.report import write_report
 from rabtriever_core.evaluation.scaling import measure_response_time
-from rabtriever_core.evaluation.schema import SYSTEMS
+from rabtriever_core.evaluation.schema import in_order
 from rabtriever_core.evaluation.systems import (
     Ranker,
     bm25_ranker,
@@ -30,7 +31,8 @@ from rabtriever_core.models.retriever import Rabtriever
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
 
-_SERVED_PARTS = ("teacher", "student", "document_embeddings")
+_MODELS = ("teacher", "student")
+_SERVED_PARTS = (*_MODELS, "document_embeddings")
 _MAX_TEACHER_PAIRS = 4_000_000
 """Above this many documents × queries in a split the teacher only reranks the student's best."""
 _LENGTH_QUERIES = 10
@@ -70,6 +72,13 @@ def make(context: StageContext) -> dict[str, Any]:
             if full_pool
             else reranker(teacher, documents, systems["student"])
         )
+        systems |= further_rankers(
+            inputs["baselines"].folder,
+            settings,
+            documents,
+            # As the teacher: on what it ranks, so that the two are compared on equal terms.
+            retrieve=None if full_pool else systems["student"],
+        )
         runs = {
             split: bench.rank_systems(systems, {id_: dataset.queries[id_] for id_ in queries})
             for split, queries in chosen.items()
@@ -106,6 +115,7 @@ def make(context: StageContext) -> dict[str, Any]:
             for stage, seconds in context.workspace.seconds().items()
             if stage != "benchmark_report"
         },
+        "training": _budgets(context),
         "response_time": measure_response_time(
             teacher,
             student,
@@ -126,7 +136,7 @@ def make(context: StageContext) -> dict[str, Any]:
         sampled_margins(student, teacher, documents, texts, runtime.seed),
         {
             name: read_history(inputs[name].folder)
-            for name in ("teacher", "student")
+            for name in _MODELS
             if (inputs[name].folder / HISTORY_FILE).is_file()
         },
     )
@@ -136,7 +146,10 @@ def make(context: StageContext) -> dict[str, Any]:
         for name, run in split_runs.items():
             _write_run(run, context.output / "runs" / f"{split}-{name}.tsv")
     return {
-        split: {name: round(result["systems"][name]["metrics"]["MRR@10"], 6) for name in SYSTEMS}
+        split: {
+            name: round(result["systems"][name]["metrics"]["MRR@10"], 6)
+            for name in in_order(result["systems"])
+        }
         for split, result in benchmark["splits"].items()
     }
 
@@ -150,6 +163,17 @@ def _baselines(context: StageContext) -> dict[str, Ranker]:
     return {
         "bm25": bm25_ranker(documents, depth),
         "bi_encoder": vector_ranker(model.encode_queries, ids, vectors, depth),
+    }
+
+
+def _budgets(context: StageContext) -> dict[str, Any]:
+    """System → what it was trained on, and how long that took where it ran on this machine."""
+    trained = {name: context.inputs[name].meta.metrics for name in ("bi_encoder", *_MODELS)}
+    trained |= context.inputs["baselines"].meta.metrics
+    seconds = context.workspace.seconds()
+    return {
+        name: trained[name]["budget"] | ({"seconds": seconds[name]} if name in seconds else {})
+        for name in in_order(trained)
     }
 
 

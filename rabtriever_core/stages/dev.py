@@ -14,11 +14,25 @@ from rabtriever_core.training.loop import History, write_history
 Score = Callable[[Sequence[str], Sequence[Document]], npt.NDArray[np.float32]]
 
 
-def trained(context: StageContext, history: History, score: Score) -> dict[str, Any]:
-    """Write the loss curve; a trained stage's metrics: last loss, and quality on dev."""
+def trained(
+    context: StageContext,
+    history: History,
+    score: Score,
+    *,
+    steps: int,
+    queries_per_step: int,
+    documents_per_query: int,
+) -> dict[str, Any]:
+    """Write the loss curve; a trained stage's metrics: last loss, budget, and quality on dev.
+
+    The budget is what `BaselinesConfig` calls one: steps, and pairs of a training query and a
+    document drawn for it.
+    """
     write_history(history, context.output)
+    queries = steps * queries_per_step
     return {
         "final_loss": history[-1]["loss"],
+        "budget": {"steps": steps, "queries": queries, "pairs": queries * documents_per_query},
         "dev": dev_metrics(context.dataset(), context.settings, score),
     }
 

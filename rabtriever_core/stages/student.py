@@ -22,16 +22,23 @@ def make(context: StageContext) -> dict[str, Any]:
         settings.runtime.seed,
         skip=settings.student.skip,
     )
+    config = settings.student
+    examples = Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt)
     history = distill(
         teacher,
         predictor,
-        Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt),
-        settings.student,
+        examples,
+        config,
         settings.runtime,
         context.checkpoints,
     )
     predictor.save(context.output)
     student = Rabtriever(teacher.backbone, predictor)
     return trained(
-        context, history, lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T
+        context,
+        history,
+        lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T,
+        steps=config.schedule.steps(len(examples.queries)),
+        queries_per_step=config.schedule.queries_per_step,
+        documents_per_query=min(config.documents_per_query, len(examples.judged)),
     )

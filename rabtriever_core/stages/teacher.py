@@ -15,14 +15,23 @@ def make(context: StageContext) -> dict[str, Any]:
 
     settings = context.settings
     backbone = Backbone.load(context.inputs["backbone"].folder, settings.runtime)
+    config = settings.teacher
+    examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
     history = fine_tune_teacher(
         backbone,
-        Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt),
-        settings.teacher,
+        examples,
+        config,
         settings.runtime,
         context.checkpoints,
         None if settings.backbone.model == "tiny" else settings.backbone.lora,
     )
     backbone.save(context.output)
     teacher = GenerativeReranker(backbone)
-    return trained(context, history, lambda q, d: teacher.margins(q, d, progress=True))
+    return trained(
+        context,
+        history,
+        lambda q, d: teacher.margins(q, d, progress=True),
+        steps=config.schedule.steps(len(examples.queries)),
+        queries_per_step=config.schedule.queries_per_step,
+        documents_per_query=min(config.documents_per_query, len(examples.documents)),
+    )

@@ -88,7 +88,7 @@ def distill(
                     )
                 ]
                 e_t = _teacher_states(teacher, examples, query_ids, drawn)
-                _store({"e_q": e_q, "documents": drawn, "teacher_states": e_t}, path)
+                store({"e_q": e_q, "documents": drawn, "teacher_states": e_t}, path)
             stored = {name: torch.from_numpy(v) for name, v in load_file(path).items()}
             rounds.append(RollOuts(**stored))
 
@@ -169,8 +169,8 @@ def _teacher_states(
     return states
 
 
-def _store(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:
-    """Write a round atomically: a killed run finds all of it, or none."""
+def store(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:
+    """Write arrays atomically: a killed run finds all of them, or none."""
     unfinished = path.with_suffix(".part")
     save_file(arrays, unfinished)
     unfinished.replace(path)

@@ -38,11 +38,7 @@ def fine_tune_teacher(
         checkpoints: where to resume from.
         lora: adapters to train instead of all weights; merged at the end.
     """
-    everything = np.arange(len(examples.documents))
-    mined = None
-    if len(everything) > config.documents_per_query and config.mined_share > 0:
-        similarity = Similarity.of(backbone, examples)
-        mined = similarity.hard_negatives(examples, everything, config.mining_depth)
+    mined = mined_negatives(backbone, examples, config)
     trained = backbone.model if lora is None else with_lora(backbone, lora, runtime.seed)
     reranker = GenerativeReranker(backbone)
     schedule = config.schedule
@@ -94,6 +90,17 @@ def fine_tune_teacher(
     if lora is not None:
         backbone.model = trained.merge_and_unload()  # type: ignore[operator]
     return history
+
+
+def mined_negatives(
+    backbone: Backbone, examples: Examples, config: TeacherConfig
+) -> list[npt.NDArray[np.int64]] | None:
+    """Hard negatives of every query; None where none are wanted, or the pool is used whole."""
+    everything = np.arange(len(examples.documents))
+    if len(everything) <= config.documents_per_query or not config.mined_share:
+        return None
+    similarity = Similarity.of(backbone, examples)
+    return similarity.hard_negatives(examples, everything, config.mining_depth)
 
 
 def candidates(

@@ -24,7 +24,7 @@ def test_the_whole_graph_and_both_ledgers_agree(
 ) -> None:
     result = materialize()
     assert result.success
-    assert len(materialized(result)) == 9
+    assert len(materialized(result)) == 10
     assert checks(result).pop("no_findings") is False
     assert sum(checks(result).values()) == 6
     for name in materialized(result) - {"dataset"}:

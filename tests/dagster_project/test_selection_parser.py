@@ -15,9 +15,9 @@ from dagster_project.definitions import defs
 @pytest.mark.parametrize(
     ("selection", "keys"),
     [
-        ("*", 9),
-        ("group:models", 4),
-        ("teacher+", 5),
+        ("*", 10),
+        ("group:models", 5),
+        ("teacher+", 6),
         ("kind:qdrant or key:student", 2),
     ],
 )

@@ -67,7 +67,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     def build(stage: str, parents: dict[str, str], save: Any) -> str:
         def make(output: Path, _: Path) -> dict[str, Any]:
             save(output)
-            return {"passed": True, "broken": []}
+            budget = {"steps": 2, "queries": 4, "pairs": 8}
+            return {"passed": True, "broken": [], "budget": budget}
 
         return build_artifact(
             workspace.artifact(stage),
@@ -80,10 +81,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         ).hash
 
     data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
+    build("backbone", {"validated_dataset": data}, backbone.save)
     teacher = build("teacher", {"validated_dataset": data}, backbone.save)
     build("bi_encoder", {"validated_dataset": data}, backbone.save)
     build("student", {"validated_dataset": data, "teacher": teacher}, predictor.save)
-    for stage in ("document_embeddings", "qdrant_collection"):
+    for stage in ("baselines", "document_embeddings", "qdrant_collection"):
         run_stage(workspace, stage)
     return workspace
 
@@ -95,7 +97,10 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     assert written["dataset"]["queries"] == {"train": 6, "dev": 6, "test": 6}
     assert written["exactness"]["top10_agreement"] == 1.0
     assert {"hnsw_recall@10", "hnsw_note"} & set(written["exactness"])
-    assert set(written["seconds"]) == {"document_embeddings", "qdrant_collection"}
+    assert set(written["seconds"]) == {"baselines", "document_embeddings", "qdrant_collection"}
+    assert written["seconds"]["baselines"] < 1
+    assert list(written["training"]) == ["bi_encoder", "teacher", "student"]
+    assert written["training"]["teacher"] == {"steps": 2, "queries": 4, "pairs": 8}
     assert [row["tokens"] for row in written["response_time"]] == [16, 32]
     assert "teacher_candidates" not in written
     # BM25 sees the number that query and document share; the models are untrained.
