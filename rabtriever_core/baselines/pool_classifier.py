@@ -82,7 +82,8 @@ class PoolClassifier:
             [self.pool_ids], rows, [0] * len(rows), range(len(rows))
         )
         head = self.backbone.model.get_output_embeddings().weight[self.labels]
-        return states @ head.float().T
+        logits: torch.Tensor = states @ head.float().T
+        return logits
 
     def scores(self, queries: Sequence[str], batch_size: int = 32) -> Floats:
         """Logit of every document's label: float32 [n, m]."""
