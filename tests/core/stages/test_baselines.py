@@ -1,7 +1,6 @@
 """The stage `baselines`: nothing where nothing is named; one more system trains that one alone."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +69,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def test_nothing_named_nothing_trained(tmp_path: Path) -> None:
+def test_nothing_named_nothing_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = make_workspace(tmp_path)
-    started = time.perf_counter()
+    for work in ("check_baselines", "train_baseline"):
+        monkeypatch.setattr(baseline_training, work, lambda *_: pytest.fail("did something"))
     artifact = run_stage(workspace, "baselines")
-    assert time.perf_counter() - started < 2
     assert artifact.meta.metrics == {}
     assert [path.name for path in artifact.folder.iterdir()] == ["meta.json"]
     assert further_rankers(artifact.folder, workspace.settings, DATASET.documents, None) == {}
