@@ -131,7 +131,7 @@ def run(
 ) -> None:
     """Run one stage, or all in order.
 
-    STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student,
+    STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student, baselines,
     document_embeddings, calibration, qdrant_collection, benchmark_report. What is up to date is
     kept.
     """

@@ -36,6 +36,11 @@ class BiEncoder:
         """Unit vectors: float32 [m, d]."""
         return unit_rows(document_states(self.backbone, documents))
 
+    def scores(self, queries: Sequence[str], documents: Sequence[Document]) -> Floats:
+        """Cosine of every pair: float32 [n, m]."""
+        cosines: Floats = self.encode_queries(queries) @ self.encode_documents(documents).T
+        return cosines
+
 
 def train_bi_encoder(
     backbone: Backbone,
@@ -76,7 +81,7 @@ def train_bi_encoder(
     return train(
         backbone.model,
         loss_at,
-        steps=schedule.steps(len(examples.queries)),
+        steps=config.steps(len(examples.queries)),
         schedule=schedule,
         runtime=runtime,
         checkpoints=checkpoints,

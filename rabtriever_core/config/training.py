@@ -29,19 +29,20 @@ class TeacherConfig(Component):
     """Preference optimization; candidates are drawn as in fine-tuning."""
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=1.5,
-        min_steps=300,
-        max_steps=600,
+        min_steps=450,
+        max_steps=1000,
         queries_per_step=12,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         token_dropout=0.15,
     )
     """How long fine-tuning takes."""
-    start: Literal["backbone", "bi_encoder"] = "bi_encoder"
-    """Whose weights it starts from; `backbone` for pretrained ones."""
-    cosine_scale: float = Field(20.0, ge=0)
-    """Weight of cos(e_Q, e_D) in the margin: a small teacher begins with what the bi-encoder knows
-    and learns what reading the pair adds; 0 is the paper's, and for pretrained backbones."""
-    contrastive_queries: int = Field(36, ge=0)
+    start: Literal["backbone", "bi_encoder"] = "backbone"
+    """Whose weights it starts from."""
+    cosine_scale: float = Field(0.0, ge=0)
+    """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher
+    begins with what the bi-encoder knows and learns what reading the pair adds; 0 is the
+    paper's."""
+    contrastive_queries: int = Field(0, ge=0)
     """Further queries per step for the contrastive loss alone, which likes large batches."""
     documents_per_query: int = Field(8, ge=2)
     """Candidates a query is compared with in a step; the whole corpus when it is no larger."""
@@ -134,9 +135,26 @@ class BiEncoderConfig(Component):
         epochs=5, min_steps=100, max_steps=400, queries_per_step=48, token_dropout=0.15
     )
     """How long it trains."""
+    pairs: int | None = Field(None, ge=1)
+    """Train on this many (query, document) pairs instead of for the schedule's epochs: training
+    queries × (1 + hard_negatives), other queries' documents not counted. With the teacher's
+    number, which the report shows, both have the same budget."""
     temperature: float = Field(0.05, gt=0)
     """Of the InfoNCE softmax over cosine similarities."""
     hard_negatives: int = Field(1, ge=0)
     """Mined documents added per query to the in-batch negatives."""
     mining_depth: int = Field(30, ge=1)
     """Hard negatives come from this many nearest documents of a query."""
+
+    @property
+    def documents_per_query(self) -> int:
+        """Documents drawn for a query of a step."""
+        return 1 + self.hard_negatives
+
+    def steps(self, queries: int) -> int:
+        """Optimizer steps for this many training queries."""
+        if self.pairs is None:
+            return self.schedule.steps(queries)
+        return max(
+            1, round(self.pairs / (self.schedule.queries_per_step * self.documents_per_query))
+        )

@@ -12,6 +12,7 @@ from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.evaluation.latency import Answer, milliseconds_per_query
 from rabtriever_core.evaluation.metrics import METRICS, Run, mean_values, per_query
+from rabtriever_core.evaluation.schema import SYSTEMS, in_order
 from rabtriever_core.evaluation.significance import confidence_interval, paired_test, with_holm
 from rabtriever_core.evaluation.systems import Ranker
 
@@ -23,6 +24,7 @@ PAIRS = (
     ("student", "bm25"),
     ("teacher", "bi_encoder"),
 )
+"""Compared in every benchmark; student and teacher are compared with every further system too."""
 TESTED_METRICS = ("MRR@10", "R@1")
 
 _SAMPLE_SEED = 17
@@ -91,6 +93,8 @@ def compare_systems(
         permutations: resamples of a test.
         seed: of the resamples.
     """
+    further = [name for name in in_order(values) if name not in SYSTEMS]
+    pairs = [*PAIRS, *((a, b) for a in ("student", "teacher") for b in further)]
     return [
         paired_test(
             (a, values[a][metric]),
@@ -100,7 +104,7 @@ def compare_systems(
             seed=seed,
         )
         for metric in TESTED_METRICS
-        for a, b in PAIRS
+        for a, b in pairs
     ]
 
 

@@ -11,7 +11,7 @@ from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.evaluation import calibration_plots, plots
 from rabtriever_core.evaluation.metrics import Run, first_right_rank
 from rabtriever_core.evaluation.plot_style import save_png
-from rabtriever_core.evaluation.schema import SYSTEMS
+from rabtriever_core.evaluation.schema import in_order
 from rabtriever_core.evaluation.wording import headline_split
 
 if TYPE_CHECKING:
@@ -106,5 +106,5 @@ def _ranks(dataset: Dataset, split: str, runs: Mapping[str, Run]) -> dict[str, l
             first_right_rank(scores, dataset.relevant(split, query))
             for query, scores in runs[name].items()
         ]
-        for name in SYSTEMS
+        for name in in_order(runs)
     }

@@ -16,8 +16,23 @@ COLORS = {
     "bi_encoder": "#009E73",
     "teacher": "#0072B2",
     "student": "#D55E00",
+    "minilm": "#000000",
+    "margin_mse_bi_encoder": "#7FCFB9",
+    "kl_bi_encoder": "#B3B300",
+    "linear_reranker": "#56B4E9",
+    "pool_classifier": "#CC79A7",
 }
-MARKERS = {"bm25": "s", "bi_encoder": "^", "teacher": "D", "student": "o"}
+MARKERS = {
+    "bm25": "s",
+    "bi_encoder": "^",
+    "teacher": "D",
+    "student": "o",
+    "minilm": "X",
+    "margin_mse_bi_encoder": "<",
+    "kl_bi_encoder": ">",
+    "linear_reranker": "d",
+    "pool_classifier": "P",
+}
 EXTRA_COLORS = ("#332288", "#AA4499", "#117733", "#CC6677", "#6699CC", "#767676")
 INK, GRID = "#333333", "#E3E3E3"
 _DPI = 150
@@ -59,13 +74,13 @@ def plain_log(axis: "Axis") -> None:
 
 
 def legend_above(figure: "Figure", axes: "Axes") -> None:
-    """A frameless legend in one row above the axes."""
+    """A frameless legend above the axes: in one row, or in rows of five."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
         handles,
         labels,
         loc="outside upper left",
-        ncols=len(labels),
+        ncols=min(len(labels), 5),
         frameon=False,
         fontsize=10.5,
         labelcolor=INK,

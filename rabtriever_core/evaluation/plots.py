@@ -18,7 +18,7 @@ from rabtriever_core.evaluation.plot_style import (
     new_figure,
     plain_log,
 )
-from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, in_order
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,12 +29,13 @@ _RANK_BUCKETS = (("1", 1), ("2", 2), ("3", 3), ("4–5", 5), ("6–10", 10), ("1
 def quality_bars(benchmark: Mapping[str, Any], metric: str = "MRR@10") -> "Figure":
     """Bars of a metric per split and system, with 95% confidence intervals where given."""
     splits = benchmark["splits"]
-    figure = new_figure(width=max(7.0, 2.3 * len(splits)))
+    systems = _systems(splits)
+    figure = new_figure(width=max(7.0, 0.575 * len(systems) * len(splits)))
     axes = figure.axes[0]
-    width = 0.8 / len(SYSTEMS)
-    for number, system in enumerate(SYSTEMS):
+    width = 0.8 / len(systems)
+    for number, system in enumerate(systems):
         results = [split["systems"][system] for split in splits.values()]
-        x = np.arange(len(splits)) + (number - (len(SYSTEMS) - 1) / 2) * width
+        x = np.arange(len(splits)) + (number - (len(systems) - 1) / 2) * width
         heights = np.array([100 * result["metrics"][metric] for result in results])
         axes.bar(x, heights, width * 0.92, color=COLORS[system], label=SYSTEM_LABELS[system])
         for position, height, result in zip(x, heights, results, strict=True):
@@ -55,7 +56,7 @@ def recall_curves(benchmark: Mapping[str, Any]) -> "Figure":
     splits, cutoffs = benchmark["splits"], (1, 3, 5, 10)
     figure = new_figure(width=max(7.0, 2.4 * len(splits)), columns=len(splits))
     for axes, (name, split) in zip(figure.axes, splits.items(), strict=True):
-        for system in SYSTEMS:
+        for system in _systems(splits):
             recalls = [100 * split["systems"][system]["metrics"][f"R@{k}"] for k in cutoffs]
             axes.plot(
                 cutoffs,
@@ -101,7 +102,7 @@ def latency_quality(split: Mapping[str, Any], metric: str = "MRR@10") -> "Figure
     axes = figure.axes[0]
     axes.set_xscale("log")
     plain_log(axes.xaxis)
-    for system in SYSTEMS:
+    for system in in_order(split["systems"]):
         result = split["systems"][system]
         x, y = result["ms_per_query"], 100 * result["metrics"][metric]
         axes.scatter(x, y, s=110, color=COLORS[system], marker=MARKERS[system])
@@ -184,6 +185,10 @@ def rank_histogram(ranks: Mapping[str, Sequence[int | None]]) -> "Figure":
     label_axes(axes, x="rank of the right document", y="queries (%)")
     legend_above(figure, axes)
     return figure
+
+
+def _systems(splits: Mapping[str, Any]) -> tuple[str, ...]:
+    return in_order(next(iter(splits.values()))["systems"])
 
 
 def _running_median(values: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -8,7 +8,7 @@ from typing import Any
 from rabtriever_core.evaluation import wording
 from rabtriever_core.evaluation.metrics import METRICS
 from rabtriever_core.evaluation.plot_style import data_uri
-from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS, validated
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, in_order, validated
 
 JSON_FILE, HTML_FILE = "benchmark.json", "benchmark.html"
 
@@ -38,6 +38,7 @@ def write_report(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     benchmark = validated(benchmark)
+    shown = wording.headline_split(benchmark["splits"])
     # Documents and queries are untrusted text: everything is escaped.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -58,7 +59,7 @@ def write_report(
         headline=wording.headline(benchmark),
         best={name: _best(split["systems"]) for name, split in benchmark["splits"].items()},
         metrics=METRICS,
-        systems=SYSTEMS,
+        systems=in_order(benchmark["splits"][shown]["systems"]),
         labels=SYSTEM_LABELS,
         plots={title: data_uri(path) for title, path in plots.items()},
         calibration_plots={t: data_uri(path) for t, path in (calibration_plots or {}).items()},
@@ -73,6 +74,6 @@ def write_report(
 def _best(systems: Mapping[str, Any]) -> dict[str, str]:
     """Metric → its highest value as printed: whoever prints the same is best too."""
     return {
-        metric: wording.percent(max(systems[name]["metrics"][metric] for name in SYSTEMS))
+        metric: wording.percent(max(system["metrics"][metric] for system in systems.values()))
         for metric in METRICS
     }

@@ -1,5 +1,6 @@
 """The contract of `benchmark.json`: what readers of the file may rely on."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -7,14 +8,27 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from rabtriever_core.evaluation.metrics import METRICS
 
 SYSTEMS = ("bm25", "bi_encoder", "teacher", "student")
+"""Always there."""
 SYSTEM_LABELS = {
     "bm25": "BM25",
+    "minilm": "MiniLM, untuned",
     "bi_encoder": "Bi-encoder",
+    "margin_mse_bi_encoder": "Bi-encoder, MarginMSE",
+    "kl_bi_encoder": "Bi-encoder, KL",
+    "linear_reranker": "Linear reranker",
+    "pool_classifier": "Pool classifier",
     "teacher": "Teacher",
     "student": "Student",
 }
+"""Of every system there can be, in the order they are shown."""
 
 Share = Field(ge=0, le=1)
+
+
+def in_order(systems: Iterable[str]) -> tuple[str, ...]:
+    """Names of systems in the order they are shown."""
+    found = set(systems)
+    return tuple(name for name in SYSTEM_LABELS if name in found)
 
 
 class _Part(BaseModel):
@@ -79,8 +93,12 @@ class SplitResult(_Part):
     @field_validator("systems")
     @classmethod
     def _all_systems(cls, systems: dict[str, SystemResult]) -> dict[str, SystemResult]:
-        if set(systems) != set(SYSTEMS):
-            raise ValueError(f"systems must be {', '.join(SYSTEMS)}; got {', '.join(systems)}")
+        if not set(SYSTEMS) <= set(systems) <= set(SYSTEM_LABELS):
+            further = ", ".join(name for name in SYSTEM_LABELS if name not in SYSTEMS)
+            raise ValueError(
+                f"systems must be {', '.join(SYSTEMS)}, and may be {further}; "
+                f"got {', '.join(systems)}"
+            )
         return systems
 
 
@@ -202,6 +220,21 @@ class CalibrationResult(_Part):
     splits: dict[str, SplitCalibration]
 
 
+class TrainingBudget(_Part):
+    """What a system was trained on.
+
+    The backbone's warm-up, and the teacher's training where it is distilled, come on top.
+    """
+
+    steps: int = Field(ge=1)
+    queries: int = Field(ge=1)
+    """Training queries met, each as often as it was."""
+    pairs: int = Field(ge=1)
+    """Pairs of a training query and a document drawn for it."""
+    seconds: float | None = Field(None, ge=0)
+    """Of its stage's last real run on this machine, dev metrics included."""
+
+
 class Benchmark(_Part):
     """All of `benchmark.json`."""
 
@@ -211,12 +244,14 @@ class Benchmark(_Part):
     exactness: Exactness
     seconds: dict[str, float]
     """Stage → duration of its last real run on this machine."""
+    training: dict[str, TrainingBudget] | None = None
+    """System → budget, of the systems that are trained."""
     response_time: list[ResponseTime] | None = None
     seed: int | None = None
     """Of the run (`runtime.seed`)."""
     calibration: CalibrationResult | None = None
     teacher_candidates: int | None = Field(None, ge=1)
-    """Set when the pool was too large for the teacher: it ranked the student's best this many."""
+    """Set when the pool was too large for rerankers: they ranked the student's best this many."""
 
 
 def validated(benchmark: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rabtriever_core.evaluation.metrics import METRICS
-from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS, in_order
 
 
 def headline_split(splits: Mapping[str, Any]) -> str:
@@ -72,13 +72,15 @@ def summary_table(benchmark: Mapping[str, Any]) -> str:
     lines = []
     for name, split in benchmark["splits"].items():
         queries = max(result["queries"] for result in split["systems"].values())
+        systems = in_order(split["systems"])
+        width = 1 + max(len(SYSTEM_LABELS[system]) for system in systems)
         heads = "".join(f"{metric:>9}" for metric in METRICS)
-        lines += [f"{name} ({queries} queries)", f"  {'percent':<11}{heads}{'ms/query':>11}"]
-        for system in SYSTEMS:
+        lines += [f"{name} ({queries} queries)", f"  {'percent':<{width}}{heads}{'ms/query':>11}"]
+        for system in systems:
             result = split["systems"][system]
             cells = "".join(f"{percent(result['metrics'][metric]):>9}" for metric in METRICS)
             time = milliseconds(result["ms_per_query"])
-            lines.append(f"  {SYSTEM_LABELS[system]:<11}{cells}{time:>11}")
+            lines.append(f"  {SYSTEM_LABELS[system]:<{width}}{cells}{time:>11}")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

@@ -157,7 +157,7 @@ class Reranker(ABC):
     def candidate_states(
         self,
         document_ids: Sequence[Sequence[int]],
-        query_ids: Sequence[Sequence[int]],
+        query_ids: Sequence[list[int]],
         candidates: npt.NDArray[np.int64],
         label: str,
         *,

@@ -8,12 +8,13 @@ from rabtriever_core.evaluation import benchmark as bench
 from rabtriever_core.evaluation.calibration_result import split_calibration
 from rabtriever_core.evaluation.examples import pick_examples
 from rabtriever_core.evaluation.fidelity import graph_recall, sampled_margins
+from rabtriever_core.evaluation.further_systems import further_rankers
 from rabtriever_core.evaluation.gallery import draw_calibration, draw_plots
 from rabtriever_core.evaluation.metrics import Run, ranking
 from rabtriever_core.evaluation.report import write_report
 from rabtriever_core.evaluation.results import write_runs
 from rabtriever_core.evaluation.scaling import measure_response_time
-from rabtriever_core.evaluation.schema import SYSTEMS
+from rabtriever_core.evaluation.schema import in_order
 from rabtriever_core.evaluation.systems import (
     Ranker,
     bm25_ranker,
@@ -35,7 +36,8 @@ from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
 
-_SERVED_PARTS = ("teacher", "student", "document_embeddings")
+_MODELS = ("teacher", "student")
+_SERVED_PARTS = (*_MODELS, "document_embeddings")
 _MAX_TEACHER_PAIRS = 4_000_000
 """Above this many documents × queries in a split the teacher only reranks the student's best."""
 _LENGTH_QUERIES = 10
@@ -78,6 +80,13 @@ def make(context: StageContext) -> dict[str, Any]:
             teacher_ranker(teacher, documents, config.depth)
             if full_pool
             else reranker(teacher, documents, systems["student"])
+        )
+        systems |= further_rankers(
+            inputs["baselines"].folder,
+            settings,
+            documents,
+            # As the teacher: on what it ranks, so that the two are compared on equal terms.
+            retrieve=None if full_pool else systems["student"],
         )
         runs = {
             split: bench.rank_systems(systems, {id_: dataset.queries[id_] for id_ in queries})
@@ -122,6 +131,7 @@ def make(context: StageContext) -> dict[str, Any]:
             for stage, seconds in context.workspace.seconds().items()
             if stage != "benchmark_report"
         },
+        "training": _budgets(context),
         "response_time": measure_response_time(
             teacher,
             student,
@@ -142,7 +152,7 @@ def make(context: StageContext) -> dict[str, Any]:
         sampled_margins(student, teacher, documents, texts, runtime.seed),
         {
             name: read_history(inputs[name].folder)
-            for name in ("teacher", "student")
+            for name in _MODELS
             if (inputs[name].folder / HISTORY_FILE).is_file()
         },
     )
@@ -156,7 +166,10 @@ def make(context: StageContext) -> dict[str, Any]:
     )
     write_runs(context.output, dataset, runs)
     return {
-        split: {name: round(result["systems"][name]["metrics"]["MRR@10"], 6) for name in SYSTEMS}
+        split: {
+            name: round(result["systems"][name]["metrics"]["MRR@10"], 6)
+            for name in in_order(result["systems"])
+        }
         for split, result in benchmark["splits"].items()
     }
 
@@ -191,3 +204,14 @@ def _calibration(
             len(dataset.documents),
         )
     return {**calibration.model_dump(), "documents_per_query": k, "splits": splits}
+
+
+def _budgets(context: StageContext) -> dict[str, Any]:
+    """System → what it was trained on, and how long that took where it ran on this machine."""
+    trained = {name: context.inputs[name].meta.metrics for name in ("bi_encoder", *_MODELS)}
+    trained |= context.inputs["baselines"].meta.metrics
+    seconds = context.workspace.seconds()
+    return {
+        name: trained[name]["budget"] | ({"seconds": seconds[name]} if name in seconds else {})
+        for name in in_order(trained)
+    }

@@ -14,15 +14,21 @@ def make(context: StageContext) -> dict[str, Any]:
 
     settings = context.settings
     backbone = Backbone.load(context.inputs["backbone"].folder, settings.runtime)
+    config = settings.bi_encoder
+    examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
     history = train_bi_encoder(
         backbone,
-        Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt),
-        settings.bi_encoder,
+        examples,
+        config,
         settings.runtime,
         context.checkpoints,
     )
     backbone.save(context.output)
-    encoder = BiEncoder(backbone)
     return trained(
-        context, history, lambda q, d: encoder.encode_queries(q) @ encoder.encode_documents(d).T
+        context,
+        history,
+        BiEncoder(backbone).scores,
+        steps=config.steps(len(examples.queries)),
+        queries_per_step=config.schedule.queries_per_step,
+        documents_per_query=config.documents_per_query,
     )

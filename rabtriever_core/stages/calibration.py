@@ -37,7 +37,8 @@ def make(context: StageContext) -> dict[str, Any]:
 
     def margins(texts: Sequence[str]) -> NDArray[np.float32]:
         phi, offsets = student.encode_queries_with_offsets(texts)
-        return phi @ vectors.T + offsets[:, None]
+        scores: NDArray[np.float32] = phi @ vectors.T + offsets[:, None]
+        return scores
 
     rank = score_ranker(margins, ids, depth)
     run = dict(zip(queries, rank([dataset.queries[query] for query in queries]), strict=True))

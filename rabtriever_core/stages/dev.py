@@ -14,9 +14,25 @@ from rabtriever_core.training.loop import History, write_history
 Score = Callable[[Sequence[str], Sequence[Document]], npt.NDArray[np.float32]]
 
 
-def trained(context: StageContext, history: History, score: Score) -> dict[str, Any]:
-    """Write the loss curve; a stage's metrics: last loss where it trained, and quality on dev."""
-    metrics: dict[str, Any] = {"dev": dev_metrics(context.dataset(), context.settings, score)}
+def trained(
+    context: StageContext,
+    history: History,
+    score: Score,
+    *,
+    steps: int,
+    queries_per_step: int,
+    documents_per_query: int,
+) -> dict[str, Any]:
+    """Write the loss curve; a stage's metrics: last loss where it trained, budget, quality on dev.
+
+    The budget is what `BaselinesConfig` calls one: steps, and pairs of a training query and a
+    document drawn for it.
+    """
+    queries = steps * queries_per_step
+    metrics: dict[str, Any] = {
+        "budget": {"steps": steps, "queries": queries, "pairs": queries * documents_per_query},
+        "dev": dev_metrics(context.dataset(), context.settings, score),
+    }
     if history:
         write_history(history, context.output)
         metrics["final_loss"] = history[-1]["loss"]

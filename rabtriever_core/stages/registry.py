@@ -63,6 +63,13 @@ STAGES: tuple[Stage, ...] = (
         _MODEL_CODE,
     ),
     Stage(
+        "baselines",
+        "Train the further systems that baselines.systems names; none by default.",
+        ("validated_dataset", "backbone", "teacher"),
+        ("dataset", "baselines", "teacher", "bi_encoder.temperature", "backbone.lora", "runtime"),
+        (*_MODEL_CODE, "baselines"),
+    ),
+    Stage(
         "document_embeddings",
         "Encode every document once.",
         ("validated_dataset", "teacher", "student"),
@@ -91,11 +98,12 @@ STAGES: tuple[Stage, ...] = (
             "bi_encoder",
             "teacher",
             "student",
+            "baselines",
             "document_embeddings",
             "calibration",
             "qdrant_collection",
         ),
-        ("dataset", "benchmark", "calibration", "index", "gates", "runtime"),
+        ("dataset", "benchmark", "calibration", "baselines", "index", "gates", "runtime"),
         ("data", "models", "baselines", "index", "evaluation"),
     ),
 )

@@ -29,6 +29,8 @@ class StageContext:
     """Write the artifact's files here."""
     checkpoints: Path
     """Unfinished work; still there after a kill."""
+    force: bool = False
+    """Nothing of an earlier artifact may be kept."""
 
     @property
     def settings(self) -> Settings:
@@ -68,7 +70,7 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
         else inputs["validated_dataset"].meta.dataset,
         code=stage.code,
         make=lambda output, checkpoints: module.make(
-            StageContext(workspace, inputs, output, checkpoints)
+            StageContext(workspace, inputs, output, checkpoints, force)
         ),
         force=force or (hasattr(module, "is_live") and not module.is_live(workspace)),
     )

@@ -17,21 +17,28 @@ def make(context: StageContext) -> dict[str, Any]:
 
     settings = context.settings
     teacher = GenerativeReranker.load(context.inputs["teacher"].folder, settings.runtime)
-    predictor = make_predictor(teacher.backbone.dimension, settings.student, settings.runtime.seed)
+    config = settings.student
+    predictor = make_predictor(teacher.backbone.dimension, config, settings.runtime.seed)
     query_backbone = None
-    if settings.student.query_encoder == "lora":
+    if config.query_encoder == "lora":
         query_backbone = Backbone.load(context.inputs["teacher"].folder, settings.runtime)
     student = Rabtriever(teacher.backbone, predictor, query_backbone)
+    examples = Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt)
     history = distill(
         teacher,
         student,
-        Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt),
-        settings.student,
+        examples,
+        config,
         settings.runtime,
         context.checkpoints,
         settings.backbone.lora,
     )
     student.save(context.output)
     return trained(
-        context, history, lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T
+        context,
+        history,
+        lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T,
+        steps=config.schedule.steps(len(examples.queries)),
+        queries_per_step=config.schedule.queries_per_step,
+        documents_per_query=min(config.documents_per_query, len(examples.judged)),
     )

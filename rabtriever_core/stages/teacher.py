@@ -29,11 +29,21 @@ def make(context: StageContext) -> dict[str, Any]:
 
     sft, dpo = (context.checkpoints / part for part in ("sft", "dpo"))
     history: History = []
+    schedules = []
     if config.method in ("sft", "sft+dpo"):
+        schedules.append(config.schedule)
         history = fine_tune_teacher(teacher, examples, config, runtime, sft, lora, quality)
     if config.method in ("dpo", "sft+dpo"):
+        schedules.append(config.dpo.schedule)
         later = prefer_right_answers(teacher, examples, config, runtime, dpo, lora)
         done = history[-1]["step"] if history else 0.0
         history = [*history, *({**row, "step": row["step"] + done} for row in later)]
     teacher.save(context.output)
-    return trained(context, history, lambda q, d: teacher.margins(q, d, progress=True))
+    return trained(
+        context,
+        history,
+        lambda q, d: teacher.margins(q, d, progress=True),
+        steps=sum(schedule.steps(len(examples.queries)) for schedule in schedules),
+        queries_per_step=config.schedule.queries_per_step,
+        documents_per_query=min(config.documents_per_query, len(examples.documents)),
+    )

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
 
@@ -62,7 +62,7 @@ class Miner:
     """
 
     def __init__(
-        self, reranker: GenerativeReranker, examples: Examples, config: TeacherConfig, folder: Path
+        self, reranker: Reranker, examples: Examples, config: TeacherConfig, folder: Path
     ) -> None:
         self.reranker, self.examples = reranker, examples
         self.config, self.folder = config, folder

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rabtriever_core.config import TeacherConfig
-from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.negatives import Mined
 from rabtriever_core.training.steps import start_step
@@ -33,7 +33,7 @@ class Pairs:
     """Which distinct documents some training query is judged for [m]."""
 
     def read(
-        self, reranker: GenerativeReranker, layers: tuple[int, ...] = ()
+        self, reranker: Reranker, layers: tuple[int, ...] = ()
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """(margins [n, k], e_Q [n, d] and e_D [m, d], each of the final norm, then of the layers).
 
@@ -50,8 +50,8 @@ class Pairs:
             e_q = backbone.last_states_of_layers(backbone.prompt.alone(self.query_ids), layers)
         # The cosine is trained by the contrastive loss alone: the margin's loss is for what reading
         # the pair adds to it.
-        apart = [e[0].detach() if e else states for e in (e_q, e_d)]
-        scores = reranker.scores(states, *apart, queries, documents)
+        query_states, document_states = (e[0].detach() if e else states for e in (e_q, e_d))
+        scores = reranker.scores(states, query_states, document_states, queries, documents)
         return scores.view(n, k), e_q, e_d
 
     def relevant(self) -> Tensor:

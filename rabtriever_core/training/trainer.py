@@ -67,9 +67,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         metrics = {QUALITY: self.quality()}
         self.model.train()
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
+        control: Any = self.control  # Trainer's own attribute, unknown to the type checker
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:

@@ -100,3 +100,25 @@ def test_the_written_file_gives_the_defaults_back(tmp_path: Path) -> None:
 def test_defaults_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RABTRIEVER_RUNTIME__SEED", "3")
     assert default_settings().runtime.seed == 17
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("baselines: {systems: [colbert]}", r"baselines\.systems.* = 'colbert'"),
+        ("baselines: {systems: [minilm, minilm]}", "named more than once: minilm"),
+        ("baselines: {learning_rates: {minilm: 0.1}}", r"learning_rates\.minilm"),
+        ("baselines: {learning_rates: {kl_bi_encoder: 0}}", r"kl_bi_encoder = 0: .*greater than 0"),
+    ],
+)
+def test_bad_baselines_are_named(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        load_settings(params(tmp_path, text))
+
+
+def test_pairs_replace_the_bi_encoders_epochs() -> None:
+    config = Settings().bi_encoder
+    same = config.model_copy(update={"pairs": 43_200})
+    assert same.steps(999_999) == same.steps(10) == 43_200 // (48 * 2)
+    assert config.steps(960) == config.schedule.steps(960) == 100
+    assert config.model_copy(update={"pairs": 1}).steps(10) == 1

@@ -38,6 +38,12 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         {"pytorch", "huggingface"},
         "accelerator",
     ),
+    "baselines": (
+        {"validated_dataset", "backbone", "teacher"},
+        "models",
+        {"pytorch", "huggingface"},
+        "accelerator",
+    ),
     "document_embeddings": (
         {"validated_dataset", "teacher", "student"},
         "index",
@@ -62,6 +68,7 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
             "bi_encoder",
             "teacher",
             "student",
+            "baselines",
             "document_embeddings",
             "calibration",
             "qdrant_collection",

@@ -16,7 +16,7 @@ from dagster_project.definitions import defs
     ("selection", "keys"),
     [
         ("*", 10),
-        ("group:models", 4),
+        ("group:models", 5),
         ("teacher+", 6),
         ("kind:qdrant or key:student", 2),
     ],

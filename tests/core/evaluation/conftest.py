@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.evaluation.schema import SYSTEMS
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS
 
 MRR = {"bm25": 0.06, "bi_encoder": 0.6, "teacher": 0.84, "student": 0.81}
 MS = {"bm25": 0.3, "bi_encoder": 4.1, "teacher": 212.0, "student": 4.6}
@@ -50,3 +50,17 @@ def benchmark() -> dict[str, Any]:
             {"tokens": n, "teacher_ms": 20.0 + n, "student_ms": 4.0} for n in (16, 64, 256)
         ],
     }
+
+
+@pytest.fixture
+def with_all_systems(benchmark: dict[str, Any]) -> dict[str, Any]:
+    """Every system there can be, and what those that are trained were trained on."""
+    for split in benchmark["splits"].values():
+        for name in SYSTEM_LABELS:
+            split["systems"].setdefault(name, _system("bi_encoder"))
+    budget = {"steps": 450, "queries": 5400, "pairs": 43200, "seconds": 61.25}
+    benchmark["training"] = {
+        name: dict(budget) for name in SYSTEM_LABELS if name not in ("bm25", "minilm")
+    }
+    del benchmark["training"]["student"]["seconds"]
+    return benchmark

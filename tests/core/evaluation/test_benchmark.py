@@ -9,6 +9,7 @@ from rabtriever_core.config import BenchmarkConfig
 from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.evaluation.benchmark import (
+    PAIRS,
     compare_systems,
     corrected,
     evaluated_queries,
@@ -140,3 +141,16 @@ def test_dev_is_left_out_where_there_is_a_test_split() -> None:
     assert set(evaluated_queries(DATASET, config, "train", "dev")) == {"dev"}
     with_dev = config.model_copy(update={"include_dev": True})
     assert set(evaluated_queries(both, with_dev, "train", "dev")) == {"dev", "test"}
+
+
+def test_further_systems_are_compared_with_student_and_teacher() -> None:
+    rng = np.random.default_rng(0)
+    values = {
+        name: {m: {f"q{i}": float(rng.random()) for i in range(30)} for m in ("MRR@10", "R@1")}
+        for name in (*SYSTEMS, "minilm", "linear_reranker")
+    }
+    found = {(row["a"], row["b"]) for row in compare_systems(values, 100, 3)}
+    further = {(a, b) for a in ("student", "teacher") for b in ("minilm", "linear_reranker")}
+    assert found == set(PAIRS) | further
+    usual = {name: values[name] for name in SYSTEMS}
+    assert {(row["a"], row["b"]) for row in compare_systems(usual, 100, 3)} == set(PAIRS)

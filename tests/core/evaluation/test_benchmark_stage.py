@@ -1,6 +1,7 @@
 """The stage on real, untrained tiny models and a real local index."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     def build(stage: str, parents: dict[str, str], save: Any) -> str:
         def make(output: Path, _: Path) -> dict[str, Any]:
             save(output)
-            return {"passed": True, "broken": []}
+            budget = {"steps": 2, "queries": 4, "pairs": 8}
+            return {"passed": True, "broken": [], "budget": budget}
 
         return build_artifact(
             workspace.artifact(stage),
@@ -82,10 +84,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         ).hash
 
     data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
+    build("backbone", {"validated_dataset": data}, backbone.save)
     teacher = build("teacher", {"validated_dataset": data}, backbone.save)
     build("bi_encoder", {"validated_dataset": data}, backbone.save)
     build("student", {"validated_dataset": data, "teacher": teacher}, predictor.save)
-    for stage in ("document_embeddings", "calibration", "qdrant_collection"):
+    for stage in ("baselines", "document_embeddings", "calibration", "qdrant_collection"):
         run_stage(workspace, stage)
     return workspace
 
@@ -98,10 +101,13 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     assert written["exactness"]["top10_agreement"] == 1.0
     assert {"hnsw_recall@10", "hnsw_note"} & set(written["exactness"])
     assert set(written["seconds"]) == {
+        "baselines",
         "document_embeddings",
         "calibration",
         "qdrant_collection",
     }
+    assert list(written["training"]) == ["bi_encoder", "teacher", "student"]
+    assert written["training"]["teacher"] == {"steps": 2, "queries": 4, "pairs": 8}
     assert [row["tokens"] for row in written["response_time"]] == [16, 32]
     assert "teacher_candidates" not in written
     # BM25 sees the number that query and document share; the models are untrained.
@@ -151,6 +157,32 @@ def test_large_pool_lets_the_teacher_rerank_the_student(
     written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
     assert written["teacher_candidates"] == 12
     assert "the student's best\n12 documents" in (folder / "benchmark.html").read_text("utf-8")
+
+
+def test_named_systems_are_trained_measured_and_compared(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    sections = SETTINGS | {
+        "baselines": {"systems": ["linear_reranker", "kl_bi_encoder"]},
+        "teacher": {
+            "documents_per_query": 4,
+            "schedule": {"min_steps": 10, "max_steps": 10, "queries_per_step": 3},
+        },
+    }
+    copy = Workspace(Path(shutil.copytree(workspace.root, tmp_path / "copy")), Settings(**sections))
+    run_stage(copy, "baselines")
+    folder = run_stage(copy, "benchmark_report").folder
+    written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    further = {"linear_reranker", "kl_bi_encoder"}
+    test = written["splits"]["test"]
+    assert set(test["systems"]) == {"bm25", "bi_encoder", "teacher", "student"} | further
+    assert all(test["systems"][name]["ms_per_query"] > 0 for name in further)
+    compared = {(row["a"], row["b"]) for row in test["comparisons"]}
+    assert {(a, b) for a in ("student", "teacher") for b in further} <= compared
+    budget = written["training"]["linear_reranker"]
+    assert written["training"]["kl_bi_encoder"]["pairs"] == budget["pairs"] == 10 * 3 * 4
+    assert budget["seconds"] > 0
+    assert (folder / "runs" / "test-kl_bi_encoder.tsv").is_file()
 
 
 def test_one_query_at_a_time_gives_the_same_margins(workspace: Workspace) -> None:

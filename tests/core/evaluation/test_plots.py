@@ -9,7 +9,7 @@ import pytest
 
 from rabtriever_core.evaluation import plots
 from rabtriever_core.evaluation.plot_style import data_uri, save_png
-from rabtriever_core.evaluation.schema import SYSTEMS
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,3 +84,11 @@ def test_data_uri(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(b"\x89PNG")
     assert data_uri(path) == "data:image/png;base64,iVBORw=="
+
+
+@pytest.mark.parametrize("name", ["quality", "recall", "latency_quality"])
+def test_further_systems_are_drawn(name: str, with_all_systems: dict[str, Any]) -> None:
+    figure = DRAW[name](with_all_systems)
+    texts = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    texts |= {text.get_text() for text in figure.axes[0].texts}
+    assert set(SYSTEM_LABELS.values()) <= texts

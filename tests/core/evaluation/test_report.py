@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from rabtriever_core.evaluation.report import write_report
-from rabtriever_core.evaluation.schema import SYSTEMS
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS
 from rabtriever_core.evaluation.wording import comparison, headline, p_value, summary_table
 
 HOSTILE = "<script src='https://evil.example/x.js'>alert(1)</script>"
@@ -146,3 +146,27 @@ def test_summary_table(benchmark: dict[str, Any]) -> None:
     student = next(line for line in lines if line.startswith("  Student"))
     assert student.split() == ["Student", "66.4", "69.7", "72.9", "81.0", "81.0", "81.0", "4.6"]
     assert len({len(line) for line in lines if line.startswith("  ")}) == 1
+
+
+def test_further_systems_and_budgets(with_all_systems: dict[str, Any], tmp_path: Path) -> None:
+    page = write_report(with_all_systems, {}, [], tmp_path).read_text(encoding="utf-8")
+    for label in SYSTEM_LABELS.values():
+        assert page.count(f'<th scope="row">{label}</th>') >= 2
+    assert page.count('<th scope="row">MiniLM, untuned</th>') == 2  # not trained
+    assert page.count("<td>43,200</td>") == 7
+    assert page.count("<td>not run here</td>") == 1
+    written = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))
+    assert written["training"]["kl_bi_encoder"]["seconds"] == 61.25
+    lines = summary_table(with_all_systems).splitlines()
+    assert len({len(line) for line in lines if line.startswith("  ")}) == 1
+    order = [line.split("  ")[1] for line in lines if line.startswith("  ")]
+    assert order[1:4] == ["BM25", "MiniLM, untuned", "Bi-encoder"]
+    assert [name.strip() for name in order[8:10]] == ["Teacher", "Student"]
+
+
+def test_large_pools_are_ranked_by_all_rerankers_alike(
+    with_all_systems: dict[str, Any], tmp_path: Path
+) -> None:
+    with_all_systems["teacher_candidates"] = 100
+    page = write_report(with_all_systems, {}, [], tmp_path).read_text(encoding="utf-8")
+    assert "too large for rerankers: they ranked the student's best" in page

@@ -39,3 +39,11 @@ def test_rejects_a_missing_metric_and_percentages(benchmark: dict[str, Any]) -> 
 def test_rejects_unknown_fields(benchmark: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
         validated(benchmark | {"secnods": {}})
+
+
+def test_further_systems_are_welcome_unknown_ones_are_not(with_all_systems: dict[str, Any]) -> None:
+    assert len(validated(with_all_systems)["splits"]["test"]["systems"]) == 9
+    systems = with_all_systems["splits"]["test"]["systems"]
+    systems["colbert"] = systems["student"]
+    with pytest.raises(ValidationError, match=r"and may be minilm, .*; got .*colbert"):
+        validated(with_all_systems)

@@ -1,6 +1,7 @@
 """Losses against hand-computed values, and the properties that training rests on."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +10,11 @@ from hypothesis.extra import numpy as hnp
 from rabtriever_core.training.losses import (
     answer_cross_entropy,
     dpo_answer,
+    forward_kl_listwise,
     info_nce,
     kl_binary,
     listwise,
+    margin_mse,
     normalized_mse,
     reverse_kl_listwise,
     supervised,
@@ -94,3 +97,43 @@ def test_normalized_mse_does_not_depend_on_the_scale_of_a_dimension() -> None:
     torch.testing.assert_close(
         normalized_mse(states * scale, targets * scale), normalized_mse(states, targets)
     )
+
+
+def _peer_loss(name: str, scores: torch.Tensor, teacher: torch.Tensor, **arguments: float):
+    """A loss of sentence-transformers on given scores: its embeddings stand for them."""
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    loss = getattr(losses, name)(
+        None, similarity_fct=lambda _, candidate: candidate[:, 0], **arguments
+    )
+    columns = [scores[:, i : i + 1] for i in range(scores.shape[1])]
+    return loss.compute_loss_from_embeddings([scores[:, :1], *columns], teacher)
+
+
+@settings(max_examples=25, deadline=None)
+@given(MARGINS, MARGINS)
+def test_margin_mse_is_sentence_transformers(a, b) -> None:
+    student, teacher = torch.from_numpy(a), torch.from_numpy(b)
+    expected = _peer_loss("MarginMSELoss", student, teacher)
+    torch.testing.assert_close(margin_mse(student, teacher), expected)
+
+
+@settings(max_examples=25, deadline=None)
+@given(MARGINS, MARGINS, st.sampled_from([0.5, 1.0, 3.0]))
+def test_forward_kl_is_sentence_transformers(a, b, temperature) -> None:
+    student, teacher = torch.from_numpy(a), torch.from_numpy(b)
+    expected = _peer_loss("DistillKLDivLoss", student, teacher, temperature=temperature)
+    torch.testing.assert_close(forward_kl_listwise(student, teacher, temperature), expected)
+
+
+def test_margin_mse_by_hand_and_blind_to_a_querys_level() -> None:
+    student, teacher = torch.tensor([[3.0, 1.0, 0.0]]), torch.tensor([[5.0, 4.0, 1.0]])
+    # Margins 2 and 3 against 1 and 4.
+    torch.testing.assert_close(margin_mse(student, teacher), torch.tensor(1.0))
+    torch.testing.assert_close(margin_mse(student + 7, teacher), torch.tensor(1.0))
+
+
+def test_forward_kl_is_the_teachers_expectation() -> None:
+    student, teacher = torch.tensor([[0.3, -1.2]]), torch.tensor([[1.0, 0.4]])
+    p, q = torch.softmax(student, -1), torch.softmax(teacher, -1)
+    expected = (q * (q / p).log()).sum()
+    torch.testing.assert_close(forward_kl_listwise(student, teacher), expected)
