@@ -74,13 +74,14 @@ def plain_log(axis: "Axis") -> None:
 
 
 def legend_above(figure: "Figure", axes: "Axes") -> None:
-    """A frameless legend above the axes: in one row, or in rows of five."""
+    """A frameless legend above the axes: in one row, or in rows where the labels are many."""
     handles, labels = axes.get_legend_handles_labels()
+    fitting = int(figure.get_figwidth() // 2)
     figure.legend(
         handles,
         labels,
         loc="outside upper left",
-        ncols=min(len(labels), 5),
+        ncols=len(labels) if len(labels) <= 4 else fitting,
         frameon=False,
         fontsize=10.5,
         labelcolor=INK,

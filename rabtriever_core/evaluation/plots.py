@@ -18,7 +18,7 @@ from rabtriever_core.evaluation.plot_style import (
     new_figure,
     plain_log,
 )
-from rabtriever_core.evaluation.schema import SYSTEM_LABELS, in_order
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS, in_order
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,22 +102,28 @@ def latency_quality(split: Mapping[str, Any], metric: str = "MRR@10") -> "Figure
     axes = figure.axes[0]
     axes.set_xscale("log")
     plain_log(axes.xaxis)
+    # Bi-encoders answer in the same time: labels beside many systems would lie on one another.
+    crowded = len(split["systems"]) > len(SYSTEMS)
     for system in in_order(split["systems"]):
         result = split["systems"][system]
         x, y = result["ms_per_query"], 100 * result["metrics"][metric]
-        axes.scatter(x, y, s=110, color=COLORS[system], marker=MARKERS[system])
-        axes.annotate(
-            SYSTEM_LABELS[system],
-            (x, y),
-            xytext=(0, 10),
-            textcoords="offset points",
-            ha="center",
-            color=COLORS[system],
-            fontsize=11,
-        )
+        name = SYSTEM_LABELS[system]
+        axes.scatter(x, y, s=110, color=COLORS[system], marker=MARKERS[system], label=name)
+        if not crowded:
+            axes.annotate(
+                name,
+                (x, y),
+                xytext=(0, 10),
+                textcoords="offset points",
+                ha="center",
+                color=COLORS[system],
+                fontsize=11,
+            )
     axes.set_ylim(0, min(112, axes.get_ylim()[1] * 1.15))
     axes.margins(x=0.15)
     label_axes(axes, x="milliseconds per query (logarithmic)", y=f"{metric} (%)")
+    if crowded:
+        legend_above(figure, axes)
     return figure
 
 
