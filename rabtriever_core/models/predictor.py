@@ -179,7 +179,9 @@ class WidePredictor(Predictor):
     def states(self, e_q: Tensor, e_d: Tensor) -> Tensor:
         """C(U(e_Q) ⊙ V(e_D)) + A(e_Q) + B(e_D)."""
         product = self.query_map(e_q)[:, None, :] * self.document_map(e_d)
-        states: Tensor = self.out(product) + self.query_bias(e_q)[:, None, :] + self.document_bias(e_d)
+        states: Tensor = (
+            self.out(product) + self.query_bias(e_q)[:, None, :] + self.document_bias(e_d)
+        )
         return states
 
     def query_vectors(self, e_q: Tensor, direction: Tensor) -> Tensor:

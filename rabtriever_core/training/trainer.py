@@ -67,7 +67,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         metrics = {QUALITY: self.quality()}
         self.model.train()
         self.log(metrics)
-        control: Any = self.control  # Trainer's own attribute, unknown to the type checker
+        control: Any = self.control  # type: ignore[has-type]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
