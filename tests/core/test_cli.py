@@ -73,8 +73,8 @@ def test_run_all_then_again_then_forced(
 ) -> None:
     standins.install(monkeypatch)
     where = ("-w", workspace.root)
-    assert rabtriever("run", "all", *where).output.count(": built in ") == 9
-    assert rabtriever("run", "all", *where).output.count(": up to date, ") == 9
+    assert rabtriever("run", "all", *where).output.count(": built in ") == 10
+    assert rabtriever("run", "all", *where).output.count(": up to date, ") == 10
     assert "built in" in rabtriever("run", "student", "--force", *where).output
     changed = rabtriever("run", "student", "--set", "student.temperature=2", *where).output
     assert "built in" in changed

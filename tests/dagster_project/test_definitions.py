@@ -27,7 +27,7 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         "accelerator",
     ),
     "teacher": (
-        {"validated_dataset", "backbone"},
+        {"validated_dataset", "backbone", "bi_encoder"},
         "models",
         {"pytorch", "huggingface"},
         "accelerator",

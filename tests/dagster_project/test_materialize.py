@@ -24,7 +24,7 @@ def test_the_whole_graph_and_both_ledgers_agree(
 ) -> None:
     result = materialize()
     assert result.success
-    assert len(materialized(result)) == 10
+    assert len(materialized(result)) == 11
     assert checks(result).pop("no_findings") is False
     assert sum(checks(result).values()) == 6
     for name in materialized(result) - {"dataset"}:
@@ -121,7 +121,7 @@ def test_weak_models_are_marked_and_do_not_stop_the_rest(
         teacher=standins.standin("teacher", dev_mrr=0.25),
         student=standins.standin("student", dev_mrr=0.2),
     )
-    for stage in ("validated_dataset", "backbone"):
+    for stage in ("validated_dataset", "backbone", "bi_encoder"):
         run_stage(workspace, stage)
     result = materialize(dg.AssetSelection.assets("teacher", "student"))
     assert result.success

@@ -15,9 +15,9 @@ from dagster_project.definitions import defs
 @pytest.mark.parametrize(
     ("selection", "keys"),
     [
-        ("*", 10),
+        ("*", 11),
         ("group:models", 5),
-        ("teacher+", 6),
+        ("teacher+", 7),
         ("kind:qdrant or key:student", 2),
     ],
 )

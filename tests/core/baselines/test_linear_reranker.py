@@ -7,7 +7,9 @@ import torch
 from rabtriever_core.baselines import linear_reranker as module
 from rabtriever_core.baselines.linear_reranker import LinearReranker, train_linear_reranker
 from rabtriever_core.config import LoraConfig
-from rabtriever_core.training import sft
+from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.training import pairs, sft
+from rabtriever_core.training.pairs import draw_pairs
 from rabtriever_core.training.steps import start_step
 from tests.core.baselines.plans import DATASET, TEACHER, fresh, plan
 from tests.core.small import RUNTIME
@@ -46,20 +48,20 @@ def test_meets_the_queries_and_candidates_of_the_teacher(tmp_path, monkeypatch) 
     drawn: dict[str, list[object]] = {"linear": [], "teacher": []}
 
     def spy(name):
-        def draw(examples, queries, *arguments):
-            found = original(examples, queries, *arguments)
-            drawn[name].append((queries, found.tolist()))
+        def draw(*arguments):
+            found = draw_pairs(*arguments)
+            drawn[name].append((found.queries, found.drawn.tolist()))
             return found
 
         return draw
 
-    original = sft.candidates
-    monkeypatch.setattr(module, "candidates", spy("linear"))
-    monkeypatch.setattr(sft, "candidates", spy("teacher"))
+    monkeypatch.setattr(module, "draw_pairs", spy("linear"))
+    monkeypatch.setattr(sft, "draw_pairs", spy("teacher"))
     backbone, examples = fresh()
     train_linear_reranker(LinearReranker.fresh(backbone, 1), examples, plan(tmp_path / "a"))
     backbone, examples = fresh()
-    sft.fine_tune_teacher(backbone, examples, TEACHER, RUNTIME, tmp_path / "b", None)
+    teacher = GenerativeReranker(backbone)
+    sft.fine_tune_teacher(teacher, examples, TEACHER, RUNTIME, tmp_path / "b", None)
     assert len(drawn["teacher"]) == 30
     assert drawn["linear"] == drawn["teacher"]
 
@@ -70,10 +72,10 @@ def test_a_document_that_no_query_is_judged_for_is_no_negative(tmp_path, monkeyp
     unjudged = len(DATASET.documents) - 1
     assert unjudged not in examples.judged
 
-    def draw(examples, queries, mined, config, rng):
+    def draw(examples, queries, mined, count, mined_share, rng):
         return np.array([[p, unjudged] for p in examples.positives(queries, rng)])
 
-    monkeypatch.setattr(module, "candidates", draw)
+    monkeypatch.setattr(pairs, "candidates", draw)
     history = train_linear_reranker(LinearReranker.fresh(backbone, 1), examples, plan(tmp_path))
     assert all(row["loss"] == 0 for row in history)
     assert start_step("teacher", examples, TEACHER.schedule, RUNTIME.seed, 0)[1]

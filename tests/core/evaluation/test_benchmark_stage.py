@@ -85,7 +85,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
     data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
     build("backbone", {"validated_dataset": data}, backbone.save)
-    teacher = build("teacher", {"validated_dataset": data}, backbone.save)
+    reranker = GenerativeReranker(backbone)
+    teacher = build("teacher", {"validated_dataset": data}, reranker.save)
     build("bi_encoder", {"validated_dataset": data}, backbone.save)
     build("student", {"validated_dataset": data, "teacher": teacher}, predictor.save)
     for stage in ("baselines", "document_embeddings", "calibration", "qdrant_collection"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from rabtriever_core.config import GaugeConfig, IndexConfig
+from rabtriever_core.config import GaugeConfig, IndexConfig, StudentConfig
 from rabtriever_core.index.collection import build_collection
 from rabtriever_core.index.exactness import top_k_recall
 from rabtriever_core.index.gauge import Gauge
@@ -22,10 +22,14 @@ QUERIES = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
 DOCUMENTS = list(DATASET.documents)
 
 
-@pytest.fixture(scope="module")
-def student() -> Rabtriever:
+@pytest.fixture(
+    scope="module",
+    params=[StudentConfig(), StudentConfig(predictor="wide", rank=12)],
+    ids=["gated", "wide"],
+)
+def student(request: pytest.FixtureRequest) -> Rabtriever:
     backbone = small_backbone(DATASET)
-    return Rabtriever(backbone, make_predictor(backbone.dimension, 4, seed=1))
+    return Rabtriever(backbone, make_predictor(backbone.dimension, request.param, seed=1))
 
 
 def _tower(student: Rabtriever, fill_range: bool = False, **gauge: Any) -> QueryTower:

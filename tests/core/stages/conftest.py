@@ -69,6 +69,10 @@ class FakeStudent:
         """[n, 16]."""
         return self._vectors(queries, 1)
 
+    def encode_queries_with_offsets(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """[n, 16] and zeros [n]."""
+        return self._vectors(queries, 1), np.zeros(len(queries), dtype=np.float32)
+
     def margin(self, queries: Sequence[str], documents: Sequence[Document]) -> np.ndarray:
         """[n, m], computed apart from the vectors."""
         documents_ = self._vectors([d.full_text for d in documents], 0)

@@ -12,6 +12,7 @@ from rabtriever_core.config import BaselinesConfig, Settings
 from rabtriever_core.data.dataset import write_dataset
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.evaluation.further_systems import further_rankers
+from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages import baseline_training, run_stage
 from rabtriever_core.workspace import Workspace
 from tests.core.small import RUNTIME, small_backbone, small_dataset
@@ -48,8 +49,8 @@ def make_workspace(root: Path) -> Workspace:
         ).hash
 
     data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
-    for stage in ("backbone", "teacher"):
-        build(stage, {"validated_dataset": data}, backbone.save)
+    build("backbone", {"validated_dataset": data}, backbone.save)
+    build("teacher", {"validated_dataset": data}, GenerativeReranker(backbone).save)
     return workspace
 
 
