@@ -114,10 +114,13 @@ def _open_local(folder: Path) -> "QdrantClient":
 
     from qdrant_client import QdrantClient
 
-    # Users are told in the documentation; here it would be repeated at every step.
-    warnings.filterwarnings(
-        "ignore", message="Local mode is not recommended for collections", category=UserWarning
-    )
+    # Users are told in the documentation; here it would be repeated at every step. What local mode
+    # ignores of the settings is said by `warn_of_local_mode`, and an exact search is what it does.
+    for message in (
+        "Local mode is not recommended for collections",
+        "Local mode performs exact",
+    ):
+        warnings.filterwarnings("ignore", message=message, category=UserWarning)
     try:
         return QdrantClient(path=str(folder))
     except RuntimeError as error:

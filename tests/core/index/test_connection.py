@@ -149,7 +149,13 @@ def test_size_warning_is_silent(
 ) -> None:
     from qdrant_client.local.local_collection import LocalCollection
     from qdrant_client.local.qdrant_local import QdrantLocal
-    from qdrant_client.models import Distance, PointStruct, VectorParams
+    from qdrant_client.models import (
+        Distance,
+        PointStruct,
+        QueryRequest,
+        SearchParams,
+        VectorParams,
+    )
 
     monkeypatch.setattr(LocalCollection, "LARGE_DATA_THRESHOLD", 1)
     monkeypatch.setattr(QdrantLocal, "LARGE_DATA_THRESHOLD", 1)
@@ -160,4 +166,6 @@ def test_size_warning_is_silent(
                 if not client.collection_exists("c"):
                     client.create_collection("c", VectorParams(size=1, distance=Distance.DOT))
                 client.upsert("c", [PointStruct(id=i, vector=[1.0]) for i in range(3)])
+                request = QueryRequest(query=[1.0], params=SearchParams(exact=True))
+                client.query_batch_points("c", [request])
     assert [w for w in caught if "Local mode" in str(w.message)] == []
