@@ -100,7 +100,7 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     assert set(written["splits"]) == {"test"} == set(artifact.meta.metrics)
     assert written["dataset"]["queries"] == {"train": 6, "dev": 6, "test": 6}
     assert written["exactness"]["top10_agreement"] == 1.0
-    assert {"hnsw_recall@10", "hnsw_note"} & set(written["exactness"])
+    assert written["exactness"]["hnsw_recall@10"] >= 0.99
     assert set(written["seconds"]) == {
         "baselines",
         "document_embeddings",
