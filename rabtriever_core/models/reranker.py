@@ -228,12 +228,17 @@ class GenerativeReranker(Reranker):
 
 
 def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:
-    """A document cache spread over pairs, differentiable (in-place cache methods are not)."""
+    """A document cache spread over pairs, differentiable (in-place cache methods are not).
+
+    `index_select` and not `keys[index]`, whose gradient adds up in whatever order threads arrive.
+    """
     from transformers import DynamicCache
 
     spread = DynamicCache()
     for number, layer in enumerate(cache.layers):
-        spread.update(layer.keys[index], layer.values[index], number)
+        spread.update(
+            layer.keys.index_select(0, index), layer.values.index_select(0, index), number
+        )
     return spread
 
 

@@ -56,6 +56,7 @@ def train(
     Returns:
         One row per LOG_STEPS: step, loss, its parts, learning rate.
     """
+    import torch
     from transformers import (
         EarlyStoppingCallback,
         PrinterCallback,
@@ -112,7 +113,13 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    # Several threads would otherwise add up some gradients in whatever order they arrive, and the
+    # same command would not give the same weights. An accelerator needs more than this for it.
+    torch.use_deterministic_algorithms(runtime.device == "cpu" or not torch.cuda.is_available())
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    finally:
+        torch.use_deterministic_algorithms(False)
     model.eval()
     names = ("step", "loss", "learning_rate")
     # Sorted: the rows that come back from a checkpoint have their columns in another order.

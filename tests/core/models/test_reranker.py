@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from rabtriever_core.config import BackboneConfig, PromptConfig
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from tests.core.small import small_backbone, small_dataset
 
@@ -67,3 +69,29 @@ def test_probability_is_the_sigmoid_of_the_margin() -> None:
     margin = float(TEACHER.margins(QUERIES[:1], DOCUMENTS[:1])[0, 0])
     probability = TEACHER.probability(QUERIES[0], DOCUMENTS[0])
     assert probability == pytest.approx(1 / (1 + np.exp(-margin)))
+
+
+def test_gradients_do_not_depend_on_the_order_of_threads() -> None:
+    """Many pairs share a document: their gradients must add up in one order."""
+    texts = [document.full_text for document in DATASET.documents]
+    backbone = tiny_backbone(BackboneConfig(), PromptConfig(), texts, 3)
+    reranker = GenerativeReranker(backbone)
+    documents, queries = (
+        backbone.prompt.documents(DATASET.documents),
+        backbone.prompt.queries(texts),
+    )
+    pairs = np.random.default_rng(0).integers(len(texts), size=(2, 200))
+
+    def gradient() -> torch.Tensor:
+        backbone.model.zero_grad()
+        states, _ = reranker.pair_states(documents, queries, *pairs.tolist())
+        states.square().sum().backward()
+        return backbone.body.layers[0].self_attn.k_proj.weight.grad.clone()
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        first = gradient()
+        assert all(torch.equal(gradient(), first) for _ in range(6))
+    finally:
+        torch.set_num_threads(threads)
