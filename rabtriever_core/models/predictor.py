@@ -72,16 +72,17 @@ class Predictor(nn.Module, ABC):
     def save(self, folder: Path) -> None:
         """Write the weights, with kind and shape beside them."""
         state = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        described = {"kind": self.kind, "shape": json.dumps(self.shape)}
-        save_file(state, folder / PREDICTOR_FILE, metadata=described)
+        # One entry: safetensors writes several in an order that varies, and so would the hash.
+        described = json.dumps({"kind": self.kind, "shape": self.shape}, sort_keys=True)
+        save_file(state, folder / PREDICTOR_FILE, metadata={"predictor": described})
 
     @staticmethod
     def load(folder: Path) -> "Predictor":
         """Read what `save` wrote."""
         with safe_open(folder / PREDICTOR_FILE, framework="pt") as file:
-            described = file.metadata()
+            described = json.loads(file.metadata()["predictor"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        predictor = _KINDS[described["kind"]](**json.loads(described["shape"]))
+        predictor = _KINDS[described["kind"]](**described["shape"])
         predictor.load_state_dict(state)
         return predictor.eval()
 

@@ -86,7 +86,7 @@ def test_killed_upload_leaves_the_old_collection_served(tmp_path, written) -> No
     before = ask(workspace, asked, k=10)
     (old,) = [path.name for path in (workspace.qdrant / "collection").iterdir()]
     change = ("--set", "student.mse_weight=0.1", "--set", "index.batch_size=1")
-    for stage in ("student", "document_embeddings"):
+    for stage in ("student", "document_embeddings", "calibration"):
         _finish(_run(workspace, stage, *change))
     uninterrupted = Workspace.open(shutil.copytree(workspace.root, tmp_path / "uninterrupted"))
     _finish(_run(uninterrupted, "qdrant_collection", *change))

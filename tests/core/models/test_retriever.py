@@ -7,7 +7,7 @@ import torch
 from rabtriever_core.artifacts import build_artifact
 from rabtriever_core.config import StudentConfig
 from rabtriever_core.errors import ArtifactError, ModelError
-from rabtriever_core.models.predictor import Predictor, make_predictor
+from rabtriever_core.models.predictor import PREDICTOR_FILE, Predictor, make_predictor
 from rabtriever_core.models.retriever import Rabtriever, document_states, query_states
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
@@ -50,6 +50,16 @@ def test_every_predictor_is_one_dot_product(name: str, tmp_path) -> None:
     student.save(tmp_path)
     loaded = Rabtriever(student.backbone, Predictor.load(tmp_path))
     np.testing.assert_array_equal(loaded.margin(QUERIES, DATASET.documents), margins)
+
+
+def test_a_predictor_is_saved_to_the_same_bytes(tmp_path) -> None:
+    predictor = _student(PREDICTORS["gated"]).predictor
+    written = set()
+    for number in range(8):
+        (tmp_path / str(number)).mkdir()
+        predictor.save(tmp_path / str(number))
+        written.add((tmp_path / str(number) / PREDICTOR_FILE).read_bytes())
+    assert len(written) == 1
 
 
 def test_without_the_product_all_queries_rank_alike() -> None:
