@@ -1,6 +1,6 @@
 """Baseline: a bi-encoder on the same backbone and data (InfoNCE, last token; RepLLaMA style)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +48,18 @@ def train_bi_encoder(
     config: BiEncoderConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
+    evaluate: Callable[[], float] | None = None,
 ) -> History:
-    """Train the backbone with InfoNCE over in-batch and mined negatives (in place)."""
+    """Train the backbone with InfoNCE over in-batch and mined negatives (in place).
+
+    Args:
+        backbone: becomes the bi-encoder.
+        examples: training queries and corpus.
+        config: how to train.
+        runtime: seed, device, precision.
+        checkpoints: where to resume from.
+        evaluate: quality on dev, for early stopping.
+    """
     import torch
 
     from rabtriever_core.training.losses import info_nce
@@ -86,4 +96,5 @@ def train_bi_encoder(
         runtime=runtime,
         checkpoints=checkpoints,
         label="bi-encoder",
+        evaluate=evaluate,
     )

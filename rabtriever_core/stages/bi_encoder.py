@@ -9,25 +9,26 @@ def make(context: StageContext) -> dict[str, Any]:
     """Train the bi-encoder; returns its loss and dev metrics over the full pool."""
     from rabtriever_core.baselines.bi_encoder import BiEncoder, train_bi_encoder
     from rabtriever_core.models.backbone import Backbone
-    from rabtriever_core.stages.dev import trained
+    from rabtriever_core.stages.dev import dev_metrics, trained
     from rabtriever_core.training.examples import Examples
 
     settings = context.settings
     backbone = Backbone.load(context.inputs["backbone"].folder, settings.runtime)
     config = settings.bi_encoder
     examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
+    model = BiEncoder(backbone)
+
+    def quality() -> float:
+        return float(dev_metrics(context.dataset(), settings, model.scores)["MRR@10"])
+
     history = train_bi_encoder(
-        backbone,
-        examples,
-        config,
-        settings.runtime,
-        context.checkpoints,
+        backbone, examples, config, settings.runtime, context.checkpoints, quality
     )
     backbone.save(context.output)
     return trained(
         context,
         history,
-        BiEncoder(backbone).scores,
+        model.scores,
         steps=config.steps(len(examples.queries)),
         queries_per_step=config.schedule.queries_per_step,
         documents_per_query=config.documents_per_query,

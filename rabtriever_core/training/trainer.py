@@ -1,5 +1,6 @@
 """`transformers.Trainer` fitted to numbered steps (imported only when something trains)."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from transformers import Trainer, TrainerCallback
 
 from rabtriever_core.errors import ModelError
 from rabtriever_core.training.loop import QUALITY, LossAtStep
+
+logger = logging.getLogger(__name__)
 
 
 class StepDataset(Dataset[int]):
@@ -66,6 +69,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self.model.eval()
         metrics = {QUALITY: self.quality()}
         self.model.train()
+        logger.info("step %d: MRR@10 %.4f on dev", self.state.global_step, metrics[QUALITY])
         self.log(metrics)
         control: Any = self.control  # type: ignore[has-type]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)

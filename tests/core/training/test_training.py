@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from rabtriever_core.config import LoraConfig, ScheduleConfig, StudentConfig, TeacherConfig
+from rabtriever_core.baselines.bi_encoder import train_bi_encoder
+from rabtriever_core.config import (
+    BiEncoderConfig,
+    LoraConfig,
+    ScheduleConfig,
+    StudentConfig,
+    TeacherConfig,
+)
 from rabtriever_core.models.lora import load_adapters
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
@@ -343,3 +350,16 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path) -> None:
             lambda step: {"bad": layer(torch.full((1, 2), float("nan"))).sum()},
             steps=5, schedule=SHORT, runtime=RUNTIME, checkpoints=tmp_path, label="bad",
         )  # fmt: skip
+
+
+def test_bi_encoder_stops_early_too(tmp_path) -> None:
+    backbone = small_backbone(DATASET)
+    schedule = SHORT.model_copy(
+        update={"min_steps": 100, "max_steps": 100, "evaluate_steps": 10, "patience": 1}
+    )
+    config = BiEncoderConfig(schedule=schedule, hard_negatives=0)
+    qualities = iter([0.2, 0.1])
+    history = train_bi_encoder(
+        backbone, _examples(backbone), config, RUNTIME, tmp_path, lambda: next(qualities)
+    )
+    assert history[-1]["step"] == 20
