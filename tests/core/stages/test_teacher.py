@@ -1,5 +1,6 @@
-"""The stage `teacher`: its budget is what was really done, phase by phase."""
+"""The stage `teacher`: its inputs, and a budget of what was really done, phase by phase."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from rabtriever_core.artifacts import Artifact, build_artifact
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import write_dataset
+from rabtriever_core.errors import ArtifactError
 from rabtriever_core.stages import dev, run_stage
 from rabtriever_core.workspace import Workspace
 from tests.core.small import RUNTIME, small_backbone, small_dataset
@@ -87,3 +89,16 @@ def test_queries_of_the_contrastive_loss_alone_are_counted(tmp_path: Path) -> No
     budget = run_stage(workspace, "teacher").meta.metrics["budget"]
     # A right document each, and a mined one.
     assert budget == {"steps": 5, "queries": 5 * (3 + 6), "pairs": 5 * (3 * 4 + 6 * 2)}
+
+
+def test_only_the_model_it_starts_from_has_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dev, "dev_metrics", lambda *_: {})
+    workspace = make_workspace(tmp_path, method="zero-shot")
+    shutil.rmtree(workspace.artifact("bi_encoder"))
+    assert set(run_stage(workspace, "teacher").meta.parents) == {"validated_dataset", "backbone"}
+    update = {"teacher": workspace.settings.teacher.model_copy(update={"start": "bi_encoder"})}
+    other = Workspace(tmp_path, workspace.settings.model_copy(update=update))
+    with pytest.raises(ArtifactError, match="rabtriever run bi_encoder"):
+        run_stage(other, "teacher")
