@@ -33,8 +33,13 @@ def trained(
 def dev_metrics(dataset: Dataset, settings: Settings, score: Score) -> dict[str, Any]:
     """R@k, MRR@10 and nDCG@10 of a scorer on dev queries.
 
-    All systems see the same queries and the same documents: samples that depend on the data and
-    the seed alone. Every relevant document is among them.
+    All systems see the same queries and the same documents: samples that depend on the data, the
+    seed, and how large `benchmark.dev_queries` and `.dev_documents` make them. Every relevant
+    document is among them.
+
+    Those two are left out of the stages' sections on purpose: a larger sample is no reason to train
+    for hours again what already is there. So a system that was trained before they changed keeps
+    the figures of the sample it was measured on; their sizes are written beside them.
     """
     from rabtriever_core.evaluation.metrics import aggregate, run_from_scores
 
