@@ -1,8 +1,8 @@
 """Say why a run failed, in one line per step: `python -m dagster_project.last_failure SINCE`.
 
 A run's log repeats every failure with its stack trace and names each step that was left out; this
-is what is left for the person who started it. SINCE is when that was (`date +%s`): where the launch failed
-before there was a run, the failure of an older one is not its reason.
+is what is left for the person who started it. SINCE is when that was (`date +%s`): where the launch
+failed before there was a run, the failure of an older one is not its reason.
 """
 
 import sys

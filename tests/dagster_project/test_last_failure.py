@@ -14,7 +14,6 @@ from dagster_project.failures import as_failure
 from dagster_project.last_failure import reasons
 from rabtriever_core.errors import DatasetError
 
-
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
