@@ -14,7 +14,7 @@ _TRAINED = ("backbone", "bi_encoder", "teacher", "student")
 
 
 def dvc_yaml() -> str:
-    """Text of dvc.yaml; where the data lies is read from params.yaml by DVC itself."""
+    """Text of dvc.yaml; what settings name in it is read from params.yaml by DVC itself."""
     import yaml
 
     content = {
@@ -30,10 +30,13 @@ def dvc_yaml() -> str:
 
 def _entry(stage: Stage) -> dict[str, Any]:
     raw_data = ["${dataset.folder}"] if not stage.inputs else []
+    read = [f"artifacts/{name}" for name in stage.inputs if name not in stage.choices]
+    if stage.chosen_by:
+        read.append(f"artifacts/${{{stage.chosen_by}}}")
     return {
         "desc": stage.summary,
         "cmd": f"rabtriever run {stage.name}",
-        "deps": raw_data + [f"artifacts/{name}" for name in stage.inputs],
+        "deps": raw_data + read,
         "params": list(stage.sections),
         # The stage replaces its artifact itself, in one move: DVC must not delete it beforehand.
         "outs": [{stage.out: {"persist": True}}],

@@ -34,7 +34,7 @@ RULE = {
 }
 
 
-def standin(name: str, dev_mrr: float = 0.5) -> Make:
+def standin(name: str, dev_mrr: float = 0.5, dev_queries: int = 3) -> Make:
     """The `make` function that stands in for a stage."""
 
     def make(context: StageContext) -> dict[str, Any]:
@@ -56,7 +56,8 @@ def standin(name: str, dev_mrr: float = 0.5) -> Make:
             return {"documents": 3}
         rows = [f"{step},{1 / step},0.001" for step in range(1, 9)]
         (output / "history.csv").write_text("\n".join(["step,loss,learning_rate", *rows]) + "\n")
-        return {"final_loss": 0.125, "dev": {"MRR@10": dev_mrr}}
+        dev = {"MRR@10": dev_mrr, "queries": dev_queries, "documents": 3}
+        return {"final_loss": 0.125, "dev": dev}
 
     return make
 

@@ -89,14 +89,21 @@ def above_floor(workspace: WorkspaceResource) -> dg.AssetCheckResult:
     description="Its MRR@10 on dev over the teacher's reaches gates.student_share.",
 )
 def near_teacher(workspace: WorkspaceResource) -> dg.AssetCheckResult:
-    """Hold the student to its share of the teacher."""
+    """Hold the student to its share of the teacher, measured on the same sample of dev."""
     reached, teachers = _dev_mrr(workspace, "student"), _dev_mrr(workspace, "teacher")
     floor = workspace.open().settings.gates.student_share
+    samples = [_dev_sample(workspace, stage) for stage in ("student", "teacher")]
+    description = f"dev MRR@10 {reached:.4f}, the teacher's {teachers:.4f}, floor {floor} of it"
+    if samples[0] != samples[1]:
+        description = (
+            f"measured on {samples[0]}, the teacher on {samples[1]}: benchmark.dev_queries or "
+            "dev_documents has changed in between; materialize the teacher again with `force`"
+        )
     return _outcome(
         "student",
         "near_teacher",
-        passed=reached >= floor * teachers,
-        description=f"dev MRR@10 {reached:.4f}, the teacher's {teachers:.4f}, floor {floor} of it",
+        passed=samples[0] == samples[1] and reached >= floor * teachers,
+        description=description,
         metadata={
             "dev MRR@10": reached,
             "teacher's dev MRR@10": teachers,
@@ -131,6 +138,12 @@ def _outcome(
 
 def _dev_mrr(workspace: WorkspaceResource, stage: str) -> float:
     return float(_artifact(workspace, stage).meta.metrics["dev"]["MRR@10"])
+
+
+def _dev_sample(workspace: WorkspaceResource, stage: str) -> str:
+    """How much of dev a model was measured on; of one size there is one sample only."""
+    dev = _artifact(workspace, stage).meta.metrics["dev"]
+    return f"{dev['queries']} queries and {dev['documents']} documents"
 
 
 # One op for all three: in local mode only one process at a time may open the index. They block, so

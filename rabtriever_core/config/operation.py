@@ -57,7 +57,9 @@ class BenchmarkConfig(Component):
     include_dev: bool = False
     """Benchmark the dev split as well, though choices were made on it."""
     dev_queries: int = Field(300, ge=1)
-    """Dev queries that teacher, student and bi-encoder are measured on after training."""
+    """Dev queries that trained systems are measured on after training, and where they stop early.
+    Another value of this or of dev_documents trains nothing anew: it holds from the next training
+    on (`rabtriever run teacher --force` asks for one)."""
     dev_documents: int = Field(1000, ge=2)
     """Documents that these queries are ranked over: all of a small corpus; of a larger one those
     judged for them and a random sample of the rest, since the teacher reads every pair."""

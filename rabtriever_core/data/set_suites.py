@@ -116,18 +116,28 @@ def asked_suite() -> list[Rule]:
 def split_table(
     clean: CleanTables, dataset: DatasetConfig, config: ValidationConfig
 ) -> "DataFrame":
-    """One row per split: place, split, judgements, top_label, queries, needed_queries."""
+    """One row per split: what the suite of splits looks at."""
     from pandas import DataFrame
 
     rows = []
     for split in clean.splits:
         judged = clean.judgements[clean.judgements["split"] == split]
-        queries = judged.loc[judged["label"] > 0, "query"].nunique()
-        needed = config.min_train_queries if split == dataset.train_split else 0
-        top = judged["label"].max() if len(judged) else None
-        rows.append((split, split, len(judged), top, queries, needed))
-    columns = ["place", "split", "judgements", "top_label", "queries", "needed_queries"]
-    return DataFrame(rows, columns=columns)
+        relevant = judged[judged["label"] > 0].groupby("query")["document"].agg(frozenset)
+        trains = split == dataset.train_split
+        rows.append(
+            {
+                "place": split,
+                "split": split,
+                "judgements": len(judged),
+                "top_label": judged["label"].max() if len(judged) else None,
+                "queries": len(relevant),
+                "needed_queries": config.min_train_queries if trains else 0,
+                "answers": relevant.nunique(),
+                "needed_answers": 2 if trains and len(relevant) else 0,
+                "can_be_wrong": not len(relevant) or relevant.map(len).min() < len(clean.corpus),
+            }
+        )
+    return DataFrame(rows)
 
 
 def split_set_suite(dataset: DatasetConfig, config: ValidationConfig) -> list[Rule]:
@@ -166,6 +176,23 @@ def split_set_suite(dataset: DatasetConfig, config: ValidationConfig) -> list[Ru
             {"column_A": "queries", "column_B": "needed_queries", "or_equal": True},
             "{queries} queries with a relevant document, needed are {needed_queries}",
             level="set",
+        ),
+        Rule(
+            "training_answers_differ",
+            f"Not all queries of {train} have the same relevant documents.",
+            gxe.ExpectColumnPairValuesAToBeGreaterThanB,
+            {"column_A": "answers", "column_B": "needed_answers", "or_equal": True},
+            "all {queries} queries have the same relevant documents: there is nothing to learn",
+            level="set",
+        ),
+        Rule(
+            "rankings_can_be_wrong",
+            "In every split some document is not relevant to some query.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "can_be_wrong", "value_set": [True]},
+            "every document is relevant to every query, so that every ranking counts as right",
+            level="set",
+            severity="warning",
         ),
     ]
 

@@ -223,10 +223,12 @@ class CalibrationResult(_Part):
 class TrainingBudget(_Part):
     """What a system was trained on.
 
-    The backbone's warm-up, and the teacher's training where it is distilled, come on top.
+    The backbone's warm-up, the bi-encoder's training where the teacher starts from it, and the
+    teacher's where it is distilled, come on top.
     """
 
     steps: int = Field(ge=1)
+    """Steps done, all phases together."""
     queries: int = Field(ge=1)
     """Training queries met, each as often as it was."""
     pairs: int = Field(ge=1)
@@ -245,7 +247,7 @@ class Benchmark(_Part):
     seconds: dict[str, float]
     """Stage → duration of its last real run on this machine."""
     training: dict[str, TrainingBudget] | None = None
-    """System → budget, of the systems that are trained."""
+    """System → budget, of the systems that were trained (a zero-shot teacher was not)."""
     response_time: list[ResponseTime] | None = None
     seed: int | None = None
     """Of the run (`runtime.seed`)."""

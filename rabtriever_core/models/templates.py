@@ -139,7 +139,8 @@ def _answer_ids(tokenizer: Any, true: str, false: str, spaces: tuple[str, ...]) 
         }
     raise ModelError(
         f"the answers are not single tokens of this backbone: {found}; set prompt.true_answer and "
-        "prompt.false_answer to words that are (for instance Yes and No)"
+        "prompt.false_answer to words that are (for instance 'Yes' and 'No', in quotes: bare ones "
+        "are true and false in YAML)"
     )
 
 

@@ -6,8 +6,13 @@ from rabtriever_core.stages.run import StageContext
 
 
 def make(context: StageContext) -> dict[str, Any]:
-    """Fetch the backbone, or make and warm up the tiny one; returns its figures."""
+    """Fetch the backbone, or make and warm up the tiny one; returns its figures.
+
+    Raises:
+        ModelError: it cannot be had, or does not fit the prompt.
+    """
     from rabtriever_core.models.backbone import pretrained_backbone, tiny_backbone
+    from rabtriever_core.models.context import check_context
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.loop import write_history
     from rabtriever_core.training.pretrain import warm_up
@@ -21,12 +26,14 @@ def make(context: StageContext) -> dict[str, Any]:
         texts = [d.full_text for d in dataset.documents]
         texts += [dataset.queries[q] for q in dataset.split_queries(split)]
         backbone = tiny_backbone(config, settings.prompt, texts, runtime.seed)
+        check_context(backbone)
         examples = Examples.of(dataset, split, backbone.prompt)
         history = warm_up(backbone, examples, config, runtime, context.checkpoints)
         write_history(history, context.output)
         metrics["final_loss"] = history[-1]["loss"]
     else:
         backbone = pretrained_backbone(config, settings.prompt, runtime)
+        check_context(backbone)
     backbone.save(context.output)
     return metrics | {
         "parameters": sum(p.numel() for p in backbone.model.parameters()),

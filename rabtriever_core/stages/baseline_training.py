@@ -12,9 +12,11 @@ from rabtriever_core.baselines.pool_classifier import PoolClassifier, train_pool
 from rabtriever_core.config import TrainedBaseline
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.stages.dev import trained
+from rabtriever_core.stages.dev import Score, trained
 from rabtriever_core.stages.run import StageContext
+from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.loop import History
 from rabtriever_core.training.losses import forward_kl_listwise, margin_mse
 
 
@@ -44,13 +46,12 @@ def train_baseline(context: StageContext, name: TrainedBaseline) -> dict[str, An
     )
     backbone = _backbone(context)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
-    finish = partial(
-        trained,
-        context,
-        steps=schedule.steps(len(examples.queries)),
-        queries_per_step=schedule.queries_per_step,
-    )
     candidates = plan.teacher.documents_per_query
+
+    def finish(history: History, score: Score, documents_per_query: int) -> dict[str, Any]:
+        budget = Budget.of(history, (schedule.queries_per_step, documents_per_query))
+        return trained(context, history, score, budget)
+
     if name == "linear_reranker":
         reranker = LinearReranker.fresh(backbone, settings.runtime.seed)
         history = train_linear_reranker(reranker, examples, plan)
@@ -58,7 +59,7 @@ def train_baseline(context: StageContext, name: TrainedBaseline) -> dict[str, An
         return finish(
             history,
             partial(reranker.margins, progress=True),
-            documents_per_query=min(candidates, len(examples.documents)),
+            min(candidates, len(examples.documents)),
         )
     if name == "pool_classifier":
         classifier = _pool_classifier(context, backbone)
@@ -67,7 +68,7 @@ def train_baseline(context: StageContext, name: TrainedBaseline) -> dict[str, An
         return finish(
             history,
             lambda queries, _: classifier.scores(queries),
-            documents_per_query=len(examples.documents),
+            len(examples.documents),
         )
     kl = partial(forward_kl_listwise, temperature=settings.baselines.distillation_temperature)
     history = train_distilled_bi_encoder(
@@ -80,11 +81,7 @@ def train_baseline(context: StageContext, name: TrainedBaseline) -> dict[str, An
         name.replace("_", " "),
     )
     backbone.save(context.output)
-    return finish(
-        history,
-        BiEncoder(backbone).scores,
-        documents_per_query=min(candidates, len(examples.judged)),
-    )
+    return finish(history, BiEncoder(backbone).scores, min(candidates, len(examples.judged)))
 
 
 def _backbone(context: StageContext) -> Backbone:

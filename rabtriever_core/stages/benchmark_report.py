@@ -207,11 +207,15 @@ def _calibration(
 
 
 def _budgets(context: StageContext) -> dict[str, Any]:
-    """System → what it was trained on, and how long that took where it ran on this machine."""
+    """System → what it was trained on, and how long that took where it ran on this machine.
+
+    What was taken as it is, such as a zero-shot teacher, is left out.
+    """
     trained = {name: context.inputs[name].meta.metrics for name in ("bi_encoder", *_MODELS)}
     trained |= context.inputs["baselines"].meta.metrics
     seconds = context.workspace.seconds()
     return {
         name: trained[name]["budget"] | ({"seconds": seconds[name]} if name in seconds else {})
         for name in in_order(trained)
+        if "budget" in trained[name]
     }

@@ -10,6 +10,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.baselines.bi_encoder import BiEncoder, train_bi_encoder
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.stages.dev import dev_metrics, trained
+    from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.examples import Examples
 
     settings = context.settings
@@ -29,7 +30,5 @@ def make(context: StageContext) -> dict[str, Any]:
         context,
         history,
         model.scores,
-        steps=config.steps(len(examples.queries)),
-        queries_per_step=config.schedule.queries_per_step,
-        documents_per_query=config.documents_per_query,
+        Budget.of(history, (config.schedule.queries_per_step, config.documents_per_query)),
     )

@@ -1,6 +1,7 @@
 """Dev metrics of a trained model, on a fixed sample: what choices and asset checks rest on."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,41 +10,36 @@ import numpy.typing as npt
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset, Document, Qrels
 from rabtriever_core.stages.run import StageContext
+from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.loop import History, write_history
 
 Score = Callable[[Sequence[str], Sequence[Document]], npt.NDArray[np.float32]]
 
 
 def trained(
-    context: StageContext,
-    history: History,
-    score: Score,
-    *,
-    steps: int,
-    queries_per_step: int,
-    documents_per_query: int,
+    context: StageContext, history: History, score: Score, budget: Budget | None
 ) -> dict[str, Any]:
-    """Write the loss curve; a stage's metrics: last loss where it trained, budget, quality on dev.
+    """A stage's metrics: quality on dev, and where it trained its budget and last loss.
 
-    The budget is what `BaselinesConfig` calls one: steps, and pairs of a training query and a
-    document drawn for it.
+    Writes the loss curve. A model that is taken as it is has neither history nor budget.
     """
-    queries = steps * queries_per_step
-    metrics: dict[str, Any] = {
-        "budget": {"steps": steps, "queries": queries, "pairs": queries * documents_per_query},
-        "dev": dev_metrics(context.dataset(), context.settings, score),
-    }
-    if history:
+    metrics: dict[str, Any] = {"dev": dev_metrics(context.dataset(), context.settings, score)}
+    if budget is not None:
         write_history(history, context.output)
-        metrics["final_loss"] = history[-1]["loss"]
+        metrics |= {"budget": asdict(budget), "final_loss": history[-1]["loss"]}
     return metrics
 
 
 def dev_metrics(dataset: Dataset, settings: Settings, score: Score) -> dict[str, Any]:
     """R@k, MRR@10 and nDCG@10 of a scorer on dev queries.
 
-    All systems see the same queries and the same documents: samples that depend on the data and
-    the seed alone. Every relevant document is among them.
+    All systems see the same queries and the same documents: samples that depend on the data, the
+    seed, and how large `benchmark.dev_queries` and `.dev_documents` make them. Every relevant
+    document is among them.
+
+    Those two are left out of the stages' sections on purpose: a larger sample is no reason to train
+    for hours again what already is there. So a system that was trained before they changed keeps
+    the figures of the sample it was measured on; their sizes are written beside them.
     """
     from rabtriever_core.evaluation.metrics import aggregate, run_from_scores
 

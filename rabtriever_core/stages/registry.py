@@ -1,22 +1,44 @@
 """The table of stages, in the order they run."""
 
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from rabtriever_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rabtriever_core.config import Settings
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the pipeline: a pure function of (settings, input artifacts)."""
+    """One step of the pipeline: a pure function of (settings, input artifacts).
+
+    A setting may choose one of several inputs. An artifact then has that one as its parent, and is
+    kept when another changes. DVC says the same: its dependency is `artifacts/${setting}`, which
+    it reads from params.yaml itself. Dagster's edges are fixed when the definitions load, before
+    anybody may edit the setting: there a stage follows all it may read, so that the order of a run
+    is right in any case. The UI may call it stale for a change of one it does not read; a run then
+    finds it up to date, and its data version stays, so that nothing after it is stale.
+    """
 
     name: str
     summary: str
     inputs: tuple[str, ...]
-    """Stages whose artifacts it reads."""
+    """Stages whose artifacts it reads, or may read."""
     sections: tuple[str, ...]
     """Sections of params.yaml that shape its result."""
     code: tuple[str, ...]
     """Subpackages whose source shapes its result."""
+    choices: tuple[str, ...] = ()
+    """Of these inputs it reads one alone."""
+    chosen_by: str = ""
+    """The setting that names that one."""
+
+    def used_inputs(self, settings: "Settings") -> tuple[str, ...]:
+        """Stages whose artifacts it reads with these settings."""
+        chosen = attrgetter(self.chosen_by)(settings) if self.chosen_by else None
+        return tuple(name for name in self.inputs if name not in self.choices or name == chosen)
 
     @property
     def out(self) -> str:
@@ -54,6 +76,8 @@ STAGES: tuple[Stage, ...] = (
         ("validated_dataset", "backbone", "bi_encoder"),
         ("dataset", "teacher", "backbone.model", "backbone.lora", "runtime"),
         _MODEL_CODE,
+        choices=("backbone", "bi_encoder"),
+        chosen_by="teacher.start",
     ),
     Stage(
         "student",

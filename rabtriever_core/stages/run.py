@@ -82,13 +82,14 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
 
 
 def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
-    """Load a stage's input artifacts and check that they were made from one another.
+    """Load the artifacts that a stage reads and check that they were made from one another.
 
     Raises:
         ArtifactError: one is missing, damaged, or does not fit another.
         ValidationStoppedError: the data set is not fit for use.
     """
-    inputs = {name: load_artifact(workspace.artifact(name)) for name in stage.inputs}
+    used = stage.used_inputs(workspace.settings)
+    inputs = {name: load_artifact(workspace.artifact(name)) for name in used}
     validated = inputs.get("validated_dataset")
     if validated is not None and not validated.meta.metrics["passed"]:
         raise ValidationStoppedError(

@@ -12,6 +12,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.models.retriever import Rabtriever
     from rabtriever_core.stages.dev import trained
+    from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.distill import distill
     from rabtriever_core.training.examples import Examples
 
@@ -34,11 +35,10 @@ def make(context: StageContext) -> dict[str, Any]:
         settings.backbone.lora,
     )
     student.save(context.output)
+    documents = min(config.documents_per_query, len(examples.judged))
     return trained(
         context,
         history,
         lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T,
-        steps=config.schedule.steps(len(examples.queries)),
-        queries_per_step=config.schedule.queries_per_step,
-        documents_per_query=min(config.documents_per_query, len(examples.judged)),
+        Budget.of(history, (config.schedule.queries_per_step, documents)),
     )

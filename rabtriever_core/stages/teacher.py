@@ -10,6 +10,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.stages.dev import dev_metrics, trained
+    from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.dpo import prefer_right_answers
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.loop import History
@@ -28,22 +29,23 @@ def make(context: StageContext) -> dict[str, Any]:
         return float(dev["MRR@10"])
 
     sft, dpo = (context.checkpoints / part for part in ("sft", "dpo"))
+    pool = len(examples.documents)
+    documents = min(config.documents_per_query, pool)
     history: History = []
-    schedules = []
+    budget: Budget | None = None
     if config.method in ("sft", "sft+dpo"):
-        schedules.append(config.schedule)
         history = fine_tune_teacher(teacher, examples, config, runtime, sft, lora, quality)
+        drawn = [(config.schedule.queries_per_step, documents)]
+        if config.contrastive_weight:
+            # Each with a right document, and a mined one where documents are mined.
+            mined = config.mined_share > 0 and pool > config.documents_per_query
+            drawn.append((config.contrastive_queries, 1 + mined))
+        budget = Budget.of(history, *drawn)
     if config.method in ("dpo", "sft+dpo"):
-        schedules.append(config.dpo.schedule)
         later = prefer_right_answers(teacher, examples, config, runtime, dpo, lora)
+        phase = Budget.of(later, (config.dpo.schedule.queries_per_step, documents))
         done = history[-1]["step"] if history else 0.0
         history = [*history, *({**row, "step": row["step"] + done} for row in later)]
+        budget = phase if budget is None else budget + phase
     teacher.save(context.output)
-    return trained(
-        context,
-        history,
-        lambda q, d: teacher.margins(q, d, progress=True),
-        steps=sum(schedule.steps(len(examples.queries)) for schedule in schedules),
-        queries_per_step=config.schedule.queries_per_step,
-        documents_per_query=min(config.documents_per_query, len(examples.documents)),
-    )
+    return trained(context, history, lambda q, d: teacher.margins(q, d, progress=True), budget)

@@ -54,7 +54,7 @@ def train(
         evaluate: quality on dev, higher is better.
 
     Returns:
-        One row per LOG_STEPS: step, loss, its parts, learning rate.
+        One row per LOG_STEPS, and one for the last step: step, loss, its parts, learning rate.
     """
     import torch
     from transformers import (
@@ -65,7 +65,12 @@ def train(
     )
     from transformers.utils import logging as transformers_logging
 
-    from rabtriever_core.training.trainer import BarCallback, StepDataset, StepTrainer
+    from rabtriever_core.training.trainer import (
+        BarCallback,
+        LastStepCallback,
+        StepDataset,
+        StepTrainer,
+    )
 
     # One bar for the training is enough: none for every checkpoint written.
     transformers_logging.disable_progress_bar()
@@ -73,7 +78,7 @@ def train(
     if last is not None:
         logger.info("%s resumes from %s", label, last.name)
     stopping: dict[str, Any] = {}
-    callbacks: list[Any] = [BarCallback(label)]
+    callbacks: list[Any] = [BarCallback(label), LastStepCallback()]
     if schedule.evaluate_steps and evaluate is not None:
         stopping = {
             "eval_strategy": "steps",

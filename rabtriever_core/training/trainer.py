@@ -83,6 +83,14 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         super().log(logs, *arguments, **keywords)
 
 
+class LastStepCallback(TrainerCallback):  # type: ignore[misc]
+    """Logs the last step whatever its number: the loss curve says how many steps were done."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask for a log at the end of the schedule; an early stop falls on a logged step."""
+        control.should_log |= state.global_step >= state.max_steps
+
+
 class BarCallback(TrainerCallback):  # type: ignore[misc]
     """A quiet progress bar: one line, the loss beside it."""
 

@@ -1,13 +1,15 @@
 """dvc.yaml is the table of stages, and DVC accepts it."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from rabtriever_core.config import TeacherConfig
 from rabtriever_core.dvc_pipeline import dvc_yaml
 from rabtriever_core.params_file import default_settings, params_yaml
-from rabtriever_core.stages import STAGES, run_stage
+from rabtriever_core.stages import STAGES, run_stage, stage_named
 from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace
 from tests import standins
@@ -24,7 +26,15 @@ def test_one_stage_per_entry_of_the_table() -> None:
         assert entry["params"] == list(stage.sections)
         assert entry["outs"] == [{stage.out: {"persist": True}}]
         inputs = [f"artifacts/{name}" for name in stage.inputs]
+        if stage.name == "teacher":
+            inputs = ["artifacts/validated_dataset", "artifacts/${teacher.start}"]
         assert entry["deps"] == (inputs or ["${dataset.folder}"])
+
+
+def test_every_start_of_the_teacher_is_an_input() -> None:
+    choices = stage_named("teacher").choices
+    assert choices == get_args(TeacherConfig.model_fields["start"].annotation)
+    assert set(choices) < set(stage_named("teacher").inputs)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """DVC's ledger agrees with our hashes, stays inside the workspace, and survives two at once."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from rabtriever_core import versioning
-from rabtriever_core.artifacts import folder_hash
+from rabtriever_core.artifacts import folder_hash, load_artifact
 from rabtriever_core.errors import StageBusyError, VersioningError
 from rabtriever_core.stages import run_stage
 from rabtriever_core.versioning import (
@@ -81,6 +82,47 @@ def test_recorded_hash_is_the_artifacts(
     assert record_stage(workspace, "validated_dataset") == artifact.hash
     assert recorded_md5(workspace, "validated_dataset") == artifact.hash
     assert "validated_dataset" not in run_dvc(workspace.root, "status", "validated_dataset")
+
+
+def test_a_bi_encoder_that_the_teacher_does_not_start_from_makes_nothing_stale(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standins.install(monkeypatch)
+    chain = ("validated_dataset", "backbone", "bi_encoder", "teacher")
+
+    def changed(section: str, name: str, value: object) -> Workspace:
+        params = workspace.root / "params.yaml"
+        values = yaml.safe_load(params.read_text(encoding="utf-8"))
+        values[section][name] = value
+        params.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return Workspace.open(workspace.root)
+
+    def stale() -> set[str]:
+        return set(json.loads(run_dvc(workspace.root, "status", "--json", *chain)))
+
+    for name in chain:
+        run_stage(workspace, name)
+    run_dvc(workspace.root, "commit", "--force", *chain)
+    first = load_artifact(workspace.artifact("teacher"))
+    assert set(first.meta.parents) == {"validated_dataset", "backbone"}
+    other = changed("bi_encoder", "temperature", 0.1)
+    assert stale() == {"bi_encoder"}
+    assert not run_stage(other, "bi_encoder").reused
+    record_stage(other, "bi_encoder")
+    assert stale() == set()
+    assert run_stage(other, "teacher").reused
+
+    chosen = changed("teacher", "start", "bi_encoder")
+    assert stale() == {"teacher"}
+    teacher = run_stage(chosen, "teacher")
+    assert set(teacher.meta.parents) == {"validated_dataset", "bi_encoder"}
+    record_stage(chosen, "teacher")
+    assert stale() == set()
+    again = changed("bi_encoder", "temperature", 0.2)
+    run_stage(again, "bi_encoder")
+    record_stage(again, "bi_encoder")
+    assert stale() == {"teacher"}
+    assert not run_stage(again, "teacher").reused
 
 
 def test_two_steps_record_at_once(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

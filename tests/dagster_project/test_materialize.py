@@ -129,6 +129,22 @@ def test_weak_models_are_marked_and_do_not_stop_the_rest(
     assert (outcome["above_floor"], outcome["near_teacher"]) == (False, False)
 
 
+def test_models_measured_on_different_samples_are_not_compared(
+    workspace: Workspace, materialize: Materialize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """benchmark.dev_queries changed between the two trainings."""
+    monkeypatch.setattr(resources, "record_stage", lambda *_: "md5")
+    standins.install(monkeypatch, student=standins.standin("student", dev_queries=2))
+    for stage in ("validated_dataset", "backbone", "teacher"):
+        run_stage(workspace, stage)
+    result = materialize(dg.AssetSelection.assets("student"))
+    assert checks(result) == {"near_teacher": False}
+    (evaluation,) = result.get_asset_check_evaluations()
+    assert str(evaluation.description).startswith(
+        "measured on 2 queries and 3 documents, the teacher on 3 queries and 3 documents"
+    )
+
+
 def test_changed_demo_data_needs_consent(materialize: Materialize, workspace: Workspace) -> None:
     before = data_md5(workspace.root)
     with (workspace.dataset_folder / "queries.jsonl").open("a", encoding="utf-8") as file:

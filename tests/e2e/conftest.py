@@ -20,6 +20,7 @@ def small_workspace(folder: Path, data: Path) -> Workspace:
     values = yaml.safe_load(params.read_text(encoding="utf-8"))
     values["backbone"]["tiny"] |= TINY.model_dump()
     values["backbone"]["warmup"] |= SHORT
+    values["prompt"]["max_query_tokens"] = 64
     for stage in ("teacher", "student", "bi_encoder"):
         values[stage]["schedule"] |= SHORT
     values["student"] |= {"refresh_steps": 15, "rollout_queries": 20}

@@ -15,6 +15,7 @@ from rabtriever_core.evaluation import fidelity
 from rabtriever_core.evaluation.compare import compare
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.evaluation.systems import one_query_margins
+from rabtriever_core.evaluation.wording import summary_table
 from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
@@ -62,7 +63,12 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Everything that lies before the benchmark."""
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"), Settings(**SETTINGS))
+    return make_workspace(tmp_path_factory.mktemp("workspace"), SETTINGS)
+
+
+def make_workspace(root: Path, sections: dict[str, Any], *, made: str = "") -> Workspace:
+    """Stand-ins for what is trained, except for the teacher where the stage makes it itself."""
+    workspace = Workspace(root, Settings(**sections))
     texts = [d.text for d in DATASET.documents] + list(DATASET.queries.values())
     backbone = tiny_backbone(BackboneConfig(tiny=TINY), PromptConfig(max_query_tokens=64), texts, 1)
     predictor = make_predictor(backbone.dimension, StudentConfig(hidden_multiple=2), 1)
@@ -85,9 +91,12 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
     data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
     build("backbone", {"validated_dataset": data}, backbone.save)
-    reranker = GenerativeReranker(backbone)
-    teacher = build("teacher", {"validated_dataset": data}, reranker.save)
     build("bi_encoder", {"validated_dataset": data}, backbone.save)
+    if made == "teacher":
+        teacher = run_stage(workspace, "teacher").hash
+    else:
+        reranker = GenerativeReranker(backbone)
+        teacher = build("teacher", {"validated_dataset": data}, reranker.save)
     build("student", {"validated_dataset": data, "teacher": teacher}, predictor.save)
     for stage in ("baselines", "document_embeddings", "calibration", "qdrant_collection"):
         run_stage(workspace, stage)
@@ -111,6 +120,8 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     assert written["training"]["teacher"] == {"steps": 2, "queries": 4, "pairs": 8}
     assert [row["tokens"] for row in written["response_time"]] == [16, 32]
     assert "teacher_candidates" not in written
+    page = (artifact.folder / "benchmark.html").read_text(encoding="utf-8")
+    assert "The teacher was not trained" not in page
     # BM25 sees the number that query and document share; the models are untrained.
     test = written["splits"]["test"]["systems"]
     assert test["bm25"]["metrics"]["R@1"] == 1.0
@@ -158,6 +169,20 @@ def test_large_pool_lets_the_teacher_rerank_the_student(
     written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
     assert written["teacher_candidates"] == 12
     assert "the student's best\n12 documents" in (folder / "benchmark.html").read_text("utf-8")
+
+
+def test_a_teacher_without_training_is_benchmarked_without_a_budget(tmp_path: Path) -> None:
+    workspace = make_workspace(
+        tmp_path, SETTINGS | {"teacher": {"method": "zero-shot"}}, made="teacher"
+    )
+    folder = run_stage(workspace, "benchmark_report").folder
+    written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    assert list(written["training"]) == ["bi_encoder", "student"]
+    assert "teacher" in written["splits"]["test"]["systems"]
+    page = (folder / "benchmark.html").read_text(encoding="utf-8")
+    assert "The teacher was not trained" in page
+    assert page.count('<th scope="row">Teacher</th>') == 1  # no row among the budgets
+    assert "Teacher" in summary_table(written)
 
 
 def test_named_systems_are_trained_measured_and_compared(

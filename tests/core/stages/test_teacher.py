@@ -1,0 +1,104 @@
+"""The stage `teacher`: its inputs, and a budget of what was really done, phase by phase."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rabtriever_core.artifacts import Artifact, build_artifact
+from rabtriever_core.config import Settings
+from rabtriever_core.data.dataset import write_dataset
+from rabtriever_core.errors import ArtifactError
+from rabtriever_core.stages import dev, run_stage
+from rabtriever_core.workspace import Workspace
+from tests.core.small import RUNTIME, small_backbone, small_dataset
+
+DATASET = small_dataset()
+SHORT = {"min_steps": 20, "max_steps": 20, "queries_per_step": 3, "checkpoint_steps": 10}
+
+
+def make_workspace(root: Path, **teacher: Any) -> Workspace:
+    """Data set and backbone, and how the teacher is to be made."""
+    settings = {
+        "runtime": RUNTIME.model_dump(),
+        "teacher": {"schedule": SHORT, "documents_per_query": 4, "mining_depth": 3} | teacher,
+    }
+    workspace = Workspace(root, Settings.model_validate(settings))
+
+    def build(stage: str, parents: dict[str, str], save: Any) -> str:
+        def make(output: Path, _: Path) -> dict[str, Any]:
+            save(output)
+            return {"passed": True, "broken": []}
+
+        return build_artifact(
+            workspace.artifact(stage),
+            work=workspace.work,
+            config={},
+            parents=parents,
+            dataset=DATASET.fingerprint,
+            code=(),
+            make=make,
+        ).hash
+
+    data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
+    build("backbone", {"validated_dataset": data}, small_backbone(DATASET).save)
+    build("bi_encoder", {"validated_dataset": data}, small_backbone(DATASET).save)
+    return workspace
+
+
+def steps(artifact: Artifact) -> list[int]:
+    """The steps in the loss curve."""
+    rows = (artifact.folder / "history.csv").read_text(encoding="utf-8").splitlines()[1:]
+    return [int(row.split(",")[0]) for row in rows]
+
+
+def test_zero_shot_has_no_budget_and_no_loss_curve(tmp_path: Path) -> None:
+    artifact = run_stage(make_workspace(tmp_path, method="zero-shot"), "teacher")
+    assert set(artifact.meta.metrics) == {"dev"}
+    assert not (artifact.folder / "history.csv").exists()
+
+
+def test_the_budget_is_the_sum_of_both_phases(tmp_path: Path) -> None:
+    later = {"schedule": SHORT | {"min_steps": 7, "max_steps": 7, "queries_per_step": 5}}
+    workspace = make_workspace(tmp_path, method="sft+dpo", dpo=later)
+    artifact = run_stage(workspace, "teacher")
+    queries = 20 * 3 + 7 * 5
+    assert artifact.meta.metrics["budget"] == {
+        "steps": 27,
+        "queries": queries,
+        "pairs": queries * 4,
+    }
+    assert steps(artifact) == [10, 20, 27]
+
+
+def test_stopped_early_it_reports_the_steps_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qualities = iter([0.5, 0.4, 0.3, 0.2, 0.1])
+    monkeypatch.setattr(dev, "dev_metrics", lambda *_: {"MRR@10": next(qualities)})
+    schedule = SHORT | {"min_steps": 205, "max_steps": 205, "evaluate_steps": 10, "patience": 2}
+    artifact = run_stage(make_workspace(tmp_path, schedule=schedule), "teacher")
+    assert artifact.meta.metrics["budget"] == {"steps": 30, "queries": 90, "pairs": 360}
+    assert steps(artifact) == [10, 20, 30]
+
+
+def test_queries_of_the_contrastive_loss_alone_are_counted(tmp_path: Path) -> None:
+    short = SHORT | {"min_steps": 5, "max_steps": 5}
+    workspace = make_workspace(tmp_path, schedule=short, contrastive_queries=6)
+    budget = run_stage(workspace, "teacher").meta.metrics["budget"]
+    # A right document each, and a mined one.
+    assert budget == {"steps": 5, "queries": 5 * (3 + 6), "pairs": 5 * (3 * 4 + 6 * 2)}
+
+
+def test_only_the_model_it_starts_from_has_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dev, "dev_metrics", lambda *_: {})
+    workspace = make_workspace(tmp_path, method="zero-shot")
+    shutil.rmtree(workspace.artifact("bi_encoder"))
+    assert set(run_stage(workspace, "teacher").meta.parents) == {"validated_dataset", "backbone"}
+    update = {"teacher": workspace.settings.teacher.model_copy(update={"start": "bi_encoder"})}
+    other = Workspace(tmp_path, workspace.settings.model_copy(update=update))
+    with pytest.raises(ArtifactError, match="rabtriever run bi_encoder"):
+        run_stage(other, "teacher")
