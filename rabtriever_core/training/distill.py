@@ -37,6 +37,7 @@ from rabtriever_core.training.rollouts import (
     rows_of_step,
 )
 from rabtriever_core.training.steps import step_generator
+from rabtriever_core.training.stored import stored_arrays
 
 
 def distill(
@@ -185,9 +186,8 @@ class _Distillation:
     def _ensure_round(self, number: int) -> None:
         while len(self.rounds) <= number:
             path = self.checkpoints / f"rollouts-{len(self.rounds):04d}.safetensors"
-            if not path.exists():
-                self._roll_out(len(self.rounds)).save(path)
-            self.rounds.append(RollOuts.load(path))
+            arrays = stored_arrays(path, lambda: vars(self._roll_out(len(self.rounds))))
+            self.rounds.append(RollOuts(**arrays))
 
     def _roll_out(self, number: int) -> RollOuts:
         """Let the policy draw candidates, and the teacher read them."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
 
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.stored import Arrays, stored_arrays
 
 Floats = npt.NDArray[np.float32]
 Mined = Sequence[npt.NDArray[np.int64]]
@@ -76,10 +76,9 @@ class Miner:
         number = step // config.mining_refresh_steps if config.mining_refresh_steps else 0
         if number not in self.rounds:
             path = self.folder / f"mined-{number:04d}.safetensors"
-            if not path.exists():
-                _save(self._mine(number), path)
+            stored = stored_arrays(path, lambda: _as_arrays(self._mine(number)))
             # Older rounds are never asked for again.
-            self.rounds = {number: _load(path)}
+            self.rounds = {number: _from_arrays(stored)}
         return self.rounds[number]
 
     def _mine(self, number: int) -> list[npt.NDArray[np.int64]]:
@@ -117,14 +116,10 @@ class Miner:
         return [row[: config.mining_depth] for row in mined]
 
 
-def _save(mined: Mined, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
+def _as_arrays(mined: Mined) -> Arrays:
     lengths = np.array([len(row) for row in mined], dtype=np.int64)
-    save_file({"lengths": lengths, "documents": np.concatenate(mined)}, unfinished)
-    unfinished.replace(path)
+    return {"lengths": lengths, "documents": np.concatenate(mined)}
 
 
-def _load(path: Path) -> Mined:
-    stored = load_file(path)
+def _from_arrays(stored: Arrays) -> Mined:
     return np.split(stored["documents"], np.cumsum(stored["lengths"])[:-1])
