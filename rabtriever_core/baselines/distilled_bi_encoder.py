@@ -131,12 +131,8 @@ def _scored(
     queries: npt.NDArray[np.int64],
     documents: npt.NDArray[np.int64],
 ) -> ScoredCandidates:
-    margins = np.zeros(documents.shape, dtype=np.float32)
-    for rows, columns, _, scores in teacher.candidate_states(
-        examples.document_ids,
-        [examples.query_ids[q] for q in queries],
-        documents,
-        "teacher scores candidates",
-    ):
-        margins[rows, columns] = scores.cpu().numpy()
+    query_ids = [examples.query_ids[q] for q in queries]
+    margins = teacher.candidate_margins(
+        examples.document_ids, query_ids, documents, "teacher scores candidates"
+    )
     return ScoredCandidates(queries, documents, margins)

@@ -197,6 +197,32 @@ class Reranker(ABC):
                 scores = self.scores(states, e_q, e_d[0], rows.tolist(), of_document.tolist())
                 yield rows, pairs % k, states, scores
 
+    def candidate_margins(
+        self,
+        document_ids: Sequence[Sequence[int]],
+        query_ids: Sequence[list[int]],
+        candidates: npt.NDArray[np.int64],
+        label: str,
+        states: Floats | None = None,
+    ) -> Floats:
+        """Scores [n, k] of every query with candidates of its own.
+
+        Args:
+            document_ids: token ids of all documents.
+            query_ids: token ids of the n query sides.
+            candidates: document numbers [n, k].
+            label: names the progress bar.
+            states: where given [n, k, d], filled with the answer-position states.
+        """
+        margins = np.zeros(candidates.shape, dtype=np.float32)
+        for rows, columns, e_t, scores in self.candidate_states(
+            document_ids, query_ids, candidates, label
+        ):
+            margins[rows, columns] = scores.cpu().numpy()
+            if states is not None:
+                states[rows, columns] = e_t.cpu().numpy()
+        return margins
+
 
 class GenerativeReranker(Reranker):
     """Scores pairs by the margin m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615).

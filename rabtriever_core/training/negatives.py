@@ -98,14 +98,12 @@ class Miner:
         # Rows are as long as the longest; what fills them up is read and left out again.
         width = max(len(mined[q]) for q in chosen)
         found = np.array([np.resize(mined[q], width) for q in chosen])
-        margins = np.zeros((len(chosen), width + 1), dtype=np.float32)
-        for rows, columns, _, scores in self.reranker.candidate_states(
+        margins = self.reranker.candidate_margins(
             examples.document_ids,
             [examples.query_ids[q] for q in chosen],
             np.column_stack([positives, found]),
             "teacher orders hard negatives",
-        ):
-            margins[rows, columns] = scores.cpu().numpy()
+        )
         for query, row in zip(chosen.tolist(), margins, strict=True):
             negatives = row[1 : len(mined[query]) + 1]
             # A "negative" that the teacher finds clearly better than the positive is likely a
