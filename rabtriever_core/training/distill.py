@@ -106,8 +106,7 @@ class _Distillation:
         # A document that no training query is judged for would only ever be a wrong answer here,
         # and the student would learn to avoid it for good: see `supervised`.
         self.pool = examples.judged
-        self.judged = torch.zeros(len(e_d), dtype=torch.bool, device=self.device)
-        self.judged[self.pool] = True
+        self.judged = torch.from_numpy(examples.is_judged).to(self.device)
         self.cosine_scale = teacher.cosine_scale or ANCHOR_SCALE
         if config.skip and config.predictor != "additive":
             lengths = [float(np.linalg.norm(e, axis=1).mean()) for e in (e_q, e_d)]

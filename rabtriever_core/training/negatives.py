@@ -55,6 +55,31 @@ class Similarity:
         return mined
 
 
+def in_batch_documents(
+    examples: Examples,
+    queries: Sequence[int],
+    mined: Mined | None,
+    count: int,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Distinct documents of a contrastive step: all queries are compared with all of them.
+
+    Args:
+        examples: training queries and corpus.
+        queries: the step's queries; each brings a relevant document.
+        mined: hard negatives to draw from, where there are any; only judged documents are drawn
+            (see `Examples.judged`).
+        count: hard negatives that each query brings.
+        rng: random stream.
+    """
+    documents = dict.fromkeys(examples.positives(queries, rng))
+    if mined is not None:
+        for query in queries:
+            judged = mined[query][examples.is_judged[mined[query]]]
+            documents |= dict.fromkeys(rng.permutation(judged)[:count].tolist())
+    return list(documents)
+
+
 class Miner:
     """Hard negatives of the current model, mined anew every so many steps.
 
@@ -94,6 +119,9 @@ class Miner:
         rng = np.random.default_rng([number, 7])
         chosen = rng.permutation(len(mined))[: config.mining_queries]
         chosen = np.array([q for q in sorted(chosen.tolist()) if len(mined[q])], dtype=np.int64)
+        if not len(chosen):
+            # Every document is right for every one of them: there is nothing to order.
+            return [row[: config.mining_depth] for row in mined]
         positives = np.array(examples.positives(chosen.tolist(), rng))
         # Rows are as long as the longest; what fills them up is read and left out again.
         width = max(len(mined[q]) for q in chosen)

@@ -80,7 +80,7 @@ def draw_pairs(
         query_ids=examples.thinned_queries(queries, schedule.token_dropout, rng),
         document_ids=examples.thinned_documents(distinct, schedule.token_dropout, rng),
         relevance=examples.relevance(queries, distinct.tolist()),
-        judged=np.isin(distinct, examples.judged),
+        judged=examples.is_judged[distinct],
     )
 
 
