@@ -19,10 +19,10 @@ def make(context: StageContext) -> dict[str, Any]:
     teacher = GenerativeReranker.load(context.inputs["teacher"].folder, settings.runtime)
     config = settings.student
     predictor = make_predictor(teacher.backbone.dimension, config, settings.runtime.seed)
-    query_backbone = None
+    student = Rabtriever(teacher.backbone, predictor)
     if config.query_encoder == "lora":
-        query_backbone = Backbone.load(context.inputs["teacher"].folder, settings.runtime)
-    student = Rabtriever(teacher.backbone, predictor, query_backbone)
+        copy = Backbone.load(context.inputs["teacher"].folder, settings.runtime)
+        student.adapt_queries(copy, settings.backbone.lora, settings.runtime.seed)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt)
     history = distill(
         teacher,
@@ -31,7 +31,6 @@ def make(context: StageContext) -> dict[str, Any]:
         config,
         settings.runtime,
         context.checkpoints,
-        settings.backbone.lora,
     )
     student.save(context.output)
     return trained(

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from rabtriever_core.config import LoraConfig, RuntimeConfig, StudentConfig
-from rabtriever_core.models.lora import with_adapters
+from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import (
     Rabtriever,
@@ -47,7 +46,6 @@ def distill(
     config: StudentConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
-    lora: LoraConfig | None = None,
 ) -> History:
     """Train the student on its own roll-outs, scored by the frozen teacher (in place).
 
@@ -58,19 +56,16 @@ def distill(
 
     Args:
         teacher: frozen.
-        student: on the teacher's backbone; its predictor is trained, and its query side where it
-            has one of its own.
+        student: on the teacher's backbone; its predictor is trained, and the adapters of its query
+            side where it has any.
         examples: training queries and corpus.
         config: how to train.
         runtime: seed, device, precision.
         checkpoints: where to resume from.
-        lora: adapters for the student's own query side; they stay on, unmerged.
     """
     run = _Distillation(teacher, student, examples, config, runtime, checkpoints)
     trained: nn.Module = student.predictor
-    if student.query_backbone is not student.backbone:
-        assert lora is not None  # noqa: S101  for the type checker: a query side comes with it
-        student.adapters = with_adapters(student.query_backbone, lora, runtime.seed)
+    if student.adapters is not None:
         trained = _Trainable(student.predictor, student.adapters)
     return train(
         trained,

@@ -124,9 +124,9 @@ def _distil(teacher, folder):
     return student.predictor, history
 
 
-def _student(teacher, config=STUDENT, query_backbone=None) -> Rabtriever:
+def _student(teacher, config=STUDENT) -> Rabtriever:
     predictor = make_predictor(teacher.backbone.dimension, config, RUNTIME.seed)
-    return Rabtriever(teacher.backbone, predictor, query_backbone)
+    return Rabtriever(teacher.backbone, predictor)
 
 
 def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> None:
@@ -189,16 +189,14 @@ def test_a_query_side_of_its_own_leaves_documents_as_they_are(teacher, tmp_path)
     backbone = teacher[0].backbone
     backbone.save(tmp_path / "teacher")
     config = STUDENT.model_copy(update={"query_encoder": "lora"})
-    student = _student(teacher[0], config, _load(tmp_path / "teacher"))
+    student = _student(teacher[0], config)
+    student.adapt_queries(_load(tmp_path / "teacher"), LoraConfig(rank=4, alpha=8), RUNTIME.seed)
     texts = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
     documents = student.encode_documents(DATASET.documents)
     before = query_states(student.query_backbone, texts)
-    lora = LoraConfig(rank=4, alpha=8)
     for folder in ("checkpoints", "student"):
         (tmp_path / folder).mkdir()
-    distill(
-        teacher[0], student, _examples(backbone), config, RUNTIME, tmp_path / "checkpoints", lora
-    )
+    distill(teacher[0], student, _examples(backbone), config, RUNTIME, tmp_path / "checkpoints")
     assert np.abs(query_states(student.query_backbone, texts) - before).max() > 1e-3
     np.testing.assert_array_equal(student.encode_documents(DATASET.documents), documents)
     student.save(tmp_path / "student")
