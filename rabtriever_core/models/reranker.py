@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.models.retriever import query_row_states
 
 if TYPE_CHECKING:
@@ -256,8 +257,7 @@ class GenerativeReranker(Reranker):
 
     def probability(self, query: str, document: Document) -> float:
         """P(T | query, document) = σ(margin)."""
-        margin = float(self.margins([query], [document])[0, 0])
-        return float(1 / (1 + np.exp(-margin)))
+        return float(sigmoid(self.margins([query], [document])[0, 0]))
 
 
 def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:
