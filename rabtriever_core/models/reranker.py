@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.models.retriever import query_row_states
@@ -241,9 +242,20 @@ class GenerativeReranker(Reranker):
 
     @classmethod
     def load(cls, folder: Path, runtime: RuntimeConfig) -> "GenerativeReranker":
-        """Open a teacher artifact."""
-        values = json.loads((folder / RERANKER_FILE).read_text(encoding="utf-8"))
-        return cls(Backbone.load(folder, runtime), values["cosine_scale"])
+        """Open a teacher artifact.
+
+        Raises:
+            ArtifactError: it does not say how it scores.
+        """
+        path = folder / RERANKER_FILE
+        try:
+            scale = float(json.loads(path.read_text(encoding="utf-8"))["cosine_scale"])
+        except (FileNotFoundError, ValueError, KeyError) as error:
+            raise ArtifactError(
+                f"{path} does not say how this teacher scores ({error!r:.200}); an earlier version "
+                "may have made it: run `rabtriever run teacher --force` to materialize it again"
+            ) from None
+        return cls(Backbone.load(folder, runtime), scale)
 
     def save(self, folder: Path) -> None:
         """Write the backbone and how it scores."""

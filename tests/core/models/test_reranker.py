@@ -1,15 +1,18 @@
 """Batched = single, cached prefix = whole sequence, padding invisible."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from rabtriever_core.config import BackboneConfig, PromptConfig
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.backbone import tiny_backbone
-from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.reranker import RERANKER_FILE, GenerativeReranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
-from tests.core.small import small_backbone, small_dataset
+from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()
 BACKBONE = small_backbone(DATASET)
@@ -101,6 +104,19 @@ def test_queries_are_read_alone_only_where_the_margin_asks_for_it(
     TEACHER.candidate_margins(*ids, np.zeros((len(QUERIES), 1), dtype=np.int64), "test")
     with pytest.raises(AssertionError, match="read a query alone"):
         GenerativeReranker(BACKBONE, cosine_scale=1.0).margins(QUERIES, DOCUMENTS)
+
+
+@pytest.mark.parametrize("content", [None, "{}", "not json"])
+def test_a_teacher_of_an_earlier_version_is_asked_for_again(
+    content: str | None, tmp_path: Path
+) -> None:
+    GenerativeReranker(BACKBONE, cosine_scale=2.0).save(tmp_path)
+    assert GenerativeReranker.load(tmp_path, RUNTIME).cosine_scale == 2.0
+    (tmp_path / RERANKER_FILE).unlink()
+    if content is not None:
+        (tmp_path / RERANKER_FILE).write_text(content)
+    with pytest.raises(ArtifactError, match=rf"{RERANKER_FILE}.*rabtriever run teacher --force"):
+        GenerativeReranker.load(tmp_path, RUNTIME)
 
 
 def test_probability_is_the_sigmoid_of_the_margin() -> None:
