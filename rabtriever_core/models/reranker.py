@@ -212,7 +212,6 @@ class Reranker(ABC):
         query_ids: Sequence[list[int]],
         candidates: npt.NDArray[np.int64],
         label: str,
-        states: Floats | None = None,
     ) -> Floats:
         """Scores [n, k] of every query with candidates of its own.
 
@@ -221,15 +220,12 @@ class Reranker(ABC):
             query_ids: token ids of the n query sides.
             candidates: document numbers [n, k].
             label: names the progress bar.
-            states: where given [n, k, d], filled with the answer-position states.
         """
         margins = np.zeros(candidates.shape, dtype=np.float32)
-        for rows, columns, e_t, scores in self.candidate_states(
+        for rows, columns, _, scores in self.candidate_states(
             document_ids, query_ids, candidates, label
         ):
             margins[rows, columns] = scores.cpu().numpy()
-            if states is not None:
-                states[rows, columns] = e_t.cpu().numpy()
         return margins
 
 

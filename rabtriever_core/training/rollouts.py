@@ -99,7 +99,10 @@ def read_by_teacher(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Let the teacher read every drawn pair: (e_T [n, k, d], margins [n, k])."""
     states = np.zeros((*documents.shape, teacher.backbone.dimension), dtype=np.float32)
-    margins = teacher.candidate_margins(
-        examples.document_ids, query_ids, documents, "teacher scores roll-outs", states
-    )
+    margins = np.zeros(documents.shape, dtype=np.float32)
+    for rows, columns, e_t, scores in teacher.candidate_states(
+        examples.document_ids, query_ids, documents, "teacher scores roll-outs"
+    ):
+        states[rows, columns] = e_t.cpu().numpy()
+        margins[rows, columns] = scores.cpu().numpy()
     return states, margins
