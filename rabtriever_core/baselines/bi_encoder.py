@@ -63,7 +63,7 @@ def train_bi_encoder(
     import torch
 
     from rabtriever_core.training.losses import info_nce
-    from rabtriever_core.training.negatives import Similarity
+    from rabtriever_core.training.negatives import Similarity, in_batch_documents
 
     schedule = config.schedule
     mined = None
@@ -74,18 +74,13 @@ def train_bi_encoder(
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         rng, queries = start_step("bi_encoder", examples, schedule, runtime.seed, step)
-        documents = dict.fromkeys(examples.positives(queries, rng))
-        if mined is not None:
-            for query in queries:
-                documents |= dict.fromkeys(
-                    rng.permutation(mined[query])[: config.hard_negatives].tolist()
-                )
+        documents = in_batch_documents(examples, queries, mined, config.hard_negatives, rng)
         e_d = backbone.last_states(
             examples.thinned_documents(documents, schedule.token_dropout, rng)
         )
         query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
         e_q = backbone.last_states(backbone.prompt.alone(query_ids))
-        relevant = torch.from_numpy(examples.relevance(queries, list(documents))).to(e_q.device)
+        relevant = torch.from_numpy(examples.relevance(queries, documents)).to(e_q.device)
         return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}
 
     return train(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.numpy import load_file, save_file
 
 from rabtriever_core.baselines.fine_tuning import Plan, fine_tune
 from rabtriever_core.config import TeacherConfig
@@ -23,6 +22,7 @@ from rabtriever_core.training.loop import History
 from rabtriever_core.training.losses import cosine_matrix
 from rabtriever_core.training.negatives import Similarity
 from rabtriever_core.training.steps import start_step, step_generator
+from rabtriever_core.training.stored import Arrays, stored_arrays
 
 ScoreLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(student's scores, teacher's) of a positive in the first column and other candidates: [n, k]."""
@@ -62,14 +62,12 @@ def train_distilled_bi_encoder(
     """
     config, seed = plan.teacher, plan.runtime.seed
     schedule = config.schedule
+
+    def score() -> Arrays:
+        return vars(_scored(teacher, examples, *_draw(backbone, examples, config, seed)))
+
     path = plan.checkpoints / "teacher-scores.safetensors"
-    if not path.exists():
-        drawn = _draw(backbone, examples, config, seed)
-        scored = _scored(teacher, examples, *drawn)
-        unfinished = path.with_suffix(".part")
-        save_file(vars(scored), unfinished)
-        unfinished.replace(path)
-    scored = ScoredCandidates(**load_file(path))
+    scored = ScoredCandidates(**stored_arrays(path, score))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         rng, queries = start_step("teacher", examples, schedule, seed, step)
@@ -133,12 +131,8 @@ def _scored(
     queries: npt.NDArray[np.int64],
     documents: npt.NDArray[np.int64],
 ) -> ScoredCandidates:
-    margins = np.zeros(documents.shape, dtype=np.float32)
-    for rows, columns, _, scores in teacher.candidate_states(
-        examples.document_ids,
-        [examples.query_ids[q] for q in queries],
-        documents,
-        "teacher scores candidates",
-    ):
-        margins[rows, columns] = scores.cpu().numpy()
+    query_ids = [examples.query_ids[q] for q in queries]
+    margins = teacher.candidate_margins(
+        examples.document_ids, query_ids, documents, "teacher scores candidates"
+    )
     return ScoredCandidates(queries, documents, margins)

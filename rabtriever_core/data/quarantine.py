@@ -56,5 +56,5 @@ def write_quarantine(broken: Iterable[BrokenRow], path: Path) -> None:
 
 
 def write_json_text(path: Path, text: str) -> None:
-    r"""Write JSON as UTF-8; a lone surrogate of broken input becomes its escape `\udXXX`."""
+    r"""Write JSON as UTF-8; a lone surrogate of broken input is written as an escape (`\udc80`)."""
     path.write_bytes(text.encode(errors="backslashreplace"))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.evaluation import wording
+from rabtriever_core.evaluation.page import page_environment
 from rabtriever_core.evaluation.results import RUN_DEPTH
 from rabtriever_core.evaluation.schema import SYSTEM_LABELS
 
@@ -106,25 +107,9 @@ def terminal(comparison: Mapping[str, Any], queries: int) -> "list[RenderableTyp
 
 def write_page(comparison: Mapping[str, Any], path: Path, queries: int) -> None:
     """Write the comparison as one self-contained page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    # Documents and queries are untrusted text: everything is escaped.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = page_environment(
+        {"p_value": p_value, "signed": signed, "rank": rank, "label": label}
     )
-    environment.filters |= {
-        "percent": wording.percent,
-        "is_clear": wording.is_clear,
-        "p_value": p_value,
-        "signed": signed,
-        "rank": rank,
-        "label": label,
-        "spaced": lambda name: name.replace("_", " "),
-    }
     page = environment.get_template("compare.html.j2").render(
         comparison=comparison, groups=shown(comparison, queries)
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from rabtriever_core.evaluation import wording
 from rabtriever_core.evaluation.metrics import METRICS
+from rabtriever_core.evaluation.page import page_environment
 from rabtriever_core.evaluation.plot_style import data_uri
 from rabtriever_core.evaluation.schema import SYSTEM_LABELS, in_order, validated
 
@@ -35,25 +36,11 @@ def write_report(
     Raises:
         pydantic.ValidationError: the numbers break the contract; nothing is written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     benchmark = validated(benchmark)
     shown = wording.headline_split(benchmark["splits"])
-    # Documents and queries are untrusted text: everything is escaped.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = page_environment(
+        {"milliseconds": wording.milliseconds, "comparison": wording.comparison}
     )
-    environment.filters |= {
-        "percent": wording.percent,
-        "milliseconds": wording.milliseconds,
-        "comparison": wording.comparison,
-        "is_clear": wording.is_clear,
-        "spaced": lambda name: name.replace("_", " "),
-    }
     page = environment.get_template("report.html.j2").render(
         benchmark=benchmark,
         headline=wording.headline(benchmark),

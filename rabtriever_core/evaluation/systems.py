@@ -132,12 +132,11 @@ def one_query_margins(
     """
     import torch
 
-    backbone = teacher.backbone
-    tokens = backbone.prompt.queries([query])
+    tokens = teacher.backbone.prompt.queries([query])
     margins = np.zeros(len(document_tokens), dtype=np.float32)
     order = sorted(range(len(document_tokens)), key=lambda i: len(document_tokens[i]))
     with torch.inference_mode():
-        e_q = backbone.last_states(backbone.prompt.alone(tokens))
+        e_q = teacher.queries_alone(tokens)
         for start in range(0, len(order), _DOCUMENTS_PER_BATCH):
             batch = order[start : start + _DOCUMENTS_PER_BATCH]
             documents, queries = range(len(batch)), [0] * len(batch)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rabtriever_core.evaluation.page import page_environment
 from rabtriever_core.evaluation.plot_style import (
     EXTRA_COLORS,
     INK,
@@ -51,21 +52,20 @@ _KINDS = {
 
 def write_vectors_report(measured: Mapping[str, Any], folder: Path) -> Path:
     """Write vectors.json, vectors.md, vectors.png and vectors.html; returns the page."""
-    from jinja2 import Environment, StrictUndefined
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vectors.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     (folder / "vectors.md").write_text(markdown(measured) + "\n", encoding="utf-8")
     save_png(recall_against_bytes(measured), folder / "vectors.png")
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
-        _PAGE
-    )
-    html = page.render(
-        headline=headline(measured),
-        columns=_COLUMNS,
-        rows=[_cells(row) for row in measured["rows"]],
-        notes=_NOTES,
-        plot=data_uri(folder / "vectors.png"),
+    html = (
+        page_environment()
+        .get_template("vectors.html.j2")
+        .render(
+            headline=headline(measured),
+            columns=_COLUMNS,
+            rows=[_cells(row) for row in measured["rows"]],
+            notes=_NOTES,
+            plot=data_uri(folder / "vectors.png"),
+        )
     )
     (folder / "vectors.html").write_text(html, encoding="utf-8")
     return folder / "vectors.html"
@@ -123,27 +123,3 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['p50_ms']:.3f}",
         f"{row['p50_ratio']:.2f}",
     )
-
-
-_PAGE = """\
-<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Stored vectors</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #333; max-width: 68rem; margin: 2rem auto;
-  padding: 0 1rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #e3e3e3 }
-th:first-child, td:first-child { text-align: left }
-img { max-width: 100% }
-</style>
-<h1>Stored vectors: recall, size, time</h1>
-<p>{{ headline }}</p>
-<table><thead><tr>{% for c in columns %}<th>{{ c }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in rows %}
-<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table>
-<img src="{{ plot }}" alt="recall@10 against bytes stored per document">
-<ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>
-</html>
-"""

@@ -1,6 +1,5 @@
 """Search: query vectors in, ranked documents out."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import numpy as np
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import check_queries
+from rabtriever_core.models.calibration import sigmoid
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -69,11 +69,6 @@ def search(
     return rankings
 
 
-def sigmoid(margin: float) -> float:
-    """σ(margin), for margins of any size."""
-    return 0.5 * (1.0 + math.tanh(margin / 2))
-
-
 def _search_batch(
     client: "QdrantClient", collection: str, queries: QueryVectors, k: int, params: "SearchParams"
 ) -> list[list[Hit]]:
@@ -126,5 +121,5 @@ def _hit(point: "ScoredPoint", scale: float, offset: float) -> Hit:
         title=payload["title"],
         text=payload["text"],
         margin=margin,
-        probability=sigmoid(margin),
+        probability=float(sigmoid(margin)),
     )

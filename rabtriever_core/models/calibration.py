@@ -15,7 +15,10 @@ Floats = npt.NDArray[np.floating]
 
 def sigmoid(logits: npt.ArrayLike) -> Floats:
     """σ(logit), for logits of any size and shape; float64."""
-    return 0.5 * (1.0 + np.tanh(np.asarray(logits, dtype=np.float64) / 2))
+    from scipy.special import expit
+
+    probabilities: Floats = expit(np.asarray(logits, dtype=np.float64))
+    return probabilities
 
 
 class Calibration(BaseModel):

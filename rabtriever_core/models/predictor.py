@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rabtriever_core.config import StudentConfig
-from rabtriever_core.errors import ModelError
+from rabtriever_core.errors import ArtifactError, ModelError
 
 PREDICTOR_FILE = "predictor.safetensors"
 
@@ -78,12 +78,23 @@ class Predictor(nn.Module, ABC):
 
     @staticmethod
     def load(folder: Path) -> "Predictor":
-        """Read what `save` wrote."""
-        with safe_open(folder / PREDICTOR_FILE, framework="pt") as file:
-            described = json.loads(file.metadata()["predictor"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        predictor = _KINDS[described["kind"]](**described["shape"])
-        predictor.load_state_dict(state)
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: kind and shape are missing, or are not those of the weights.
+        """
+        path = folder / PREDICTOR_FILE
+        try:
+            with safe_open(path, framework="pt") as file:
+                described = json.loads((file.metadata() or {})["predictor"])
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            predictor = _KINDS[described["kind"]](**described["shape"])
+            predictor.load_state_dict(state)
+        except (FileNotFoundError, KeyError, TypeError, RuntimeError) as error:
+            raise ArtifactError(
+                f"{path} holds no predictor that this version knows ({error!r:.200}); an earlier "
+                "one may have made it: run `rabtriever run student --force` to materialize it again"
+            ) from None
         return predictor.eval()
 
 

@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.retriever import (
-    document_row_states,
-    query_row_states,
-    unit_rows,
-)
+from rabtriever_core.models.calibration import sigmoid
+from rabtriever_core.models.retriever import query_row_states
 
 if TYPE_CHECKING:
     import torch
@@ -60,28 +58,34 @@ class Reranker(ABC):
         prompt = self.backbone.prompt
         query_ids = prompt.queries(queries)
         document_ids = prompt.documents(documents)
-        direction = self.direction()
         margins = np.zeros((len(queries), len(documents)), dtype=np.float32)
         batches = list(_length_batches(query_ids, batch_tokens))
         with torch.inference_mode():
+            e_q = self.queries_alone(query_ids)
             for column, ids in enumerate(
                 tqdm(document_ids, desc="reranker", unit="doc", disable=not progress)
             ):
                 for rows in batches:
-                    states, _ = self.pair_states(
-                        [ids], [query_ids[r] for r in rows], [0] * len(rows), range(len(rows))
+                    of_document = [0] * len(rows)
+                    states, e_d = self.pair_states(
+                        [ids], [query_ids[r] for r in rows], of_document, range(len(rows))
                     )
-                    margins[rows, column] = (states @ direction).cpu().numpy()
-        if self.cosine_scale:
-            e_q = unit_rows(query_row_states(self.backbone, query_ids))
-            e_d = unit_rows(document_row_states(self.backbone, document_ids))
-            margins += self.cosine_scale * (e_q @ e_d.T)
+                    scores = self.scores(states, e_q, e_d[0], rows, of_document)
+                    margins[rows, column] = scores.cpu().numpy()
         return margins
+
+    def queries_alone(self, query_ids: Sequence[list[int]]) -> "torch.Tensor | None":
+        """e_Q [n, d] for `scores`; None where the score does not ask for it."""
+        import torch
+
+        if not self.cosine_scale:
+            return None
+        return torch.from_numpy(query_row_states(self.backbone, query_ids)).to(self.backbone.device)
 
     def scores(
         self,
         states: "torch.Tensor",
-        e_q: "torch.Tensor",
+        e_q: "torch.Tensor | None",
         e_d: "torch.Tensor",
         query_index: Sequence[int],
         document_index: Sequence[int],
@@ -90,15 +94,20 @@ class Reranker(ABC):
 
         Args:
             states: answer-position states [p, d], from `pair_states`.
-            e_q: states of the queries read alone [n, d]; unused without `cosine_scale`.
+            e_q: states of the queries read alone [n, d]; needed only with `cosine_scale`.
             e_d: states of the documents [m, d].
             query_index: query of every pair, length p.
             document_index: document of every pair, length p.
+
+        Raises:
+            ValueError: the score holds their cosine, and there is no e_q.
         """
         import torch
 
         scores = states @ self.direction()
         if self.cosine_scale:
+            if e_q is None:
+                raise ValueError(f"a score with {self.cosine_scale} · cos(e_Q, e_D) needs e_q")
             pairs = e_q[list(query_index)], e_d[list(document_index)]
             cosines = torch.nn.functional.cosine_similarity(*pairs, dim=-1)
             scores = scores + self.cosine_scale * cosines
@@ -181,7 +190,7 @@ class Reranker(ABC):
         from tqdm import tqdm
 
         n, k = candidates.shape
-        e_q = torch.from_numpy(query_row_states(self.backbone, query_ids)).to(self.backbone.device)
+        e_q = self.queries_alone(query_ids)
         order = np.lexsort((np.repeat(np.arange(n), k), candidates.ravel()))
         with torch.inference_mode():
             for start in tqdm(range(0, len(order), batch_pairs), desc=label, unit="batch"):
@@ -197,6 +206,28 @@ class Reranker(ABC):
                 scores = self.scores(states, e_q, e_d[0], rows.tolist(), of_document.tolist())
                 yield rows, pairs % k, states, scores
 
+    def candidate_margins(
+        self,
+        document_ids: Sequence[Sequence[int]],
+        query_ids: Sequence[list[int]],
+        candidates: npt.NDArray[np.int64],
+        label: str,
+    ) -> Floats:
+        """Scores [n, k] of every query with candidates of its own.
+
+        Args:
+            document_ids: token ids of all documents.
+            query_ids: token ids of the n query sides.
+            candidates: document numbers [n, k].
+            label: names the progress bar.
+        """
+        margins = np.zeros(candidates.shape, dtype=np.float32)
+        for rows, columns, _, scores in self.candidate_states(
+            document_ids, query_ids, candidates, label
+        ):
+            margins[rows, columns] = scores.cpu().numpy()
+        return margins
+
 
 class GenerativeReranker(Reranker):
     """Scores pairs by the margin m = logit_T − logit_F (method: RaHoRe, arXiv 2412.16615).
@@ -207,9 +238,20 @@ class GenerativeReranker(Reranker):
 
     @classmethod
     def load(cls, folder: Path, runtime: RuntimeConfig) -> "GenerativeReranker":
-        """Open a teacher artifact."""
-        values = json.loads((folder / RERANKER_FILE).read_text(encoding="utf-8"))
-        return cls(Backbone.load(folder, runtime), values["cosine_scale"])
+        """Open a teacher artifact.
+
+        Raises:
+            ArtifactError: it does not say how it scores.
+        """
+        path = folder / RERANKER_FILE
+        try:
+            scale = float(json.loads(path.read_text(encoding="utf-8"))["cosine_scale"])
+        except (FileNotFoundError, ValueError, KeyError) as error:
+            raise ArtifactError(
+                f"{path} does not say how this teacher scores ({error!r:.200}); an earlier version "
+                "may have made it: run `rabtriever run teacher --force` to materialize it again"
+            ) from None
+        return cls(Backbone.load(folder, runtime), scale)
 
     def save(self, folder: Path) -> None:
         """Write the backbone and how it scores."""
@@ -223,8 +265,7 @@ class GenerativeReranker(Reranker):
 
     def probability(self, query: str, document: Document) -> float:
         """P(T | query, document) = σ(margin)."""
-        margin = float(self.margins([query], [document])[0, 0])
-        return float(1 / (1 + np.exp(-margin)))
+        return float(sigmoid(self.margins([query], [document])[0, 0]))
 
 
 def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:

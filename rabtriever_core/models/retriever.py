@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rabtriever_core.artifacts import load_artifact
-from rabtriever_core.config import RuntimeConfig
+from rabtriever_core.config import LoraConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.backbone import Backbone
 
@@ -35,6 +35,20 @@ class Rabtriever:
         self.query_backbone = query_backbone or backbone
         self.adapters: Any = None
         """The query side's adapters while they are on, unmerged."""
+
+    def adapt_queries(self, copy: Backbone, lora: LoraConfig, seed: int) -> None:
+        """Read queries through adapters from now on; they stay on, unmerged, to be trained.
+
+        Args:
+            copy: a second copy of the backbone, changed in place: documents are still read by the
+                first, so that stored vectors stay valid.
+            lora: the adapters.
+            seed: of their weights.
+        """
+        from rabtriever_core.models.lora import with_adapters
+
+        self.query_backbone = copy
+        self.adapters = with_adapters(copy, lora, seed)
 
     def save(self, folder: Path) -> None:
         """Write what the teacher does not hold: the predictor, and the query side's adapters."""

@@ -20,10 +20,10 @@ def make(context: StageContext) -> dict[str, Any]:
     teacher = GenerativeReranker.load(context.inputs["teacher"].folder, settings.runtime)
     config = settings.student
     predictor = make_predictor(teacher.backbone.dimension, config, settings.runtime.seed)
-    query_backbone = None
+    student = Rabtriever(teacher.backbone, predictor)
     if config.query_encoder == "lora":
-        query_backbone = Backbone.load(context.inputs["teacher"].folder, settings.runtime)
-    student = Rabtriever(teacher.backbone, predictor, query_backbone)
+        copy = Backbone.load(context.inputs["teacher"].folder, settings.runtime)
+        student.adapt_queries(copy, settings.backbone.lora, settings.runtime.seed)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt)
     history = distill(
         teacher,
@@ -32,7 +32,6 @@ def make(context: StageContext) -> dict[str, Any]:
         config,
         settings.runtime,
         context.checkpoints,
-        settings.backbone.lora,
     )
     student.save(context.output)
     documents = min(config.documents_per_query, len(examples.judged))

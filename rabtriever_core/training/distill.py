@@ -10,8 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from rabtriever_core.config import LoraConfig, RuntimeConfig, StudentConfig
-from rabtriever_core.models.lora import with_adapters
+from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import (
     Rabtriever,
@@ -37,6 +36,7 @@ from rabtriever_core.training.rollouts import (
     rows_of_step,
 )
 from rabtriever_core.training.steps import step_generator
+from rabtriever_core.training.stored import stored_arrays
 
 
 def distill(
@@ -46,7 +46,6 @@ def distill(
     config: StudentConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
-    lora: LoraConfig | None = None,
 ) -> History:
     """Train the student on its own roll-outs, scored by the frozen teacher (in place).
 
@@ -57,19 +56,16 @@ def distill(
 
     Args:
         teacher: frozen.
-        student: on the teacher's backbone; its predictor is trained, and its query side where it
-            has one of its own.
+        student: on the teacher's backbone; its predictor is trained, and the adapters of its query
+            side where it has any.
         examples: training queries and corpus.
         config: how to train.
         runtime: seed, device, precision.
         checkpoints: where to resume from.
-        lora: adapters for the student's own query side; they stay on, unmerged.
     """
     run = _Distillation(teacher, student, examples, config, runtime, checkpoints)
     trained: nn.Module = student.predictor
-    if student.query_backbone is not student.backbone:
-        assert lora is not None  # noqa: S101  for the type checker: a query side comes with it
-        student.adapters = with_adapters(student.query_backbone, lora, runtime.seed)
+    if student.adapters is not None:
         trained = _Trainable(student.predictor, student.adapters)
     return train(
         trained,
@@ -105,8 +101,7 @@ class _Distillation:
         # A document that no training query is judged for would only ever be a wrong answer here,
         # and the student would learn to avoid it for good: see `supervised`.
         self.pool = examples.judged
-        self.judged = torch.zeros(len(e_d), dtype=torch.bool, device=self.device)
-        self.judged[self.pool] = True
+        self.judged = torch.from_numpy(examples.is_judged).to(self.device)
         self.cosine_scale = teacher.cosine_scale or ANCHOR_SCALE
         if config.skip and config.predictor != "additive":
             lengths = [float(np.linalg.norm(e, axis=1).mean()) for e in (e_q, e_d)]
@@ -185,9 +180,8 @@ class _Distillation:
     def _ensure_round(self, number: int) -> None:
         while len(self.rounds) <= number:
             path = self.checkpoints / f"rollouts-{len(self.rounds):04d}.safetensors"
-            if not path.exists():
-                self._roll_out(len(self.rounds)).save(path)
-            self.rounds.append(RollOuts.load(path))
+            arrays = stored_arrays(path, lambda: vars(self._roll_out(len(self.rounds))))
+            self.rounds.append(RollOuts(**arrays))
 
     def _roll_out(self, number: int) -> RollOuts:
         """Let the policy draw candidates, and the teacher read them."""

@@ -48,6 +48,11 @@ class Examples:
         """
         return np.array(sorted(set().union(*self.relevant)), dtype=np.int64)
 
+    @cached_property
+    def is_judged(self) -> npt.NDArray[np.bool_]:
+        """Which of the m documents are `judged`: [m]."""
+        return np.isin(np.arange(len(self.documents)), self.judged)
+
     def thin(
         self, rows: Sequence[list[int]], share: float, rng: np.random.Generator
     ) -> list[list[int]]:

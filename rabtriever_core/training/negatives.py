@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
 
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.stored import Arrays, stored_arrays
 
 Floats = npt.NDArray[np.float32]
 Mined = Sequence[npt.NDArray[np.int64]]
@@ -55,6 +55,31 @@ class Similarity:
         return mined
 
 
+def in_batch_documents(
+    examples: Examples,
+    queries: Sequence[int],
+    mined: Mined | None,
+    count: int,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Distinct documents of a contrastive step: all queries are compared with all of them.
+
+    Args:
+        examples: training queries and corpus.
+        queries: the step's queries; each brings a relevant document.
+        mined: hard negatives to draw from, where there are any; only judged documents are drawn
+            (see `Examples.judged`).
+        count: hard negatives that each query brings.
+        rng: random stream.
+    """
+    documents = dict.fromkeys(examples.positives(queries, rng))
+    if mined is not None:
+        for query in queries:
+            judged = mined[query][examples.is_judged[mined[query]]]
+            documents |= dict.fromkeys(rng.permutation(judged)[:count].tolist())
+    return list(documents)
+
+
 class Miner:
     """Hard negatives of the current model, mined anew every so many steps.
 
@@ -76,10 +101,9 @@ class Miner:
         number = step // config.mining_refresh_steps if config.mining_refresh_steps else 0
         if number not in self.rounds:
             path = self.folder / f"mined-{number:04d}.safetensors"
-            if not path.exists():
-                _save(self._mine(number), path)
+            stored = stored_arrays(path, lambda: _as_arrays(self._mine(number)))
             # Older rounds are never asked for again.
-            self.rounds = {number: _load(path)}
+            self.rounds = {number: _from_arrays(stored)}
         return self.rounds[number]
 
     def _mine(self, number: int) -> list[npt.NDArray[np.int64]]:
@@ -95,18 +119,19 @@ class Miner:
         rng = np.random.default_rng([number, 7])
         chosen = rng.permutation(len(mined))[: config.mining_queries]
         chosen = np.array([q for q in sorted(chosen.tolist()) if len(mined[q])], dtype=np.int64)
+        if not len(chosen):
+            # Every document is right for every one of them: there is nothing to order.
+            return [row[: config.mining_depth] for row in mined]
         positives = np.array(examples.positives(chosen.tolist(), rng))
         # Rows are as long as the longest; what fills them up is read and left out again.
         width = max(len(mined[q]) for q in chosen)
         found = np.array([np.resize(mined[q], width) for q in chosen])
-        margins = np.zeros((len(chosen), width + 1), dtype=np.float32)
-        for rows, columns, _, scores in self.reranker.candidate_states(
+        margins = self.reranker.candidate_margins(
             examples.document_ids,
             [examples.query_ids[q] for q in chosen],
             np.column_stack([positives, found]),
             "teacher orders hard negatives",
-        ):
-            margins[rows, columns] = scores.cpu().numpy()
+        )
         for query, row in zip(chosen.tolist(), margins, strict=True):
             negatives = row[1 : len(mined[query]) + 1]
             # A "negative" that the teacher finds clearly better than the positive is likely a
@@ -117,14 +142,10 @@ class Miner:
         return [row[: config.mining_depth] for row in mined]
 
 
-def _save(mined: Mined, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
+def _as_arrays(mined: Mined) -> Arrays:
     lengths = np.array([len(row) for row in mined], dtype=np.int64)
-    save_file({"lengths": lengths, "documents": np.concatenate(mined)}, unfinished)
-    unfinished.replace(path)
+    return {"lengths": lengths, "documents": np.concatenate(mined)}
 
 
-def _load(path: Path) -> Mined:
-    stored = load_file(path)
+def _from_arrays(stored: Arrays) -> Mined:
     return np.split(stored["documents"], np.cumsum(stored["lengths"])[:-1])

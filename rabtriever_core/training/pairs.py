@@ -50,8 +50,8 @@ class Pairs:
             e_q = backbone.last_states_of_layers(backbone.prompt.alone(self.query_ids), layers)
         # The cosine is trained by the contrastive loss alone: the margin's loss is for what reading
         # the pair adds to it.
-        query_states, document_states = (e[0].detach() if e else states for e in (e_q, e_d))
-        scores = reranker.scores(states, query_states, document_states, queries, documents)
+        alone = e_q[0].detach() if e_q else None
+        scores = reranker.scores(states, alone, e_d[0].detach(), queries, documents)
         return scores.view(n, k), e_q, e_d
 
     def relevant(self) -> Tensor:
@@ -80,7 +80,7 @@ def draw_pairs(
         query_ids=examples.thinned_queries(queries, schedule.token_dropout, rng),
         document_ids=examples.thinned_documents(distinct, schedule.token_dropout, rng),
         relevance=examples.relevance(queries, distinct.tolist()),
-        judged=np.isin(distinct, examples.judged),
+        judged=examples.is_judged[distinct],
     )
 
 

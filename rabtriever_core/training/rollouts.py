@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
 
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.examples import Examples
@@ -35,17 +33,6 @@ class RollOuts:
     def token_rows(self) -> list[list[int]]:
         """Token ids of every query."""
         return [row[row != _NO_TOKEN].tolist() for row in self.tokens]
-
-    def save(self, path: Path) -> None:
-        """Write atomically: a killed run finds all of it, or none."""
-        unfinished = path.with_suffix(".part")
-        save_file(vars(self), unfinished)
-        unfinished.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> "RollOuts":
-        """Read what `save` wrote."""
-        return cls(**load_file(path))
 
 
 def padded(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:

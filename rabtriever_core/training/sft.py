@@ -13,9 +13,9 @@ from rabtriever_core.training.alignment import ANCHOR_SCALE, aligned_layers, con
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train
 from rabtriever_core.training.losses import centred_mse, cosine_matrix, supervised
-from rabtriever_core.training.negatives import Miner
+from rabtriever_core.training.negatives import Miner, in_batch_documents
 from rabtriever_core.training.pairs import draw_pairs
-from rabtriever_core.training.steps import queries_of_step, step_generator
+from rabtriever_core.training.steps import start_step
 
 
 def fine_tune_teacher(
@@ -50,22 +50,16 @@ def fine_tune_teacher(
     miner = Miner(reranker, examples, config, checkpoints)
 
     def more_contrast(step: int) -> torch.Tensor:
-        rng = step_generator(runtime.seed, 9, step)
         number, share = config.contrastive_queries, schedule.token_dropout
-        queries = queries_of_step(len(examples.queries), number, step, runtime.seed + 3).tolist()
-        documents = dict.fromkeys(examples.positives(queries, rng))
-        mined = miner.at(step)
-        if mined is not None:
-            for query in queries:
-                judged = mined[query][np.isin(mined[query], examples.judged)]
-                documents |= dict.fromkeys(rng.permutation(judged)[:1].tolist())
+        rng, queries = start_step("contrast", examples, schedule, runtime.seed, step, number)
+        documents = in_batch_documents(examples, queries, miner.at(step), 1, rng)
         e_q = backbone.last_states_of_layers(
             backbone.prompt.alone(examples.thinned_queries(queries, share, rng)), layers
         )
         e_d = backbone.last_states_of_layers(
             examples.thinned_documents(documents, share, rng), layers
         )
-        relevance = examples.relevance(queries, list(documents))
+        relevance = examples.relevance(queries, documents)
         return contrastive_loss(e_q, e_d, torch.from_numpy(relevance).to(e_q[0].device))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:

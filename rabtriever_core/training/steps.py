@@ -9,19 +9,24 @@ from rabtriever_core.config import ScheduleConfig
 from rabtriever_core.training.examples import Examples
 
 # Streams of random numbers, one per trained part; the second number shifts the order of queries.
-_STREAMS = {"backbone": (2, 0), "teacher": (3, 1), "bi_encoder": (5, 2)}
+_STREAMS = {"backbone": (2, 0), "teacher": (3, 1), "bi_encoder": (5, 2), "contrast": (9, 3)}
 
 
 def start_step(
-    part: Literal["backbone", "teacher", "bi_encoder"],
+    part: Literal["backbone", "teacher", "bi_encoder", "contrast"],
     examples: Examples,
     schedule: ScheduleConfig,
     seed: int,
     step: int,
+    number: int | None = None,
 ) -> tuple[np.random.Generator, list[int]]:
-    """(the step's random stream, the numbers of its queries)."""
+    """(the step's random stream, the numbers of its queries).
+
+    There are `number` of them, or as many as the schedule says.
+    """
     stream, shift = _STREAMS[part]
-    queries = queries_of_step(len(examples.queries), schedule.queries_per_step, step, seed + shift)
+    number = schedule.queries_per_step if number is None else number
+    queries = queries_of_step(len(examples.queries), number, step, seed + shift)
     return step_generator(seed, stream, step), queries.tolist()
 
 

@@ -2,13 +2,13 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rabtriever_core.artifacts import build_artifact
 from rabtriever_core.config import BackboneConfig, PromptConfig, Settings, StudentConfig
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.evaluation import fidelity
@@ -21,6 +21,7 @@ from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages import benchmark_report, run_stage
 from rabtriever_core.workspace import Workspace
+from tests.core.inputs import PASSED, finished
 
 WORDS = ("apple", "fridge", "door", "table", "kettle", "window", "lamp", "garden")
 DATASET = Dataset(
@@ -72,23 +73,8 @@ def make_workspace(root: Path, sections: dict[str, Any], *, made: str = "") -> W
     texts = [d.text for d in DATASET.documents] + list(DATASET.queries.values())
     backbone = tiny_backbone(BackboneConfig(tiny=TINY), PromptConfig(max_query_tokens=64), texts, 1)
     predictor = make_predictor(backbone.dimension, StudentConfig(hidden_multiple=2), 1)
-
-    def build(stage: str, parents: dict[str, str], save: Any) -> str:
-        def make(output: Path, _: Path) -> dict[str, Any]:
-            save(output)
-            budget = {"steps": 2, "queries": 4, "pairs": 8}
-            return {"passed": True, "broken": [], "budget": budget}
-
-        return build_artifact(
-            workspace.artifact(stage),
-            work=workspace.work,
-            config={},
-            parents=parents,
-            dataset=DATASET.fingerprint,
-            code=(),
-            make=make,
-        ).hash
-
+    metrics = PASSED | {"budget": {"steps": 2, "queries": 4, "pairs": 8}}
+    build = partial(finished, workspace, DATASET.fingerprint, metrics=metrics)
     data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
     build("backbone", {"validated_dataset": data}, backbone.save)
     build("bi_encoder", {"validated_dataset": data}, backbone.save)

@@ -12,7 +12,8 @@ from rabtriever_core.index.exactness import top_k_recall
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.model_agreement import agreement_with_model
 from rabtriever_core.index.query_tower import QueryTower, QueryVectors
-from rabtriever_core.index.search import search, sigmoid
+from rabtriever_core.index.search import search
+from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.retriever import Rabtriever
 from tests.core.small import small_backbone, small_dataset

@@ -11,7 +11,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import VectorError
 from rabtriever_core.index.collection import build_collection
 from rabtriever_core.index.query_tower import QueryVectors
-from rabtriever_core.index.search import search, sigmoid
+from rabtriever_core.index.search import search
 
 # Small whole numbers: products are exact in any order of summation, and ties are frequent.
 WHOLE = st.integers(-2, 2).map(float)
@@ -63,9 +63,3 @@ def test_no_queries_and_bad_queries(client: QdrantClient) -> None:
         search(client, "demo", QueryVectors.plain(np.full((1, 8), np.nan, np.float32)), 3)
     with pytest.raises(ValueError, match="at least 1, got 0"):
         search(client, "demo", QueryVectors.plain(np.zeros((1, 8), np.float32)), 0)
-
-
-def test_sigmoid_of_any_size() -> None:
-    assert sigmoid(0.0) == 0.5
-    assert sigmoid(-5000.0) == 0.0
-    assert sigmoid(5000.0) == 1.0

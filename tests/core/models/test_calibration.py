@@ -36,6 +36,12 @@ def test_without_change_it_is_the_sigmoid() -> None:
     assert sigmoid(2.0) == pytest.approx(expected[1] + np.tanh(1))
 
 
+def test_sigmoid_of_any_size_keeps_its_precision() -> None:
+    logits = np.array([-5000.0, -80.0, 0.0, 30.0, 5000.0], dtype=np.float32)
+    assert sigmoid(logits).dtype == np.float64
+    np.testing.assert_allclose(sigmoid(logits), [0, np.exp(-80), 0.5, 1 - np.exp(-30), 1], 1e-12)
+
+
 @pytest.mark.parametrize("threshold", [None, 0.0, 0.25])
 def test_saved_and_loaded(tmp_path: Path, threshold: float | None) -> None:
     calibration = made(2.5, -7.125, threshold)

@@ -1,14 +1,18 @@
 """Batched = single, cached prefix = whole sequence, padding invisible."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from rabtriever_core.config import BackboneConfig, PromptConfig
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.backbone import tiny_backbone
-from rabtriever_core.models.reranker import GenerativeReranker
-from tests.core.small import small_backbone, small_dataset
+from rabtriever_core.models.reranker import RERANKER_FILE, GenerativeReranker
+from rabtriever_core.models.retriever import document_states, query_states, unit_rows
+from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()
 BACKBONE = small_backbone(DATASET)
@@ -63,6 +67,51 @@ def test_gradients_flow_through_the_shared_document() -> None:
     whole = BACKBONE.last_states(rows)
     expected = torch.autograd.grad(whole.pow(2).sum(), key)[0]
     torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_the_cosine_of_states_read_apart_is_part_of_the_margin() -> None:
+    scaled = GenerativeReranker(BACKBONE, cosine_scale=20.0)
+    prompt = BACKBONE.prompt
+    e_q = unit_rows(query_states(BACKBONE, QUERIES))
+    e_d = unit_rows(document_states(BACKBONE, DOCUMENTS))
+    expected = TEACHER.margins(QUERIES, DOCUMENTS) + 20 * (e_q @ e_d.T)
+    np.testing.assert_allclose(
+        scaled.margins(QUERIES, DOCUMENTS, batch_tokens=64), expected, atol=1e-4
+    )
+    candidates = np.tile(np.arange(len(DOCUMENTS))[::-1], (len(QUERIES), 1))
+    own = scaled.candidate_margins(
+        prompt.documents(DOCUMENTS), prompt.queries(QUERIES), candidates, "test"
+    )
+    np.testing.assert_allclose(own[:, ::-1], expected, atol=1e-4)
+    with pytest.raises(ValueError, match="needs e_q"):
+        scaled.scores(torch.zeros(2, 32), None, torch.zeros(1, 32), [0, 0], [0, 0])
+
+
+def test_queries_are_read_alone_only_where_the_margin_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("read a query alone")
+
+    ids = BACKBONE.prompt.documents(DOCUMENTS), BACKBONE.prompt.queries(QUERIES)
+    monkeypatch.setattr(BACKBONE.prompt, "alone", never)
+    TEACHER.margins(QUERIES, DOCUMENTS)
+    TEACHER.candidate_margins(*ids, np.zeros((len(QUERIES), 1), dtype=np.int64), "test")
+    with pytest.raises(AssertionError, match="read a query alone"):
+        GenerativeReranker(BACKBONE, cosine_scale=1.0).margins(QUERIES, DOCUMENTS)
+
+
+@pytest.mark.parametrize("content", [None, "{}", "not json"])
+def test_a_teacher_of_an_earlier_version_is_asked_for_again(
+    content: str | None, tmp_path: Path
+) -> None:
+    GenerativeReranker(BACKBONE, cosine_scale=2.0).save(tmp_path)
+    assert GenerativeReranker.load(tmp_path, RUNTIME).cosine_scale == 2.0
+    (tmp_path / RERANKER_FILE).unlink()
+    if content is not None:
+        (tmp_path / RERANKER_FILE).write_text(content)
+    with pytest.raises(ArtifactError, match=rf"{RERANKER_FILE}.*rabtriever run teacher --force"):
+        GenerativeReranker.load(tmp_path, RUNTIME)
 
 
 def test_probability_is_the_sigmoid_of_the_margin() -> None:

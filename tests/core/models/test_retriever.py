@@ -1,8 +1,11 @@
 """The student's margin is a dot product; a query tower refuses another teacher's artifacts."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from rabtriever_core.artifacts import build_artifact
 from rabtriever_core.config import StudentConfig
@@ -60,6 +63,34 @@ def test_a_predictor_is_saved_to_the_same_bytes(tmp_path) -> None:
         predictor.save(tmp_path / str(number))
         written.add((tmp_path / str(number) / PREDICTOR_FILE).read_bytes())
     assert len(written) == 1
+
+
+def _metadata(**described: object) -> dict[str, str]:
+    return {"predictor": json.dumps(described)}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"kind": "gated", "shape": "{}"},
+        _metadata(kind="gone", shape={}),
+        _metadata(kind="gated", shape={"width": 32}),
+        _metadata(kind="gated", shape={"width": 32, "hidden": 8, "layers": 2, "skip": False}),
+    ],
+    ids=["none", "of an earlier version", "other kind", "shape misses", "other weights"],
+)
+def test_a_predictor_of_an_earlier_version_is_asked_for_again(
+    metadata: dict[str, str] | None, tmp_path
+) -> None:
+    save_file({"gate": torch.ones(2)}, tmp_path / PREDICTOR_FILE, metadata=metadata)
+    with pytest.raises(ArtifactError, match=rf"{PREDICTOR_FILE}.*rabtriever run student --force"):
+        Predictor.load(tmp_path)
+
+
+def test_a_folder_without_predictor_is_named(tmp_path) -> None:
+    with pytest.raises(ArtifactError, match=rf"{PREDICTOR_FILE}.*materialize it again"):
+        Predictor.load(tmp_path)
 
 
 def test_without_the_product_all_queries_rank_alike() -> None:

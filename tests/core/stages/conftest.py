@@ -4,16 +4,17 @@ import sys
 import types
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rabtriever_core.artifacts import build_artifact
 from rabtriever_core.config import RuntimeConfig, Settings
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.workspace import Workspace
+from tests.core.inputs import finished
 
 DATASET = Dataset(
     name="demo",
@@ -92,30 +93,20 @@ def student(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudent]:
 def build_workspace(root: Path, weights: str = "1", **sections: Any) -> Workspace:
     """Data set, teacher and student artifacts in `root`, as the stages before would leave them."""
     workspace = Workspace(root, Settings(**sections))
+    build = partial(finished, workspace, DATASET.fingerprint)
 
-    def build(
-        stage: str, parents: dict[str, str], metrics: dict[str, Any], content: str | None
-    ) -> str:
-        def make(output: Path, _: Path) -> dict[str, Any]:
-            if content is None:
-                write_dataset(DATASET, output)
-            else:
-                (output / "weights").write_text(content)
-            return metrics
+    def model(stage: str, parents: dict[str, str], content: str) -> str:
+        return build(
+            stage,
+            parents,
+            lambda folder: (folder / "weights").write_text(content),
+            {},
+            content=content,
+        )
 
-        return build_artifact(
-            workspace.artifact(stage),
-            work=workspace.work,
-            config={"content": content},
-            parents=parents,
-            dataset=DATASET.fingerprint,
-            code=(),
-            make=make,
-        ).hash
-
-    data = build("validated_dataset", {}, {"passed": True, "broken": []}, None)
-    teacher = build("teacher", {"validated_dataset": data}, {}, "teacher")
-    build("student", {"validated_dataset": data, "teacher": teacher}, {}, weights)
+    data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
+    teacher = model("teacher", {"validated_dataset": data}, "teacher")
+    model("student", {"validated_dataset": data, "teacher": teacher}, weights)
     return workspace
 
 

@@ -1,12 +1,13 @@
 """The stage `baselines`: nothing where nothing is named; one more system trains that one alone."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rabtriever_core.artifacts import build_artifact, load_artifact
+from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.baselines import minilm
 from rabtriever_core.config import BaselinesConfig, Settings
 from rabtriever_core.data.dataset import write_dataset
@@ -15,6 +16,7 @@ from rabtriever_core.evaluation.further_systems import further_rankers
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages import baseline_training, run_stage
 from rabtriever_core.workspace import Workspace
+from tests.core.inputs import finished
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()
@@ -32,22 +34,7 @@ def make_workspace(root: Path) -> Workspace:
     )
     workspace = Workspace(root, settings)
     backbone = small_backbone(DATASET)
-
-    def build(stage: str, parents: dict[str, str], save: Any) -> str:
-        def make(output: Path, _: Path) -> dict[str, Any]:
-            save(output)
-            return {"passed": True, "broken": []}
-
-        return build_artifact(
-            workspace.artifact(stage),
-            work=workspace.work,
-            config={},
-            parents=parents,
-            dataset=DATASET.fingerprint,
-            code=(),
-            make=make,
-        ).hash
-
+    build = partial(finished, workspace, DATASET.fingerprint)
     data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
     build("backbone", {"validated_dataset": data}, backbone.save)
     build("teacher", {"validated_dataset": data}, GenerativeReranker(backbone).save)

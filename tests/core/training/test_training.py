@@ -1,6 +1,7 @@
 """Everything trains, is deterministic, and a killed run continues as if it had never stopped."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from rabtriever_core.training.loop import (
     train,
     write_history,
 )
-from rabtriever_core.training.negatives import Miner
+from rabtriever_core.training.negatives import Miner, in_batch_documents
 from rabtriever_core.training.pairs import candidates, draw_pairs
 from rabtriever_core.training.pretrain import warm_up
 from rabtriever_core.training.rollouts import draw_candidates
@@ -130,9 +131,9 @@ def _distil(teacher, folder):
     return student.predictor, history
 
 
-def _student(teacher, config=STUDENT, query_backbone=None) -> Rabtriever:
+def _student(teacher, config=STUDENT) -> Rabtriever:
     predictor = make_predictor(teacher.backbone.dimension, config, RUNTIME.seed)
-    return Rabtriever(teacher.backbone, predictor, query_backbone)
+    return Rabtriever(teacher.backbone, predictor)
 
 
 def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> None:
@@ -153,8 +154,6 @@ def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> N
 
 
 def test_distillation_never_looks_up_which_document_is_right(teacher, tmp_path) -> None:
-    from dataclasses import replace
-
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     examples = _examples(teacher[0].backbone)
@@ -197,16 +196,14 @@ def test_a_query_side_of_its_own_leaves_documents_as_they_are(teacher, tmp_path)
     backbone = teacher[0].backbone
     backbone.save(tmp_path / "teacher")
     config = STUDENT.model_copy(update={"query_encoder": "lora"})
-    student = _student(teacher[0], config, _load(tmp_path / "teacher"))
+    student = _student(teacher[0], config)
+    student.adapt_queries(_load(tmp_path / "teacher"), LoraConfig(rank=4, alpha=8), RUNTIME.seed)
     texts = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
     documents = student.encode_documents(DATASET.documents)
     before = query_states(student.query_backbone, texts)
-    lora = LoraConfig(rank=4, alpha=8)
     for folder in ("checkpoints", "student"):
         (tmp_path / folder).mkdir()
-    distill(
-        teacher[0], student, _examples(backbone), config, RUNTIME, tmp_path / "checkpoints", lora
-    )
+    distill(teacher[0], student, _examples(backbone), config, RUNTIME, tmp_path / "checkpoints")
     assert np.abs(query_states(student.query_backbone, texts) - before).max() > 1e-3
     np.testing.assert_array_equal(student.encode_documents(DATASET.documents), documents)
     student.save(tmp_path / "student")
@@ -262,6 +259,23 @@ def test_mining_is_repeated_by_the_teacher_and_drops_what_it_finds_better(
     assert all(np.array_equal(a, b) for a, b in zip(again, second, strict=True))
 
 
+@pytest.mark.parametrize("answerless", [0, 1])
+def test_mining_where_no_document_is_wrong(answerless: int, teacher, tmp_path) -> None:
+    """Every query has every document as its right one; or all but one query."""
+    examples = _examples(teacher[0].backbone)
+    everything = frozenset(range(len(examples.documents)))
+    relevant = [everything] * len(examples.queries)
+    relevant[:answerless] = examples.relevant[:answerless]
+    examples = replace(examples, relevant=relevant)
+    config = TEACHER.model_copy(update={"mining_refresh_steps": 10, "mining_queries": 5})
+    for step in (0, 10):
+        mined = Miner(teacher[0], examples, config, tmp_path).at(step)
+        assert [len(row) for row in mined[:answerless]] == [config.mining_depth] * answerless
+        assert not any(map(len, mined[answerless:]))
+        drawn = draw_pairs(examples, mined, config, 1, step, 40).drawn
+        assert all(len(set(row)) == config.documents_per_query for row in drawn.tolist())
+
+
 def test_training_stops_early_and_keeps_the_best(tmp_path) -> None:
     layer = torch.nn.Linear(1, 1, bias=False)
     schedule = SHORT.model_copy(
@@ -308,6 +322,18 @@ def test_candidates_hold_a_positive_hard_negatives_and_no_other_relevant_documen
         assert len(set(row)) == len(row)
         assert set(row) & examples.relevant[query] == {row[0]}
         assert len(set(row) & set(mined[query].tolist())) >= 3
+
+
+def test_in_batch_documents_are_right_or_hard_and_never_unjudged() -> None:
+    examples = _examples(small_backbone(DATASET))
+    unjudged = 11
+    examples = replace(examples, relevant=[r - {unjudged} or {0} for r in examples.relevant])
+    mined = [np.array([d for d in (0, 5, unjudged) if d not in r]) for r in examples.relevant]
+    queries = [0, 9, 17]
+    right = [min(examples.relevant[q]) for q in queries]
+    for given, count, hard in ((None, 3, []), (mined, 0, []), (mined, 3, [5])):
+        rng = np.random.default_rng(0)
+        assert in_batch_documents(examples, queries, given, count, rng) == right + hard
 
 
 def test_small_pools_are_used_whole() -> None:
