@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rabtriever_core.ablation.plan import Plan, System
 from rabtriever_core.artifacts import Artifact
@@ -111,10 +112,9 @@ def quality(task: Task, run: Run) -> dict[str, Any]:
     }
 
 
-def reciprocal_ranks(ranks: str) -> np.ndarray:
+def reciprocal_ranks(ranks: str) -> NDArray[np.float64]:
     """RR@10 of every query from `ranks`."""
-    values = np.array([int(rank) for rank in ranks.split()], dtype=float)
-    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+    return np.array([1 / int(rank) if int(rank) else 0.0 for rank in ranks.split()])
 
 
 def ranker(

@@ -13,6 +13,7 @@ from rabtriever_core.ablation.runs import RUNS
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.evaluation.metrics import METRICS
 from rabtriever_core.evaluation.significance import paired_test, with_holm
+from rabtriever_core.provenance import in_words
 
 TESTED_METRIC = "MRR@10"
 _AGAIN = "delete it and run `rabtriever ablate` again"
@@ -70,7 +71,8 @@ def summarize(
         plan, title, datasets: name → split, queries, documents, seeds, and variants: name → seeds,
         same_as (a variant with the same artifacts), systems: system → metric → mean, sd (absent of
         one seed), values; and `comparison` (difference, p_value, p_value_holm, seeds) but for the
-        first; mixed: what differs between runs that should not.
+        first; budget and settings that the variants share; commands, machines; mixed: what
+        differs between runs that should not.
     """
     datasets: dict[str, Any] = {}
     tests: list[tuple[dict[str, Any], dict[str, Any]]] = []
@@ -104,6 +106,8 @@ def summarize(
             "split": facts["split"],
             **{key: facts["dataset"][key] for key in ("queries", "documents", "fingerprint")},
             "seeds": sorted({run["seed"] for run in of_data}),
+            "budget": facts["budget"],
+            "settings": _common_settings(of_data),
             "variants": rows,
         }
     corrected = with_holm([row for _, row in tests])
@@ -115,6 +119,8 @@ def summarize(
         "title": plan.title,
         "tested_metric": TESTED_METRIC,
         "datasets": datasets,
+        "commands": sorted({run["command"] for run in runs}),
+        "machines": sorted({in_words(run["machine"]) for run in runs}),
         "mixed": _mixed(runs),
     }
 
@@ -172,4 +178,21 @@ def _mixed(runs: Sequence[dict[str, Any]]) -> list[str]:
         values = {json.dumps(run[key], sort_keys=True) for run in runs}
         if len(values) > 1:
             found.append(f"{len(values)} values of {key}")
+    for key in dict.fromkeys((run["dataset"]["name"], run["variant"]) for run in runs):
+        settings = {
+            json.dumps({k: v for k, v in run["settings"].items() if k != "runtime.seed"})
+            for run in runs
+            if (run["dataset"]["name"], run["variant"]) == key
+        }
+        if len(settings) > 1:
+            found.append(f"{len(settings)} settings of {key[1]} on {key[0]}")
     return found
+
+
+def _common_settings(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Settings other than the defaults that all runs of a data set share."""
+    shared = dict(runs[0]["settings"])
+    for run in runs:
+        theirs = run["settings"]
+        shared = {k: v for k, v in shared.items() if k in theirs and theirs[k] == v}
+    return shared

@@ -26,6 +26,14 @@ def plan_markdown(plan: Plan, summary: Mapping[str, Any], heading: str = "##") -
         "the seeds; corrected (Holm) for all comparisons of this section. p speaks for other "
         "queries, the sd for other seeds."
     )
+    parts.append(
+        "\n".join(
+            [
+                *(f"- `{command}`" for command in summary["commands"]),
+                *(f"- on {machine}" for machine in summary["machines"]),
+            ]
+        )
+    )
     if summary["mixed"]:
         parts.append(f"Not all runs were made alike: {', '.join(summary['mixed'])}.")
     return "\n\n".join(parts) + "\n"
@@ -78,10 +86,18 @@ def _cell(variants: Mapping[str, Any], name: str, system: str, plan: Plan) -> st
 
 def _facts(plan: Plan, found: Mapping[str, Any]) -> str:
     seeds = ", ".join(map(str, found["seeds"]))
-    return (
-        f"{found['queries']:,} queries of {found['split']} over {found['documents']:,} documents; "
-        f"seeds {seeds}."
+    steps = "; ".join(
+        f"{SYSTEM_LABELS[name].lower()} {budget['steps']:,} steps, {budget['pairs']:,} pairs"
+        for name, budget in found["budget"].items()
+        if plan.stage == "student" or name != plan.stage
     )
+    settings = " ".join(f"{name}={value}" for name, value in found["settings"].items())
+    lines = [
+        f"{found['queries']:,} queries of {found['split']} over {found['documents']:,} documents; "
+        f"seeds {seeds}. Budget: {steps}.",
+        f"Settings other than the defaults: `{settings}`." if settings else "Default settings.",
+    ]
+    return "\n".join(lines)
 
 
 def _details(plan: Plan, summary: Mapping[str, Any], dataset: str) -> str:

@@ -85,3 +85,35 @@ def _seeds(text: str) -> list[int]:
         raise ConfigError(
             f"--seeds {text!r}: expected whole numbers separated by commas, as in 17,18,19"
         ) from None
+
+
+@app.command(
+    epilog=_examples(
+        "rabtriever results docs/results --add work-17 --add work-18 --add work-19",
+        "rabtriever results docs/results -o docs/results.md",
+    )
+)
+def results(
+    folder: Annotated[Path, typer.Argument()],
+    output: Annotated[Path | None, typer.Option("-o", "--output", show_default="DIR.md")] = None,
+    add: Annotated[
+        list[Path] | None, typer.Option(help="A workspace with a finished report, to be stored.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Store under this name.", show_default="the data set's")
+    ] = None,
+) -> None:
+    """Make the results page from FOLDER: stored benchmarks, ablations, measurements.
+
+    --add stores a workspace's results first, without any text of the data. Ablations are looked
+    for in FOLDER/ablations, further measurements (any JSON with title and rows) in
+    FOLDER/measurements.
+    """
+    from rabtriever_core.findings.add import add_workspace
+    from rabtriever_core.findings.page import write_page
+
+    for workspace in add or ():
+        typer.echo(f"stored: {add_workspace(workspace, folder, name)}")
+    page = output or folder.with_suffix(".md")
+    write_page(folder, page)
+    typer.echo(f"page: {page}")
