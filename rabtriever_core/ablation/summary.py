@@ -1,7 +1,7 @@
 """A plan's runs summarized: mean ± sd over seeds, tests against the first variant."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ def summarize(
         plan, title, datasets: name → split, queries, documents, seeds, and variants: name → seeds,
         same_as (a variant with the same artifacts), systems: system → metric → mean, sd (absent of
         one seed), values; and `comparison` (difference, p_value, p_value_holm, seeds) but for the
-        first; budget and settings that the variants share; commands, machines; mixed: what
+        first; budget and settings that the variants share, and dev_sample, what the stages
+        measured of the first variant themselves; commands, machines; mixed: what
         differs between runs that should not.
     """
     datasets: dict[str, Any] = {}
@@ -108,6 +109,9 @@ def summarize(
             "seeds": sorted({run["seed"] for run in of_data}),
             "budget": facts["budget"],
             "settings": _common_settings(of_data),
+            "dev_sample": _dev_sample(
+                next(iter(r for r in by_variant.values() if r), {}).values(),
+            ),
             "variants": rows,
         }
     corrected = with_holm([row for _, row in tests])
@@ -178,15 +182,24 @@ def _mixed(runs: Sequence[dict[str, Any]]) -> list[str]:
         values = {json.dumps(run[key], sort_keys=True) for run in runs}
         if len(values) > 1:
             found.append(f"{len(values)} values of {key}")
-    for key in dict.fromkeys((run["dataset"]["name"], run["variant"]) for run in runs):
+    for dataset, variant in dict.fromkeys((r["dataset"]["name"], r["variant"]) for r in runs):
         settings = {
             json.dumps({k: v for k, v in run["settings"].items() if k != "runtime.seed"})
             for run in runs
-            if (run["dataset"]["name"], run["variant"]) == key
+            if run["dataset"]["name"] == dataset and run["variant"] == variant
         }
         if len(settings) > 1:
-            found.append(f"{len(settings)} settings of {key[1]} on {key[0]}")
+            found.append(f"{len(settings)} settings of {variant} on {dataset}")
     return found
+
+
+def _dev_sample(runs: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """System → mean MRR@10 on the sample that every stage measures itself on after training."""
+    values: dict[str, list[float]] = {}
+    for run in runs:
+        for system, metrics in run["dev_sample"].items():
+            values.setdefault(system, []).append(metrics["MRR@10"])
+    return {system: float(np.mean(found)) for system, found in values.items()}
 
 
 def _common_settings(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A plan's summary as Markdown."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,13 +92,27 @@ def _facts(plan: Plan, found: Mapping[str, Any]) -> str:
         for name, budget in found["budget"].items()
         if plan.stage == "student" or name != plan.stage
     )
-    settings = " ".join(f"{name}={value}" for name, value in found["settings"].items())
+    settings = " ".join(f"{name}={_plain(value)}" for name, value in found["settings"].items())
+    sample = ", ".join(
+        f"{SYSTEM_LABELS[name].lower()} {percent(value)}"
+        for name, value in found["dev_sample"].items()
+    )
     lines = [
         f"{found['queries']:,} queries of {found['split']} over {found['documents']:,} documents; "
         f"seeds {seeds}. Budget: {steps}.",
-        f"Settings other than the defaults: `{settings}`." if settings else "Default settings.",
+        f"MRR@10 on the dev sample that stages measure themselves on, first row: {sample}.",
+        _folded("settings other than the defaults", settings) if settings else "Default settings.",
     ]
-    return "\n".join(lines)
+    return "\n\n".join(lines)
+
+
+def _folded(title: str, text: str) -> str:
+    """Long and seldom read: shown on demand."""
+    return f"<details><summary>{title}</summary>\n\n`{text}`\n\n</details>"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _details(plan: Plan, summary: Mapping[str, Any], dataset: str) -> str:
