@@ -37,6 +37,26 @@ def params_yaml(settings: Settings) -> str:
     return "\n".join(blocks)
 
 
+def changed_settings(settings: Settings) -> dict[str, Any]:
+    """Settings that differ from the defaults, by dotted name; the data set's place is none."""
+    default = _flat(default_settings().model_dump(mode="json"), "")
+    own = {"dataset.name", "dataset.folder", "dataset.demo"}
+    return {
+        name: value
+        for name, value in _flat(settings.model_dump(mode="json"), "").items()
+        if name not in own and default.get(name) != value
+    }
+
+
+def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
+    return flat
+
+
 def write_dataset_settings(params: Path, values: dict[str, Any]) -> None:
     """Change settings of the section `dataset` in place; comments and other values stay.
 

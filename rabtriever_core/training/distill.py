@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rabtriever_core.config import RuntimeConfig, StudentConfig
+from rabtriever_core.models.predictor import GatedPredictor, Predictor
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import (
     Rabtriever,
@@ -103,13 +104,20 @@ class _Distillation:
         self.pool = examples.judged
         self.judged = torch.from_numpy(examples.is_judged).to(self.device)
         self.cosine_scale = teacher.cosine_scale or ANCHOR_SCALE
+        lengths = [float(np.linalg.norm(e, axis=1).mean()) for e in (e_q, e_d)]
+        scale = self.cosine_scale / (lengths[0] * lengths[1])
         if config.skip and config.predictor != "additive":
-            lengths = [float(np.linalg.norm(e, axis=1).mean()) for e in (e_q, e_d)]
-            scale = self.cosine_scale / (lengths[0] * lengths[1])
             student.predictor.start_from_cosine(self.direction, scale)
         # What the margin's cosine part looks like as a state: e_T does not hold it, the student
         # starts with it. Nothing where the teacher's margin is that of e_T alone.
-        self.cosine_part = copy.deepcopy(student.predictor) if teacher.cosine_scale else None
+        self.cosine_part: Predictor | None = None
+        if teacher.cosine_scale:
+            self.cosine_part = copy.deepcopy(student.predictor)
+            if not config.skip or config.predictor == "additive":
+                # This student does not start with it: as the paper's predictor would hold it.
+                width = teacher.backbone.dimension
+                self.cosine_part = GatedPredictor(width, width, 1, skip=True).to(self.device)
+                self.cosine_part.start_from_cosine(self.direction, scale)
 
     def loss_at(self, step: int) -> dict[str, Tensor]:
         """Weighted parts of the loss; parts of weight zero are not computed."""

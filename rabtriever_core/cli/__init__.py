@@ -305,5 +305,5 @@ def _verdict(
     return f"nothing here fits: the best has {hits[0].calibrated:.3f}, an answer needs {least}"
 
 
-if __name__ == "__main__":
-    main()
+# Registers its commands with the app above.
+from rabtriever_core.cli import experiments  # noqa: E402, F401

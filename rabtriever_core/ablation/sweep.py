@@ -1,0 +1,147 @@
+"""Carry out a plan: train what is missing, measure, leave one JSON per run."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rabtriever_core import provenance
+from rabtriever_core.ablation.measure import Task, measured
+from rabtriever_core.ablation.runs import PlannedRun
+from rabtriever_core.ablation.tree import ArtifactTree, ancestry
+from rabtriever_core.artifacts import Artifact
+from rabtriever_core.data.dataset import read_dataset
+from rabtriever_core.params_file import changed_settings
+from rabtriever_core.stages.registry import stage_named
+
+logger = logging.getLogger(__name__)
+
+_TRAINED = ("bi_encoder", "teacher", "student")
+_NAMED = 3
+"""Runs to come that are named in the progress line."""
+
+
+def carry_out(runs: Sequence[PlannedRun], work: Path, command: str) -> dict[str, str]:
+    """Do the runs that are not finished; one that fails does not stop the others.
+
+    Args:
+        runs: of a plan.
+        work: where artifacts are kept.
+        command: for the record.
+
+    Returns:
+        Title of every run that failed → why.
+    """
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    pending = [run for run in runs if not run.finished()]
+    if len(pending) < len(runs):
+        logger.info("%d of %d runs are finished already", len(runs) - len(pending), len(runs))
+    facts = {"command": command, "commit": provenance.commit(), "versions": provenance.versions()}
+    failed: dict[str, str] = {}
+    unfit: dict[tuple[str, int], str] = {}
+    tasks: dict[tuple[str, str], Task] = {}
+    trees = {run.source.name: ArtifactTree(work / run.source.name, run.source) for run in pending}
+    with (
+        tqdm(total=len(pending), unit="run", disable=not pending) as bar,
+        logging_redirect_tqdm(),
+    ):
+        for number, run in enumerate(pending):
+            bar.set_description(run.title)
+            try:
+                result = _carry_out_one(run, trees[run.source.name], tasks, unfit)
+            except Exception as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                failed[run.title] = reason
+                logger.error("%s failed: %s", run.title, reason)
+                logger.debug("trace", exc_info=error)
+            else:
+                run.write(result | facts | {"machine": provenance.machine()})
+                logger.info("%s: %s", run.title, _headline(result, run.plan.metric))
+            bar.update()
+            if rest := pending[number + 1 :]:
+                names = "; ".join(each.title for each in rest[:_NAMED])
+                more = f" and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
+                logger.info("to come: %s%s", names, more)
+    return failed
+
+
+def _carry_out_one(
+    run: PlannedRun,
+    tree: ArtifactTree,
+    tasks: dict[tuple[str, str], Task],
+    unfit: dict[tuple[str, int], str],
+) -> dict[str, Any]:
+    """Build and measure; `unfit` remembers data sets and seeds whose common part failed."""
+    common = (run.source.name, run.seed)
+    if common in unfit:
+        raise RuntimeError(f"what its variants have in common failed: {unfit[common]}")
+    try:
+        for stage in stage_named(run.plan.stage).inputs:
+            tree.build(run.settings, stage)
+    except Exception as error:
+        unfit[common] = str(error)
+        raise
+    started = time.perf_counter()
+    artifacts: dict[str, Artifact] = {}
+    for system in run.plan.systems:
+        artifacts |= tree.build(run.settings, system)
+    data = artifacts["validated_dataset"]
+    key = (run.source.name, data.hash)
+    if key not in tasks:
+        dataset = read_dataset(data.folder, run.settings.dataset.name)
+        tasks[key] = Task.of(dataset, run.plan)
+    task = tasks[key]
+    systems = {
+        system: measured(
+            system,
+            artifacts,
+            task,
+            run.settings.runtime,
+            tree.workspace(run.settings, system).measurements,
+        )
+        for system in run.plan.systems
+    }
+    seconds = {
+        stage: found[stage]
+        for stage in ancestry_of(run.plan.systems)
+        if stage in (found := tree.workspace(run.settings, stage).seconds())
+    }
+    trained = {name: artifacts[name].meta.metrics for name in _TRAINED if name in artifacts}
+    return {
+        "dataset": {
+            "name": task.dataset.name,
+            "fingerprint": task.dataset.fingerprint,
+            "documents": len(task.documents),
+            "queries": len(task.queries),
+        },
+        "split": task.split,
+        "task": task.digest,
+        "systems": systems,
+        "dev_sample": {
+            name: {key: round(value, 6) for key, value in metrics["dev"].items()}
+            for name, metrics in trained.items()
+        },
+        "budget": {name: metrics["budget"] for name, metrics in trained.items()},
+        "seconds": seconds | {"this run": round(time.perf_counter() - started, 1)},
+        "settings": changed_settings(run.settings),
+        "artifacts": {name: artifact.hash for name, artifact in artifacts.items()},
+    }
+
+
+def ancestry_of(systems: Sequence[str]) -> list[str]:
+    """All stages that systems are made from, in the order they run."""
+    order: list[str] = []
+    for system in systems:
+        order += [name for name in ancestry(system) if name not in order]
+    return order
+
+
+def _headline(result: dict[str, Any], metric: str) -> str:
+    values = (
+        f"{system} {100 * found['metrics'][metric]:.1f}"
+        for system, found in result["systems"].items()
+    )
+    return f"{metric} {', '.join(values)} ({result['seconds']['this run']:.0f} s)"

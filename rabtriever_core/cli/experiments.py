@@ -1,0 +1,119 @@
+"""Commands that run and show experiments: ablations, sweeps, the results page."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rabtriever_core.cli import _examples, app
+from rabtriever_core.errors import ConfigError
+
+
+@app.command(
+    epilog=_examples(
+        "rabtriever ablate paper --data my-data --seeds 17,18,19 --dry-run",
+        "rabtriever ablate paper --data my-data --data other-data --out results",
+        "rabtriever ablate my-plan.yaml --data my-workspace --set runtime.threads=1",
+    )
+)
+def ablate(
+    plan: Annotated[str, typer.Argument()],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="A BEIR folder, or a workspace, whose settings and artifacts are used."),
+    ],
+    seeds: Annotated[str, typer.Option(help="Of the runs, separated by commas.")] = "17,18,19",
+    work: Annotated[Path, typer.Option(help="Where artifacts are kept and shared.")] = Path(
+        "work-ablations"
+    ),
+    out: Annotated[Path, typer.Option(help="Results go to a folder of the plan's name.")] = Path(
+        "ablations"
+    ),
+    params: Annotated[
+        Path | None,
+        typer.Option(
+            help="A params.yaml to start from.", show_default="the workspace's, or defaults"
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Override a setting; PLAN wins."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+) -> None:
+    """Train and measure the variants of a plan over data sets and seeds.
+
+    PLAN is paper, ours, loss-weight, depth, teacher-budget, or a YAML file of that kind. Finished
+    runs are kept, killed ones resume. Ends with exit code 1 when a run failed.
+    """
+    from rabtriever_core.ablation.plan import read_plan
+    from rabtriever_core.ablation.report import TABLE, write_plan, write_summary
+    from rabtriever_core.ablation.runs import planned_runs
+    from rabtriever_core.ablation.sources import open_sources
+    from rabtriever_core.ablation.sweep import carry_out
+    from rabtriever_core.provenance import command_line
+
+    chosen = read_plan(plan)
+    folder = out / chosen.name
+    sources = open_sources(data, work, params)
+    runs = planned_runs(chosen, sources, _seeds(seeds), tuple(overrides or ()), folder)
+    if dry_run:
+        typer.echo(f"base: {' '.join(chosen.base) or 'the settings as they are'}")
+        for run in runs:
+            state = "finished" if run.finished() else "to run  "
+            variant = chosen.variants[run.variant]
+            words = [*variant.set, *([] if variant.base else ["(without the base)"])]
+            typer.echo(f"{state}  {run.title}  {' '.join(words)}".rstrip())
+        return
+    write_plan(chosen, folder)
+    failed = carry_out(runs, work, command_line("rabtriever", sys.argv[1:]))
+    if len(failed) < len(runs):
+        write_summary(chosen, folder)
+        typer.echo((folder / TABLE).read_text(encoding="utf-8"))
+        typer.echo(f"results: {folder}")
+    if failed:
+        for title, reason in failed.items():
+            typer.secho(f"failed: {title}: {reason}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--seeds {text!r}: expected whole numbers separated by commas, as in 17,18,19"
+        ) from None
+
+
+@app.command(
+    epilog=_examples(
+        "rabtriever results docs/results --add work-17 --add work-18 --add work-19",
+        "rabtriever results docs/results -o docs/results.md",
+    )
+)
+def results(
+    folder: Annotated[Path, typer.Argument()],
+    output: Annotated[Path | None, typer.Option("-o", "--output", show_default="DIR.md")] = None,
+    add: Annotated[
+        list[Path] | None, typer.Option(help="A workspace with a finished report, to be stored.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Store under this name.", show_default="the data set's")
+    ] = None,
+) -> None:
+    """Make the results page from FOLDER: stored benchmarks, ablations, measurements.
+
+    --add stores a workspace's results first, without any text of the data. Ablations are looked
+    for in FOLDER/ablations, further measurements (any JSON with title and rows) in
+    FOLDER/measurements.
+    """
+    from rabtriever_core.findings.add import add_workspace
+    from rabtriever_core.findings.page import write_page
+
+    for workspace in add or ():
+        typer.echo(f"stored: {add_workspace(workspace, folder, name)}")
+    page = output or folder.with_suffix(".md")
+    write_page(folder, page)
+    typer.echo(f"page: {page}")

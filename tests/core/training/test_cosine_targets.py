@@ -1,0 +1,41 @@
+"""What a student without a linear path is held to where the teacher's margin has a cosine part."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rabtriever_core.config import StudentConfig
+from rabtriever_core.models.predictor import make_predictor
+from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.retriever import Rabtriever, document_states, query_states
+from rabtriever_core.training.distill import _Distillation
+from rabtriever_core.training.examples import Examples
+from tests.core.small import RUNTIME, small_backbone, small_dataset
+
+
+@pytest.mark.parametrize(
+    "changes", [{"skip": False}, {"predictor": "additive"}, {"predictor": "wide", "skip": False}]
+)
+def test_targets_hold_the_cosine_whatever_the_predictor(changes: dict, tmp_path: Path) -> None:
+    dataset = small_dataset()
+    backbone = small_backbone(dataset)
+    config = StudentConfig(**changes)
+    student = Rabtriever(backbone, make_predictor(backbone.dimension, config, 3))
+    run = _Distillation(
+        GenerativeReranker(backbone, 20.0),
+        student,
+        Examples.of(dataset, "train", backbone.prompt),
+        config,
+        RUNTIME,
+        tmp_path,
+    )
+    e_q = query_states(backbone, [dataset.queries[q] for q in dataset.split_queries("dev")])
+    e_d = torch.from_numpy(document_states(backbone, dataset.documents))
+    assert run.cosine_part is not None
+    with torch.inference_mode():
+        part = run.cosine_part.states(torch.from_numpy(e_q), e_d.expand(len(e_q), -1, -1))
+        margins = (part @ run.direction).numpy()
+    products = e_q @ e_d.numpy().T
+    assert np.corrcoef(margins.ravel(), products.ravel())[0, 1] > 0.9
