@@ -53,13 +53,13 @@ def train_bi_encoder(
     import torch
 
     from rabtriever_core.training.losses import info_nce
-    from rabtriever_core.training.negatives import Similarity
+    from rabtriever_core.training.negatives import mine
 
     schedule = config.schedule
     mined = None
     if config.hard_negatives:
-        mined = Similarity.of(backbone, examples).hard_negatives(
-            examples, examples.judged, config.mining_depth
+        mined = mine(
+            config.mining_sources, backbone, examples, examples.judged, config.mining_depth
         )
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:

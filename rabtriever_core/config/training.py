@@ -1,11 +1,20 @@
 """Settings of teacher, student and bi-encoder."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.schedule import ScheduleConfig
+
+
+def _each_once(sources: tuple[str, ...]) -> tuple[str, ...]:
+    if not sources or len(set(sources)) < len(sources):
+        raise ValueError(f"{list(sources)}: name at least one, and none twice")
+    return sources
+
+
+MiningSources = Annotated[tuple[Literal["encoder", "bm25"], ...], AfterValidator(_each_once)]
 
 
 class DpoConfig(Component):
@@ -50,6 +59,9 @@ class TeacherConfig(Component):
     """Share of the negatives that are hard ones; the rest is drawn at random."""
     mining_depth: int = Field(16, ge=1)
     """Hard negatives come from this many nearest documents of a query."""
+    mining_sources: MiningSources = ("encoder",)
+    """Which documents are near: by the model's own states (`encoder`), by shared words (`bm25`),
+    or by both in turns."""
     mining_refresh_steps: int | None = Field(None, ge=1)
     """Mine anew with the model as it is then, ordered and filtered by its margins; only once,
     before training, when unset."""
@@ -145,6 +157,8 @@ class BiEncoderConfig(Component):
     """Mined documents added per query to the in-batch negatives."""
     mining_depth: int = Field(30, ge=1)
     """Hard negatives come from this many nearest documents of a query."""
+    mining_sources: MiningSources = ("encoder",)
+    """As the teacher's."""
 
     @property
     def documents_per_query(self) -> int:
