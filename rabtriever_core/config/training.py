@@ -69,6 +69,13 @@ class TeacherConfig(Component):
     """Training queries whose hard negatives the teacher orders in a refresh."""
     false_negative_margin: float = 0.0
     """In a refresh, documents whose margin is above the positive's by this are no negatives."""
+    class_balance: float = Field(0.0, ge=0, le=1)
+    """Weighs queries by the inverse frequency of their right document among the training queries,
+    to this power, in the answer, list-wise and preference losses: 0 weighs all queries alike, 1 all
+    documents."""
+    focal_gamma: float = Field(0.0, ge=0)
+    """Weighs pairs by (1 − P(right answer)) to this power in the answer and preference losses: hard
+    pairs count more; 0 weighs all alike, 2 is usual."""
     curriculum_share: float = Field(0.0, ge=0, le=1)
     """Share of the steps over which the share of hard negatives rises from none."""
     answer_weight: float = Field(1.0, ge=0)

@@ -1,18 +1,26 @@
 """Everything trains, is deterministic, and a killed run continues as if it had never stopped."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from rabtriever_core.config import LoraConfig, ScheduleConfig, StudentConfig, TeacherConfig
+from rabtriever_core.config import (
+    DpoConfig,
+    LoraConfig,
+    ScheduleConfig,
+    StudentConfig,
+    TeacherConfig,
+)
 from rabtriever_core.models.lora import load_adapters
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import Rabtriever, query_states
 from rabtriever_core.training.distill import distill
+from rabtriever_core.training.dpo import prefer_right_answers
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import (
     last_complete_checkpoint,
@@ -117,6 +125,43 @@ def test_teacher_learns_and_resumes_exactly(warm, teacher, tmp_path, monkeypatch
         assert torch.equal(tensor, expected[name]), name
 
 
+BRIEF = SHORT.model_copy(update={"min_steps": 10, "max_steps": 10})
+
+
+def _tuned(warm, examples, folder: Path, tune, **update) -> torch.Tensor:
+    """A weight of the backbone after ten steps of supervised fine-tuning or DPO."""
+    backbone = _load(warm[0])
+    config = TEACHER.model_copy(
+        update={"schedule": BRIEF, "dpo": DpoConfig(beta=1, schedule=BRIEF), **update}
+    )
+    history = tune(GenerativeReranker(backbone), examples, config, RUNTIME, folder, None)
+    assert np.isfinite(history[-1]["loss"])
+    return backbone.body.layers[0].self_attn.k_proj.weight.detach()
+
+
+@pytest.mark.parametrize("tune", [fine_tune_teacher, prefer_right_answers])
+def test_weights_of_queries_and_pairs_reach_the_teachers_losses(warm, tmp_path, tune) -> None:
+    even = _examples(_load(warm[0]))
+    kept = [q for q in range(len(even.queries)) if q % 4 < 1 + q // 12]
+    uneven = replace(
+        even,
+        **{name: [getattr(even, name)[q] for q in kept] for name in ("queries", "query_ids")},
+        relevant=[even.relevant[q] for q in kept],
+    )
+    assert np.ptp(uneven.balanced_weights(1.0)) > 0.5
+    plain, balanced, focal = (
+        _tuned(warm, uneven, tmp_path / str(i), tune, **update)
+        for i, update in enumerate([{}, {"class_balance": 1.0}, {"focal_gamma": 2.0}])
+    )
+    assert not torch.equal(plain, balanced)
+    assert not torch.equal(plain, focal)
+    # Where all documents are right equally often there is nothing to balance.
+    assert torch.equal(
+        _tuned(warm, even, tmp_path / "even", tune),
+        _tuned(warm, even, tmp_path / "even balanced", tune, class_balance=1.0),
+    )
+
+
 def _distil(teacher, folder):
     student = _student(teacher)
     history = distill(teacher, student, _examples(teacher.backbone), STUDENT, RUNTIME, folder)
@@ -146,8 +191,6 @@ def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> N
 
 
 def test_distillation_never_looks_up_which_document_is_right(teacher, tmp_path) -> None:
-    from dataclasses import replace
-
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     examples = _examples(teacher[0].backbone)
