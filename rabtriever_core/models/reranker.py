@@ -230,15 +230,25 @@ class GenerativeReranker(Reranker):
 def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:
     """A document cache spread over pairs, differentiable (in-place cache methods are not).
 
-    `index_select` and not `keys[index]`, whose gradient adds up in whatever order threads arrive.
+    `index_select` and not `keys[index]`, whose gradient adds up in whatever order threads arrive. A
+    single document is not copied at all before the query's keys and values join it; layers are made
+    by hand because `DynamicCache.update` copies what it is given into an empty layer.
     """
     from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    def over_pairs(states: "torch.Tensor") -> "torch.Tensor":
+        if len(states) == 1:
+            return states.expand(len(index), -1, -1, -1)
+        return states.index_select(0, index)
 
     spread = DynamicCache()
-    for number, layer in enumerate(cache.layers):
-        spread.update(
-            layer.keys.index_select(0, index), layer.values.index_select(0, index), number
-        )
+    for layer in cache.layers:
+        keys, values = over_pairs(layer.keys), over_pairs(layer.values)
+        shared = DynamicLayer()
+        shared.lazy_initialization(keys, values)
+        shared.keys, shared.values = keys, values
+        spread.layers.append(shared)
     return spread
 
 
