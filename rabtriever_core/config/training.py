@@ -103,6 +103,12 @@ class StudentConfig(Component):
     """Hidden width of the predictor's MLP over the backbone's width."""
     skip: bool = True
     """A linear path past the MLP, which starts it from the cosine; off in the paper."""
+    predicts: Literal["answer", "query_positions"] = "answer"
+    """Which of the teacher's states the MSE regresses: the one at the answer position, whose margin
+    counts, or beside it those at other tokens of the query side."""
+    positions_per_query: int = Field(8, ge=1)
+    """How many other tokens a roll-out keeps states of, drawn anew for every query, which bounds
+    what it stores; all of them where a query has no more."""
     query_encoder: Literal["frozen", "lora"] = "frozen"
     """`lora` also trains adapters (`backbone.lora`) on a query side of its own; documents are still
     read by the frozen teacher, so that stored vectors stay valid."""

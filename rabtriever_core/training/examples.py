@@ -96,7 +96,8 @@ class Examples:
         weights = np.array(
             [np.mean([counts[d] ** -balance for d in sorted(right)]) for right in self.relevant]
         )
-        return (weights / weights.mean()).astype(np.float32)
+        weights /= weights.mean()
+        return weights.astype(np.float32)
 
     def positives(self, queries: Sequence[int], rng: np.random.Generator) -> list[int]:
         """One relevant document of every query."""

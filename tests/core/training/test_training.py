@@ -208,6 +208,8 @@ VARIANTS = {
     "paper": {"skip": False, "anchor_weight": 0.0, "listwise_kl_weight": 0.0, "refresh_steps": 5},
     "off-policy": {"policy": "cosine", "normalized_mse_weight": 0.5, "forward_kl_weight": 0.1},
     "supervised": {"policy": "uniform", "supervised_weight": 1.0},
+    "query positions": {"predicts": "query_positions", "positions_per_query": 3},
+    "wide at query positions": {"predicts": "query_positions", "predictor": "wide"},
 }
 
 
