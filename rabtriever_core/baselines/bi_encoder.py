@@ -63,13 +63,13 @@ def train_bi_encoder(
     import torch
 
     from rabtriever_core.training.losses import info_nce
-    from rabtriever_core.training.negatives import Similarity, in_batch_documents
+    from rabtriever_core.training.negatives import in_batch_documents, mine
 
     schedule = config.schedule
     mined = None
     if config.hard_negatives:
-        mined = Similarity.of(backbone, examples).hard_negatives(
-            examples, examples.judged, config.mining_depth
+        mined = mine(
+            config.mining_sources, backbone, examples, examples.judged, config.mining_depth
         )
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:

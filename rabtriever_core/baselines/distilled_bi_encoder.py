@@ -20,7 +20,7 @@ from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History
 from rabtriever_core.training.losses import cosine_matrix
-from rabtriever_core.training.negatives import Similarity
+from rabtriever_core.training.negatives import mine
 from rabtriever_core.training.steps import start_step, step_generator
 from rabtriever_core.training.stored import Arrays, stored_arrays
 
@@ -110,9 +110,7 @@ def _draw(
     ]
     queries = np.unique(np.concatenate(met))
     hard = round(config.mined_share * (count - 1))
-    mined = Similarity.of(backbone, examples).hard_negatives(
-        examples, examples.judged, config.mining_depth
-    )
+    mined = mine(config.mining_sources, backbone, examples, examples.judged, config.mining_depth)
     rng = step_generator(seed, 7)
     rows = []
     for query, positive in zip(queries, examples.positives(queries.tolist(), rng), strict=True):

@@ -214,6 +214,33 @@ def measure_vectors(
     typer.echo(f"\nfull report: {page}")
 
 
+@app.command("measure-cache", epilog=_examples("rabtriever measure-cache -w work --queries 64"))
+def measure_cache(
+    document_tokens: Annotated[int, typer.Option(min=1, help="Length of the document.")] = 512,
+    queries: Annotated[int, typer.Option(min=1, help="How many it is scored with.")] = 32,
+    query_tokens: Annotated[int, typer.Option(min=1, help="Length of a query at most.")] = 16,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that are timed.")] = 7,
+    workspace: Annotated[
+        Path | None,
+        typer.Option("--workspace", "-w", help="Whose teacher.", show_default="a tiny, new one"),
+    ] = None,
+) -> None:
+    """Time teacher margins with a document's keys and values shared by queries, and without.
+
+    Fails where the margins differ; writes measurements/prefix_cache.json.
+    """
+    from rabtriever_core.evaluation.prefix_cache import Reading, measure_prefix_cache, summary
+    from rabtriever_core.workspace import Workspace
+
+    opened = None if workspace is None else Workspace.open(workspace)
+    path = measure_prefix_cache(
+        opened,
+        Reading(document_tokens, queries, query_tokens, repeats),
+        Path("measurements") if opened is None else opened.measurements,
+    )
+    typer.echo(f"{summary(path)}\n\nwritten: {path}")
+
+
 @app.command(
     epilog=_examples(
         "rabtriever compare before after",

@@ -1,11 +1,20 @@
 """Settings of teacher, student and bi-encoder."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.schedule import ScheduleConfig
+
+
+def _each_once(sources: tuple[str, ...]) -> tuple[str, ...]:
+    if not sources or len(set(sources)) < len(sources):
+        raise ValueError(f"{list(sources)}: name at least one, and none twice")
+    return sources
+
+
+MiningSources = Annotated[tuple[Literal["encoder", "bm25"], ...], AfterValidator(_each_once)]
 
 
 class DpoConfig(Component):
@@ -50,6 +59,9 @@ class TeacherConfig(Component):
     """Share of the negatives that are hard ones; the rest is drawn at random."""
     mining_depth: int = Field(16, ge=1)
     """Hard negatives come from this many nearest documents of a query."""
+    mining_sources: MiningSources = ("encoder",)
+    """Which documents are near: by the model's own states (`encoder`), by shared words (`bm25`),
+    or by both in turns."""
     mining_refresh_steps: int | None = Field(None, ge=1)
     """Mine anew with the model as it is then, ordered and filtered by its margins; only once,
     before training, when unset."""
@@ -57,6 +69,13 @@ class TeacherConfig(Component):
     """Training queries whose hard negatives the teacher orders in a refresh."""
     false_negative_margin: float = 0.0
     """In a refresh, documents whose margin is above the positive's by this are no negatives."""
+    class_balance: float = Field(0.0, ge=0, le=1)
+    """Weighs queries by the inverse frequency of their right document among the training queries,
+    to this power, in the answer, list-wise and preference losses: 0 weighs all queries alike, 1 all
+    documents."""
+    focal_gamma: float = Field(0.0, ge=0)
+    """Weighs pairs by (1 − P(right answer)) to this power in the answer and preference losses: hard
+    pairs count more; 0 weighs all alike, 2 is usual."""
     curriculum_share: float = Field(0.0, ge=0, le=1)
     """Share of the steps over which the share of hard negatives rises from none."""
     answer_weight: float = Field(1.0, ge=0)
@@ -84,6 +103,12 @@ class StudentConfig(Component):
     """Hidden width of the predictor's MLP over the backbone's width."""
     skip: bool = True
     """A linear path past the MLP, which starts it from the cosine; off in the paper."""
+    predicts: Literal["answer", "query_positions"] = "answer"
+    """Which of the teacher's states the MSE regresses: the one at the answer position, whose margin
+    counts, or beside it those at other tokens of the query side."""
+    positions_per_query: int = Field(8, ge=1)
+    """How many other tokens a roll-out keeps states of, drawn anew for every query, which bounds
+    what it stores; all of them where a query has no more."""
     query_encoder: Literal["frozen", "lora"] = "frozen"
     """`lora` also trains adapters (`backbone.lora`) on a query side of its own; documents are still
     read by the frozen teacher, so that stored vectors stay valid."""
@@ -145,6 +170,8 @@ class BiEncoderConfig(Component):
     """Mined documents added per query to the in-batch negatives."""
     mining_depth: int = Field(30, ge=1)
     """Hard negatives come from this many nearest documents of a query."""
+    mining_sources: MiningSources = ("encoder",)
+    """As the teacher's."""
 
     @property
     def documents_per_query(self) -> int:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rabtriever_core.baselines.bm25 import Bm25
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.evaluation.metrics import run_from_scores
 from rabtriever_core.index.search import search
+from rabtriever_core.models.bm25 import Bm25
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

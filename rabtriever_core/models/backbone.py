@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.prompt import Prompt
@@ -78,6 +81,18 @@ class Backbone:
         at = torch.arange(len(rows), device=ids.device), lengths - 1
         states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
         return [state[at].float() for state in states]
+
+    def states_at(
+        self, rows: Sequence[Sequence[int]], positions: npt.NDArray[np.int64]
+    ) -> "torch.Tensor":
+        """Final-norm states at positions [n, p] of every row: shape [n, p, d]."""
+        import torch
+
+        ids, _ = self.pad(rows)
+        states = self.body(input_ids=ids, use_cache=False).last_hidden_state
+        at = torch.arange(len(rows), device=ids.device)[:, None]
+        read: torch.Tensor = states[at, torch.from_numpy(positions).to(ids.device)]
+        return read.float()
 
     def save(self, folder: Path) -> None:
         """Write model (safetensors), tokenizer and prompt."""

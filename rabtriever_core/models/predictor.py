@@ -23,6 +23,11 @@ class Predictor(nn.Module, ABC):
     ⟨w, e_stu(q, d)⟩ = ⟨query_vectors(e_Q), document_vectors(e_D)⟩ + query_offsets(e_Q)
     for the bias-free head's direction w = w_T − w_F. The offset shifts all documents of a query
     alike: rankings need no part of it.
+
+    It sits after the final norm, and there is no setting to put it lower: norm(U(h_Q) ⊙ V(h_D)) of
+    states below the norm divides by a length that depends on query and document together, and what
+    blocks above it make of the product is not linear at all. The margin would be no dot product,
+    and no vector index would return the model's ranking.
     """
 
     kind: ClassVar[str]

@@ -120,6 +120,7 @@ class Reranker(ABC):
         document_index: Sequence[int],
         query_index: Sequence[int],
         layers: Sequence[int] = (),
+        positions: npt.NDArray[np.int64] | None = None,
     ) -> tuple["torch.Tensor", list["torch.Tensor"]]:
         """Answer-position states of pairs, each document read once; differentiable.
 
@@ -129,9 +130,11 @@ class Reranker(ABC):
             document_index: document of every pair, length p.
             query_index: query of every pair, length p.
             layers: layers whose document states are wanted beside e_D.
+            positions: tokens of every query side [queries, q] whose states are wanted beside e_T.
 
         Returns:
-            (e_T [p, d], [e_D, then the states of the layers; each documents × d]).
+            (e_T [p, d], [e_D, then the states of the layers; each documents × d]); with positions
+            e_T [p, 1 + q, d], the answer position first.
         """
         import torch
 
@@ -160,7 +163,12 @@ class Reranker(ABC):
             position_ids=lengths[of_document][:, None] + steps,
         ).last_hidden_state
         rows = torch.arange(len(of_query), device=device)
-        e_t = states[rows, query_lengths[of_query] - 1]
+        answers = query_lengths[of_query] - 1
+        if positions is None:
+            e_t = states[rows, answers]
+        else:
+            others = torch.from_numpy(positions).to(device)[of_query]
+            e_t = states[rows[:, None], torch.cat([answers[:, None], others], dim=1)]
         return e_t.float(), e_d
 
     def candidate_states(
@@ -171,6 +179,7 @@ class Reranker(ABC):
         label: str,
         *,
         batch_pairs: int = 256,
+        positions: npt.NDArray[np.int64] | None = None,
     ) -> Iterator[
         tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], "torch.Tensor", "torch.Tensor"]
     ]:
@@ -182,9 +191,11 @@ class Reranker(ABC):
             candidates: document numbers [n, k].
             label: names the progress bar.
             batch_pairs: pairs read at once.
+            positions: other tokens of the query sides [n, q] whose states are wanted.
 
         Yields:
-            (rows [p], columns [p], answer-position states [p, d], scores [p]) of a batch of pairs.
+            (rows [p], columns [p], answer-position states [p, d], scores [p]) of a batch of pairs;
+            with positions the states are [p, 1 + q, d], the answer position first.
         """
         import torch
         from tqdm import tqdm
@@ -202,8 +213,10 @@ class Reranker(ABC):
                     [query_ids[r] for r in rows],
                     of_document.tolist(),
                     range(len(rows)),
+                    positions=None if positions is None else positions[rows],
                 )
-                scores = self.scores(states, e_q, e_d[0], rows.tolist(), of_document.tolist())
+                answers = states if positions is None else states[:, 0]
+                scores = self.scores(answers, e_q, e_d[0], rows.tolist(), of_document.tolist())
                 yield rows, pairs % k, states, scores
 
     def candidate_margins(
@@ -271,15 +284,25 @@ class GenerativeReranker(Reranker):
 def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:
     """A document cache spread over pairs, differentiable (in-place cache methods are not).
 
-    `index_select` and not `keys[index]`, whose gradient adds up in whatever order threads arrive.
+    `index_select` and not `keys[index]`, whose gradient adds up in whatever order threads arrive. A
+    single document is not copied at all before the query's keys and values join it; layers are made
+    by hand because `DynamicCache.update` copies what it is given into an empty layer.
     """
     from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    def over_pairs(states: "torch.Tensor") -> "torch.Tensor":
+        if len(states) == 1:
+            return states.expand(len(index), -1, -1, -1)
+        return states.index_select(0, index)
 
     spread = DynamicCache()
-    for number, layer in enumerate(cache.layers):
-        spread.update(
-            layer.keys.index_select(0, index), layer.values.index_select(0, index), number
-        )
+    for layer in cache.layers:
+        keys, values = over_pairs(layer.keys), over_pairs(layer.values)
+        shared = DynamicLayer()
+        shared.lazy_initialization(keys, values)
+        shared.keys, shared.values = keys, values
+        spread.layers.append(shared)
     return spread
 
 

@@ -32,6 +32,7 @@ from rabtriever_core.training.losses import (
 from rabtriever_core.training.rollouts import (
     RollOuts,
     draw_candidates,
+    draw_positions,
     padded,
     read_by_teacher,
     rows_of_step,
@@ -135,6 +136,12 @@ class _Distillation:
                 targets = targets + self.cosine_part.states(
                     torch.from_numpy(rows.e_q).to(self.device), self.e_d[documents]
                 )
+        if rows.positions.shape[1]:
+            elsewhere = self._other_positions(rows, documents)
+            states, targets = (
+                torch.cat([a.flatten(0, 1), b.flatten(0, 1)])
+                for a, b in zip((states, targets), elsewhere, strict=True)
+            )
         everywhere = cache(lambda: self._margins_everywhere(e_q))
         makers: dict[str, tuple[float, Callable[[], Tensor]]] = {
             "mse": (config.mse_weight, lambda: torch.mean((states - targets) ** 2)),
@@ -166,6 +173,28 @@ class _Distillation:
             return torch.from_numpy(rows.e_q).to(self.device)
         backbone = self.student.query_backbone
         return backbone.last_states(backbone.prompt.alone(rows.token_rows()))
+
+    def _other_positions(self, rows: RollOuts, documents: Tensor) -> tuple[Tensor, Tensor]:
+        """(e_stu, e_T) at the query's other tokens, for every one of its documents [v, k, d] each.
+
+        The predictor takes what the query side alone has at a token to what it has there after the
+        document, as at the answer position.
+        """
+        prompt, there = self.teacher.backbone.prompt, rows.positions >= 0
+        token_rows = prompt.alone(rows.token_rows())
+        after_start = np.maximum(rows.positions, 0) + len(prompt.spec.start)
+        with torch.no_grad():
+            frozen = self.teacher.backbone.states_at(token_rows, after_start)
+        e_q = frozen
+        if self.student.query_backbone is not self.student.backbone:
+            e_q = self.student.query_backbone.states_at(token_rows, after_start)
+        used = torch.from_numpy(there).to(self.device)
+        e_d = self.e_d[documents[used.nonzero()[:, 0]]]
+        targets = torch.from_numpy(rows.position_states[there]).to(self.device).float()
+        if self.cosine_part is not None:
+            with torch.no_grad():
+                targets = targets + self.cosine_part.states(frozen[used], e_d)
+        return self.student.predictor.states(e_q[used], e_d), targets
 
     def _margins_everywhere(self, e_q: Tensor) -> Tensor:
         """Margins with all documents [n, m], the query's offset apart."""
@@ -206,7 +235,11 @@ class _Distillation:
             rng,
         )
         documents = self.pool[drawn]
-        states, margins = read_by_teacher(self.teacher, examples, query_ids, documents)
+        others = config.positions_per_query if config.predicts == "query_positions" else 0
+        positions = draw_positions(query_ids, others, rng)
+        states, margins, elsewhere = read_by_teacher(
+            self.teacher, examples, query_ids, documents, positions
+        )
         return RollOuts(
             queries=queries,
             tokens=padded(query_ids),
@@ -214,6 +247,8 @@ class _Distillation:
             documents=documents,
             teacher_states=states,
             teacher_margins=margins,
+            positions=positions,
+            position_states=elsewhere,
         )
 
     def _policy_scores(

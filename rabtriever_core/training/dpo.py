@@ -48,6 +48,7 @@ def prefer_right_answers(
         trained = with_adapters(backbone, lora, runtime.seed)
     # Mined once, by the reference: `Miner` is asked for step 0 alone.
     miner = Miner(reranker, examples, config, checkpoints)
+    balanced = torch.from_numpy(examples.balanced_weights(config.class_balance))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         pairs = draw_pairs(examples, miner.at(0), config, runtime.seed, step, steps)
@@ -60,8 +61,19 @@ def prefer_right_answers(
         margins, *_ = pairs.read(reranker)
         judged = pairs.candidates_judged().to(margins.device)
         relevant = pairs.relevant().to(margins.device)
+        weights = None
+        if config.class_balance:
+            of_queries = balanced[pairs.queries].to(margins.device)
+            weights = of_queries[:, None].expand_as(margins)[judged]
         return {
-            "dpo": dpo_answer(margins[judged], before[judged], relevant[judged], config.dpo.beta)
+            "dpo": dpo_answer(
+                margins[judged],
+                before[judged],
+                relevant[judged],
+                config.dpo.beta,
+                weights,
+                config.focal_gamma,
+            )
         }
 
     history = train(

@@ -1,8 +1,10 @@
 """Training queries and the corpus as token ids, tokenized once."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +86,23 @@ class Examples:
     ) -> list[list[int]]:
         """Token ids of documents, a share of them left out."""
         return self.thin([self.document_ids[d] for d in documents], share, rng)
+
+    def balanced_weights(self, balance: float) -> npt.NDArray[np.float32]:
+        """Weights of the queries [n], with a mean of one, that even out how often documents recur.
+
+        A query's weight is frequency^−balance of its right document, the mean where it has several;
+        a document's frequency is the number of training queries it is right for. It belongs into
+        the loss: every query is still met once an epoch, and a step stays a function of its number.
+
+        Args:
+            balance: 0 weighs all queries alike, 1 all documents.
+        """
+        counts = Counter(chain.from_iterable(self.relevant))
+        weights = np.array(
+            [np.mean([counts[d] ** -balance for d in sorted(right)]) for right in self.relevant]
+        )
+        weights /= weights.mean()
+        return weights.astype(np.float32)
 
     def positives(self, queries: Sequence[int], rng: np.random.Generator) -> list[int]:
         """One relevant document of every query."""

@@ -24,23 +24,56 @@ def cosine_matrix(e_q: Tensor, e_d: Tensor) -> Tensor:
     return F.normalize(e_q, dim=-1) @ F.normalize(e_d, dim=-1).T
 
 
-def listwise(scores: Tensor, relevant: Tensor) -> Tensor:
-    """Softmax cross-entropy over a query's candidates: scores and relevant [n, m]."""
+def listwise(scores: Tensor, relevant: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Softmax cross-entropy over a query's candidates: scores and relevant [n, m], weights [n]."""
     positive = scores.masked_fill(~relevant, float("-inf")).logsumexp(dim=-1)
-    return (scores.logsumexp(dim=-1) - positive).mean()
+    losses = scores.logsumexp(dim=-1) - positive
+    return (losses if weights is None else weights * losses).mean()
 
 
-def answer_cross_entropy(margins: Tensor, relevant: Tensor) -> Tensor:
+def answer_cross_entropy(
+    margins: Tensor, relevant: Tensor, weights: Tensor | None = None, focal_gamma: float = 0.0
+) -> Tensor:
     """Cross-entropy of the answer T / F given the margin, positives and negatives weighted alike.
 
     The two-token softmax of logit_T, logit_F is σ(margin). A step has one positive among many
     negatives; equal weight keeps σ(margin) from collapsing to the base rate.
+
+    Args:
+        margins: any shape.
+        relevant: boolean, of that shape.
+        weights: of the pairs, that shape; all alike where not given.
+        focal_gamma: also weighs by difficulty, see `focal_weights`.
     """
     loss = F.binary_cross_entropy_with_logits(margins, relevant.float(), reduction="none")
-    return torch.stack([loss[kind].mean() for kind in (relevant, ~relevant) if kind.any()]).mean()
+    if weights is not None:
+        loss = weights * loss
+    kinds = [kind for kind in (relevant, ~relevant) if kind.any()]
+    if focal_gamma:
+        right = torch.where(relevant, margins, -margins)
+        means = [(focal_weights(right[kind], focal_gamma) * loss[kind]).mean() for kind in kinds]
+        return torch.stack(means).mean()
+    return torch.stack([loss[kind].mean() for kind in kinds]).mean()
 
 
-def dpo_answer(margins: Tensor, reference: Tensor, relevant: Tensor, beta: float) -> Tensor:
+def focal_weights(margins: Tensor, gamma: float) -> Tensor:
+    """(1 − p)^γ for p = σ(margin of the right answer) [p], scaled to a mean of one; no gradient.
+
+    The focal loss (arXiv 1708.02002) as a reweighting of samples: scaled, since its sum would
+    otherwise fall against the other losses as training goes on. As a softmax of γ · log(1 − p), so
+    that nothing underflows when all pairs are easy.
+    """
+    return len(margins) * torch.softmax(gamma * F.logsigmoid(-margins.detach()), dim=0)
+
+
+def dpo_answer(
+    margins: Tensor,
+    reference: Tensor,
+    relevant: Tensor,
+    beta: float,
+    weights: Tensor | None = None,
+    focal_gamma: float = 0.0,
+) -> Tensor:
     """DPO on the answer token: −log σ(±β (margin − reference margin)), + for relevant pairs.
 
     log π(T) − log π(F) is the margin, since the answers' softmax shares its normalizer: the pair
@@ -52,11 +85,19 @@ def dpo_answer(margins: Tensor, reference: Tensor, relevant: Tensor, beta: float
         reference: of the frozen reference [p].
         relevant: boolean [p].
         beta: inverse temperature of the implicit reward.
+        weights: of the pairs [p]; all alike where not given.
+        focal_gamma: hard are those whose preference is not learned yet, see `focal_weights`.
     """
-    return answer_cross_entropy(beta * (margins - reference), relevant)
+    return answer_cross_entropy(beta * (margins - reference), relevant, weights, focal_gamma)
 
 
-def supervised(margins: Tensor, relevant: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
+def supervised(
+    margins: Tensor,
+    relevant: Tensor,
+    judged: Tensor,
+    weights: Tensor | None = None,
+    focal_gamma: float = 0.0,
+) -> tuple[Tensor, Tensor]:
     """(answer cross-entropy, list-wise cross-entropy) over the judged candidates alone.
 
     A document that is relevant to no training query could only ever be a negative: the model
@@ -66,9 +107,12 @@ def supervised(margins: Tensor, relevant: Tensor, judged: Tensor) -> tuple[Tenso
         margins: [n, k].
         relevant: boolean [n, k].
         judged: boolean [n, k], the document is relevant to some training query.
+        weights: of the queries [n]; all alike where not given.
+        focal_gamma: weighs pairs by difficulty in the first, see `focal_weights`.
     """
-    answer = answer_cross_entropy(margins[judged], relevant[judged])
-    return answer, listwise(margins.masked_fill(~judged, float("-inf")), relevant)
+    of_pairs = None if weights is None else weights[:, None].expand_as(margins)[judged]
+    answer = answer_cross_entropy(margins[judged], relevant[judged], of_pairs, focal_gamma)
+    return answer, listwise(margins.masked_fill(~judged, float("-inf")), relevant, weights)
 
 
 def centred_mse(scores: Tensor, targets: Tensor) -> Tensor:

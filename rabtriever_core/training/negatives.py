@@ -1,7 +1,8 @@
 """Hard negatives: documents that look right but are not judged relevant."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
@@ -43,16 +45,82 @@ class Similarity:
         self, examples: Examples, pool: npt.NDArray[np.int64], depth: int, *, block: int = 1024
     ) -> list[npt.NDArray[np.int64]]:
         """Nearest non-relevant documents of the pool for every query, nearest first."""
-        outside = np.setdiff1d(np.arange(len(self.documents)), pool)
-        mined: list[npt.NDArray[np.int64]] = []
-        for start in range(0, len(self.queries), block):
-            scores = self.queries[start : start + block] @ self.documents.T
-            scores[:, outside] = -np.inf
-            for row, relevant in zip(scores, examples.relevant[start : start + block], strict=True):
-                row[sorted(relevant)] = -np.inf
-                kept = min(depth, int(np.isfinite(row).sum()))
-                mined.append(np.argsort(-row, kind="stable")[:kept])
-        return mined
+        return _best_wrong(
+            lambda rows: self.queries[rows] @ self.documents.T, examples, pool, depth, block
+        )
+
+
+def lexical_negatives(
+    examples: Examples, pool: npt.NDArray[np.int64], depth: int, *, block: int = 1024
+) -> list[npt.NDArray[np.int64]]:
+    """Non-relevant documents of the pool by BM25, best first; none that shares no word."""
+    index = Bm25.fit(examples.documents)
+
+    def scores(rows: slice) -> Floats:
+        found = index.scores(examples.queries[rows])
+        found[found <= 0] = -np.inf
+        return found
+
+    return _best_wrong(scores, examples, pool, depth, block)
+
+
+def mine(
+    sources: Sequence[str],
+    backbone: Backbone,
+    examples: Examples,
+    pool: npt.NDArray[np.int64],
+    depth: int,
+) -> list[npt.NDArray[np.int64]]:
+    """Hard negatives of every training query from the named sources, in turns rank by rank.
+
+    Args:
+        sources: `encoder`, `bm25`.
+        backbone: encodes as it is now, where `encoder` is named.
+        examples: training queries and corpus.
+        pool: numbers of the documents that may be negatives.
+        depth: documents per query, fewer where the sources have no more.
+    """
+    makers: dict[str, Callable[[], list[npt.NDArray[np.int64]]]] = {
+        "encoder": lambda: Similarity.of(backbone, examples).hard_negatives(examples, pool, depth),
+        "bm25": lambda: lexical_negatives(examples, pool, depth),
+    }
+    return interleaved([makers[source]() for source in sources], depth)
+
+
+def interleaved(rankings: Sequence[Mined], depth: int) -> list[npt.NDArray[np.int64]]:
+    """Every query's rankings merged: the first of each, the second of each, ...; no document twice.
+
+    Args:
+        rankings: of each source, document numbers per query, best first.
+        depth: documents kept per query.
+    """
+    merged = []
+    for rows in zip(*rankings, strict=True):
+        in_turns = chain.from_iterable(zip_longest(*(row.tolist() for row in rows)))
+        distinct = dict.fromkeys(document for document in in_turns if document is not None)
+        merged.append(np.array(list(distinct)[:depth], dtype=np.int64))
+    return merged
+
+
+def _best_wrong(
+    scores_of: Callable[[slice], Floats],
+    examples: Examples,
+    pool: npt.NDArray[np.int64],
+    depth: int,
+    block: int,
+) -> list[npt.NDArray[np.int64]]:
+    """Best non-relevant documents of the pool for every query; a score of -inf leaves one out."""
+    outside = np.setdiff1d(np.arange(len(examples.documents)), pool)
+    mined: list[npt.NDArray[np.int64]] = []
+    for start in range(0, len(examples.queries), block):
+        rows = slice(start, start + block)
+        scores = scores_of(rows)
+        scores[:, outside] = -np.inf
+        for row, relevant in zip(scores, examples.relevant[rows], strict=True):
+            row[sorted(relevant)] = -np.inf
+            kept = min(depth, int(np.isfinite(row).sum()))
+            mined.append(np.argsort(-row, kind="stable")[:kept])
+    return mined
 
 
 def in_batch_documents(
@@ -107,20 +175,20 @@ class Miner:
         return self.rounds[number]
 
     def _mine(self, number: int) -> list[npt.NDArray[np.int64]]:
-        """Nearest by cosine; from the second round on ordered and filtered by the teacher."""
+        """Nearest by the sources; from the second round on ordered and filtered by the teacher."""
         config, examples = self.config, self.examples
         by_teacher = number > 0
         depth = config.mining_depth * (_WIDER if by_teacher else 1)
         everything = np.arange(len(examples.documents))
-        similarity = Similarity.of(self.reranker.backbone, examples)
-        mined = similarity.hard_negatives(examples, everything, depth)
+        mined = mine(config.mining_sources, self.reranker.backbone, examples, everything, depth)
         if not by_teacher:
             return mined
         rng = np.random.default_rng([number, 7])
         chosen = rng.permutation(len(mined))[: config.mining_queries]
         chosen = np.array([q for q in sorted(chosen.tolist()) if len(mined[q])], dtype=np.int64)
         if not len(chosen):
-            # Every document is right for every one of them: there is nothing to order.
+            # Every document is right for all of these, or BM25 alone mines and they share no word
+            # with a wrong one: there is nothing to order.
             return [row[: config.mining_depth] for row in mined]
         positives = np.array(examples.positives(chosen.tolist(), rng))
         # Rows are as long as the longest; what fills them up is read and left out again.

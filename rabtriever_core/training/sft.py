@@ -48,6 +48,7 @@ def fine_tune_teacher(
     scale = reranker.cosine_scale or ANCHOR_SCALE
     steps = schedule.steps(len(examples.queries))
     miner = Miner(reranker, examples, config, checkpoints)
+    balanced = torch.from_numpy(examples.balanced_weights(config.class_balance))
 
     def more_contrast(step: int) -> torch.Tensor:
         number, share = config.contrastive_queries, schedule.token_dropout
@@ -66,8 +67,13 @@ def fine_tune_teacher(
         pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step, steps)
         margins, e_q, e_d = pairs.read(reranker, layers if config.contrastive_weight else ())
         device = margins.device
+        weights = balanced[pairs.queries].to(device) if config.class_balance else None
         answer, in_list = supervised(
-            margins, pairs.relevant().to(device), pairs.candidates_judged().to(device)
+            margins,
+            pairs.relevant().to(device),
+            pairs.candidates_judged().to(device),
+            weights,
+            config.focal_gamma,
         )
         parts = {
             "answer": config.answer_weight * answer,

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from rabtriever_core.training.losses import (
     answer_cross_entropy,
     dpo_answer,
+    focal_weights,
     forward_kl_listwise,
     info_nce,
     kl_binary,
@@ -137,3 +138,62 @@ def test_forward_kl_is_the_teachers_expectation() -> None:
     p, q = torch.softmax(student, -1), torch.softmax(teacher, -1)
     expected = (q * (q / p).log()).sum()
     torch.testing.assert_close(forward_kl_listwise(student, teacher), expected)
+
+
+RELEVANT = torch.tensor([[True, False, False, False, True]] * 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(MARGINS, st.floats(0, 8))
+def test_focal_weights_average_to_one_and_grow_with_difficulty(values, gamma) -> None:
+    margins = torch.from_numpy(values).ravel()
+    weights = focal_weights(margins, gamma)
+    assert float(weights.mean()) == pytest.approx(1, rel=1e-4)
+    assert (weights[margins.argsort(descending=True)].diff() >= -1e-5).all()
+    expected = (1 - torch.sigmoid(margins.double())) ** gamma
+    expected = expected / expected.mean()
+    np.testing.assert_allclose(weights.numpy(), expected.numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_focal_weights_survive_easy_pairs() -> None:
+    weights = focal_weights(torch.tensor([200.0, 199.0]), 4)
+    assert torch.isfinite(weights).all()
+    assert float(weights[1] / weights[0]) == pytest.approx(np.exp(4), rel=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(MARGINS)
+def test_alike_weights_and_no_gamma_change_nothing(values) -> None:
+    margins = torch.from_numpy(values)
+    judged = torch.ones_like(RELEVANT)
+    plain = supervised(margins, RELEVANT, judged)
+    weighted = supervised(margins, RELEVANT, judged, torch.ones(3), 0.0)
+    assert all(torch.equal(a, b) for a, b in zip(plain, weighted, strict=True))
+    reference = margins.flip(0)
+    assert torch.equal(
+        dpo_answer(margins, reference, RELEVANT, 0.1),
+        dpo_answer(margins, reference, RELEVANT, 0.1, torch.ones_like(margins), 0.0),
+    )
+
+
+def test_a_query_of_weight_two_counts_as_two_queries() -> None:
+    margins = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    twice = torch.cat([margins, margins[:1]])
+    answer, in_list = supervised(
+        margins, RELEVANT[:2], RELEVANT[:2] | True, torch.tensor([4 / 3, 2 / 3])
+    )
+    for found, expected in zip(
+        (answer, in_list), supervised(twice, RELEVANT, RELEVANT | True), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_focal_answer_loss_is_about_the_hard_pairs() -> None:
+    margins = torch.tensor([[-3.0, -6.0, 2.0, -7.0, 5.0]], requires_grad=True)
+    plain, focal = (
+        torch.autograd.grad(answer_cross_entropy(margins, RELEVANT[:1], None, gamma), margins)[0]
+        for gamma in (0.0, 2.0)
+    )
+    wrong, right = [0, 2], [1, 3, 4]  # what the model now answers
+    assert (focal[0, wrong].abs() > plain[0, wrong].abs()).all()
+    assert (focal[0, right].abs() < plain[0, right].abs()).all()

@@ -11,6 +11,7 @@ import torch
 from rabtriever_core.baselines.bi_encoder import train_bi_encoder
 from rabtriever_core.config import (
     BiEncoderConfig,
+    DpoConfig,
     LoraConfig,
     ScheduleConfig,
     StudentConfig,
@@ -21,6 +22,7 @@ from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import Rabtriever, query_states
 from rabtriever_core.training.distill import distill
+from rabtriever_core.training.dpo import prefer_right_answers
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import (
     last_complete_checkpoint,
@@ -125,6 +127,43 @@ def test_teacher_learns_and_resumes_exactly(warm, teacher, tmp_path, monkeypatch
         assert torch.equal(tensor, expected[name]), name
 
 
+BRIEF = SHORT.model_copy(update={"min_steps": 10, "max_steps": 10})
+
+
+def _tuned(warm, examples, folder: Path, tune, **update) -> torch.Tensor:
+    """A weight of the backbone after ten steps of supervised fine-tuning or DPO."""
+    backbone = _load(warm[0])
+    config = TEACHER.model_copy(
+        update={"schedule": BRIEF, "dpo": DpoConfig(beta=1, schedule=BRIEF), **update}
+    )
+    history = tune(GenerativeReranker(backbone), examples, config, RUNTIME, folder, None)
+    assert np.isfinite(history[-1]["loss"])
+    return backbone.body.layers[0].self_attn.k_proj.weight.detach()
+
+
+@pytest.mark.parametrize("tune", [fine_tune_teacher, prefer_right_answers])
+def test_weights_of_queries_and_pairs_reach_the_teachers_losses(warm, tmp_path, tune) -> None:
+    even = _examples(_load(warm[0]))
+    kept = [q for q in range(len(even.queries)) if q % 4 < 1 + q // 12]
+    uneven = replace(
+        even,
+        **{name: [getattr(even, name)[q] for q in kept] for name in ("queries", "query_ids")},
+        relevant=[even.relevant[q] for q in kept],
+    )
+    assert np.ptp(uneven.balanced_weights(1.0)) > 0.5
+    plain, balanced, focal = (
+        _tuned(warm, uneven, tmp_path / str(i), tune, **update)
+        for i, update in enumerate([{}, {"class_balance": 1.0}, {"focal_gamma": 2.0}])
+    )
+    assert not torch.equal(plain, balanced)
+    assert not torch.equal(plain, focal)
+    # Where all documents are right equally often there is nothing to balance.
+    assert torch.equal(
+        _tuned(warm, even, tmp_path / "even", tune),
+        _tuned(warm, even, tmp_path / "even balanced", tune, class_balance=1.0),
+    )
+
+
 def _distil(teacher, folder):
     student = _student(teacher)
     history = distill(teacher, student, _examples(teacher.backbone), STUDENT, RUNTIME, folder)
@@ -171,6 +210,8 @@ VARIANTS = {
     "paper": {"skip": False, "anchor_weight": 0.0, "listwise_kl_weight": 0.0, "refresh_steps": 5},
     "off-policy": {"policy": "cosine", "normalized_mse_weight": 0.5, "forward_kl_weight": 0.1},
     "supervised": {"policy": "uniform", "supervised_weight": 1.0},
+    "query positions": {"predicts": "query_positions", "positions_per_query": 3},
+    "wide at query positions": {"predicts": "query_positions", "predictor": "wide"},
 }
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rabtriever_core.baselines.bm25 import Bm25
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.bm25 import Bm25
 
 DOCUMENTS = [
     Document("1", "Walk to the fridge and open its door.", "Go to the fridge"),
