@@ -12,7 +12,7 @@ from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train
-from rabtriever_core.training.steps import start_step
+from rabtriever_core.training.steps import queries_met, start_step
 
 Floats = npt.NDArray[np.float32]
 
@@ -66,10 +66,16 @@ def train_bi_encoder(
     from rabtriever_core.training.negatives import in_batch_documents, mine
 
     schedule = config.schedule
+    steps = config.steps(len(examples.queries))
     mined = None
     if config.hard_negatives:
         mined = mine(
-            config.mining_sources, backbone, examples, examples.judged, config.mining_depth
+            config.mining_sources,
+            backbone,
+            examples,
+            examples.judged,
+            config.mining_depth,
+            queries_met("bi_encoder", examples, schedule, runtime.seed, range(steps)),
         )
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
@@ -86,7 +92,7 @@ def train_bi_encoder(
     return train(
         backbone.model,
         loss_at,
-        steps=config.steps(len(examples.queries)),
+        steps=steps,
         schedule=schedule,
         runtime=runtime,
         checkpoints=checkpoints,

@@ -21,7 +21,7 @@ from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History
 from rabtriever_core.training.losses import cosine_matrix
 from rabtriever_core.training.negatives import mine
-from rabtriever_core.training.steps import start_step, step_generator
+from rabtriever_core.training.steps import queries_met, start_step, step_generator
 from rabtriever_core.training.stored import Arrays, stored_arrays
 
 ScoreLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -104,13 +104,11 @@ def _draw(
             "two to learn how the teacher tells them apart"
         )
     schedule = config.schedule
-    met = [
-        start_step("teacher", examples, schedule, seed, step)[1]
-        for step in range(schedule.steps(len(examples.queries)))
-    ]
-    queries = np.unique(np.concatenate(met))
+    steps = range(schedule.steps(len(examples.queries)))
+    queries = queries_met("teacher", examples, schedule, seed, steps)
     hard = round(config.mined_share * (count - 1))
-    mined = mine(config.mining_sources, backbone, examples, examples.judged, config.mining_depth)
+    depth = config.mining_depth
+    mined = mine(config.mining_sources, backbone, examples, examples.judged, depth, queries)
     rng = step_generator(seed, 7)
     rows = []
     for query, positive in zip(queries, examples.positives(queries.tolist(), rng), strict=True):

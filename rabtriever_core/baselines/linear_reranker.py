@@ -59,7 +59,7 @@ def train_linear_reranker(reranker: LinearReranker, examples: Examples, plan: Pl
     """Train backbone and head (in place) on the teacher's queries and candidates."""
     backbone, config, seed = reranker.backbone, plan.teacher, plan.runtime.seed
     steps = config.schedule.steps(len(examples.queries))
-    miner = Miner(reranker, examples, config, plan.checkpoints)
+    miner = Miner(reranker, examples, config, plan.checkpoints, seed)
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         pairs = draw_pairs(examples, miner.at(step), config, seed, step, steps)

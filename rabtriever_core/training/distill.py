@@ -40,6 +40,9 @@ from rabtriever_core.training.rollouts import (
 from rabtriever_core.training.steps import step_generator
 from rabtriever_core.training.stored import stored_arrays
 
+_LENGTH_SAMPLE = 4096
+"""Queries whose mean length tells the scale of e_Q."""
+
 
 def distill(
     teacher: GenerativeReranker,
@@ -98,7 +101,7 @@ class _Distillation:
         self.device = teacher.backbone.device
         self.direction = teacher.backbone.answer_direction().detach()
         e_d = document_states(teacher.backbone, examples.documents)
-        e_q = query_row_states(teacher.backbone, examples.query_ids)
+        e_q = query_row_states(teacher.backbone, examples.query_ids[:_LENGTH_SAMPLE])
         self.e_d = torch.from_numpy(e_d).to(self.device)
         # A document that no training query is judged for would only ever be a wrong answer here,
         # and the student would learn to avoid it for good: see `supervised`.

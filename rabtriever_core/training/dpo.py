@@ -37,7 +37,9 @@ def prefer_right_answers(
         checkpoints: where to resume from.
         lora: adapters to train instead of all weights; merged at the end.
     """
-    config = config.model_copy(update={"schedule": config.dpo.schedule})
+    # Mined once, by the reference.
+    changed = {"schedule": config.dpo.schedule, "mining_refresh_steps": None}
+    config = config.model_copy(update=changed)
     steps = config.schedule.steps(len(examples.queries))
     backbone = reranker.backbone
     if lora is None:
@@ -46,12 +48,11 @@ def prefer_right_answers(
         reference = GenerativeReranker(frozen, reranker.cosine_scale)
     else:
         trained = with_adapters(backbone, lora, runtime.seed)
-    # Mined once, by the reference: `Miner` is asked for step 0 alone.
-    miner = Miner(reranker, examples, config, checkpoints)
+    miner = Miner(reranker, examples, config, checkpoints, runtime.seed)
     balanced = torch.from_numpy(examples.balanced_weights(config.class_balance))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
-        pairs = draw_pairs(examples, miner.at(0), config, runtime.seed, step, steps)
+        pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step, steps)
         with torch.no_grad():
             if lora is None:
                 before, *_ = pairs.read(reference)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
@@ -39,6 +39,16 @@ class Examples:
             prompt.documents(dataset.documents),
             [frozenset(number[d] for d in dataset.relevant(split, id_)) for id_ in ids],
             prompt.template_ids,
+        )
+
+    def only(self, queries: npt.NDArray[np.int64]) -> "Examples":
+        """Some of the queries, with the whole corpus."""
+        numbers = queries.tolist()
+        return replace(
+            self,
+            queries=[self.queries[q] for q in numbers],
+            query_ids=[self.query_ids[q] for q in numbers],
+            relevant=[self.relevant[q] for q in numbers],
         )
 
     @cached_property

@@ -14,6 +14,7 @@ from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.steps import queries_met
 from rabtriever_core.training.stored import Arrays, stored_arrays
 
 Floats = npt.NDArray[np.float32]
@@ -70,8 +71,9 @@ def mine(
     examples: Examples,
     pool: npt.NDArray[np.int64],
     depth: int,
+    queries: npt.NDArray[np.int64],
 ) -> list[npt.NDArray[np.int64]]:
-    """Hard negatives of every training query from the named sources, in turns rank by rank.
+    """Hard negatives of training queries from the named sources, in turns rank by rank.
 
     Args:
         sources: `encoder`, `bm25`.
@@ -79,12 +81,22 @@ def mine(
         examples: training queries and corpus.
         pool: numbers of the documents that may be negatives.
         depth: documents per query, fewer where the sources have no more.
+        queries: numbers of the queries that training will meet: a large set has far more, and
+            reading them costs more than the training does.
+
+    Returns:
+        Document numbers of every training query; none for those not asked for.
     """
+    asked = examples.only(queries)
     makers: dict[str, Callable[[], list[npt.NDArray[np.int64]]]] = {
-        "encoder": lambda: Similarity.of(backbone, examples).hard_negatives(examples, pool, depth),
-        "bm25": lambda: lexical_negatives(examples, pool, depth),
+        "encoder": lambda: Similarity.of(backbone, asked).hard_negatives(asked, pool, depth),
+        "bm25": lambda: lexical_negatives(asked, pool, depth),
     }
-    return interleaved([makers[source]() for source in sources], depth)
+    mined = [np.empty(0, dtype=np.int64) for _ in examples.queries]
+    found = interleaved([makers[source]() for source in sources], depth)
+    for query, row in zip(queries.tolist(), found, strict=True):
+        mined[query] = row
+    return mined
 
 
 def interleaved(rankings: Sequence[Mined], depth: int) -> list[npt.NDArray[np.int64]]:
@@ -155,10 +167,10 @@ class Miner:
     """
 
     def __init__(
-        self, reranker: Reranker, examples: Examples, config: TeacherConfig, folder: Path
+        self, reranker: Reranker, examples: Examples, config: TeacherConfig, folder: Path, seed: int
     ) -> None:
         self.reranker, self.examples = reranker, examples
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.seed = config, folder, seed
         self.rounds: dict[int, Mined] = {}
 
     def at(self, step: int) -> Mined | None:
@@ -180,11 +192,13 @@ class Miner:
         by_teacher = number > 0
         depth = config.mining_depth * (_WIDER if by_teacher else 1)
         everything = np.arange(len(examples.documents))
-        mined = mine(config.mining_sources, self.reranker.backbone, examples, everything, depth)
+        met = self._met(number)
+        backbone = self.reranker.backbone
+        mined = mine(config.mining_sources, backbone, examples, everything, depth, met)
         if not by_teacher:
             return mined
         rng = np.random.default_rng([number, 7])
-        chosen = rng.permutation(len(mined))[: config.mining_queries]
+        chosen = rng.permutation(met)[: config.mining_queries]
         chosen = np.array([q for q in sorted(chosen.tolist()) if len(mined[q])], dtype=np.int64)
         if not len(chosen):
             # Every document is right for all of these, or BM25 alone mines and they share no word
@@ -208,6 +222,20 @@ class Miner:
             order = np.argsort(-negatives, kind="stable")
             mined[query] = mined[query][order[~likely_right[order]]]
         return [row[: config.mining_depth] for row in mined]
+
+    def _met(self, number: int) -> npt.NDArray[np.int64]:
+        """Queries that the steps of a round draw from."""
+        config, examples = self.config, self.examples
+        last = config.schedule.steps(len(examples.queries))
+        refresh = config.mining_refresh_steps or last
+        steps = range(number * refresh, min((number + 1) * refresh, last))
+        met = queries_met("teacher", examples, config.schedule, self.seed, steps)
+        if config.contrastive_queries:
+            further = queries_met(
+                "contrast", examples, config.schedule, self.seed, steps, config.contrastive_queries
+            )
+            met = np.union1d(met, further)
+        return met
 
 
 def _as_arrays(mined: Mined) -> Arrays:

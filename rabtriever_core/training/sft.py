@@ -47,7 +47,7 @@ def fine_tune_teacher(
     layers = aligned_layers(backbone)
     scale = reranker.cosine_scale or ANCHOR_SCALE
     steps = schedule.steps(len(examples.queries))
-    miner = Miner(reranker, examples, config, checkpoints)
+    miner = Miner(reranker, examples, config, checkpoints, runtime.seed)
     balanced = torch.from_numpy(examples.balanced_weights(config.class_balance))
 
     def more_contrast(step: int) -> torch.Tensor:

@@ -12,8 +12,11 @@ from rabtriever_core.training.examples import Examples
 _STREAMS = {"backbone": (2, 0), "teacher": (3, 1), "bi_encoder": (5, 2), "contrast": (9, 3)}
 
 
+Part = Literal["backbone", "teacher", "bi_encoder", "contrast"]
+
+
 def start_step(
-    part: Literal["backbone", "teacher", "bi_encoder", "contrast"],
+    part: Part,
     examples: Examples,
     schedule: ScheduleConfig,
     seed: int,
@@ -28,6 +31,19 @@ def start_step(
     number = schedule.queries_per_step if number is None else number
     queries = queries_of_step(len(examples.queries), number, step, seed + shift)
     return step_generator(seed, stream, step), queries.tolist()
+
+
+def queries_met(
+    part: Part,
+    examples: Examples,
+    schedule: ScheduleConfig,
+    seed: int,
+    steps: range,
+    number: int | None = None,
+) -> npt.NDArray[np.int64]:
+    """Distinct queries that `start_step` returns in these steps, sorted."""
+    met = [start_step(part, examples, schedule, seed, step, number)[1] for step in steps]
+    return np.unique(np.concatenate(met)).astype(np.int64)
 
 
 def step_generator(seed: int, *key: int) -> np.random.Generator:

@@ -13,8 +13,15 @@ from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.negatives import Miner, Similarity, interleaved, lexical_negatives
-from tests.core.small import small_backbone, small_dataset
+from rabtriever_core.training.negatives import (
+    Miner,
+    Similarity,
+    interleaved,
+    lexical_negatives,
+    mine,
+)
+from rabtriever_core.training.steps import start_step
+from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 APART = small_dataset()
 TEXTS = [text for id_, text in APART.queries.items() if id_.endswith("-0")]
@@ -42,7 +49,7 @@ ROWS = st.lists(st.integers(0, 9), unique=True).map(lambda row: np.array(row, dt
 
 def _miner(folder, sources: Sequence[str], examples: Examples = EXAMPLES) -> Miner:
     config = TEACHER.model_copy(update={"mining_sources": tuple(sources)})
-    return Miner(GenerativeReranker(BACKBONE), examples, config, folder)
+    return Miner(GenerativeReranker(BACKBONE), examples, config, folder, RUNTIME.seed)
 
 
 @given(ROWS, ROWS, st.integers(1, 25))
@@ -71,10 +78,12 @@ def test_the_first_round_holds_both_sources(tmp_path) -> None:
     mined = _miner(tmp_path, ("encoder", "bm25")).at(0)
     near = Similarity.of(BACKBONE, EXAMPLES).hard_negatives(EXAMPLES, EVERYTHING, 4)
     lexical = lexical_negatives(EXAMPLES, EVERYTHING, 4)
-    for row, *rankings in zip(mined, near, lexical, strict=True):
+    met = [rows for rows in zip(mined, near, lexical, strict=True) if len(rows[0])]
+    assert met
+    for row, *rankings in met:
         assert {row[0]} == {rankings[0][0]}
         assert set(row) <= set(rankings[0]) | set(rankings[1])
-    assert any(set(row) - set(states) for row, states in zip(mined, near, strict=True))
+    assert any(set(row) - set(states) for row, states, _ in met)
 
 
 def test_a_refresh_orders_and_filters_lexical_negatives_by_margin(tmp_path) -> None:
@@ -103,3 +112,22 @@ def test_no_word_in_common_leaves_nothing_to_mine(tmp_path) -> None:
 def test_sources_are_named_once(config, sources) -> None:
     with pytest.raises(ValueError, match="mining_sources"):
         config(mining_sources=sources)
+
+
+def test_only_queries_that_training_meets_are_mined(tmp_path) -> None:
+    """As if all had been: a large set has far more queries than a short training meets."""
+    schedule = ScheduleConfig(min_steps=4, max_steps=4, queries_per_step=3, checkpoint_steps=10)
+    config = TEACHER.model_copy(
+        update={"schedule": schedule, "contrastive_queries": 2, "mining_refresh_steps": None}
+    )
+    mined = Miner(GenerativeReranker(BACKBONE), EXAMPLES, config, tmp_path, RUNTIME.seed).at(0)
+    met = set()
+    for step in range(4):
+        met |= set(start_step("teacher", EXAMPLES, schedule, RUNTIME.seed, step)[1])
+        met |= set(start_step("contrast", EXAMPLES, schedule, RUNTIME.seed, step, 2)[1])
+    assert 0 < len(met) < len(EXAMPLES.queries)
+    depth = config.mining_depth
+    everything = np.arange(len(EXAMPLES.queries))
+    whole = mine(("encoder",), BACKBONE, EXAMPLES, EVERYTHING, depth, everything)
+    for query, (row, expected) in enumerate(zip(mined, whole, strict=True)):
+        np.testing.assert_array_equal(row, expected if query in met else [])

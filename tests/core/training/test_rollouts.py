@@ -143,8 +143,7 @@ def test_a_query_side_of_its_own_is_trained_at_its_other_tokens(tmp_path) -> Non
     BACKBONE.save(tmp_path / "teacher")
     own = Backbone.load(tmp_path / "teacher", RUNTIME)
     config = STUDENT.model_copy(update={"query_encoder": "lora", "mse_weight": 5.0})
-    student = Rabtriever(BACKBONE, make_predictor(BACKBONE.dimension, config, 1), own)
-    history = distill(
-        TEACHER, student, EXAMPLES, config, RUNTIME, tmp_path / "checkpoints", LoraConfig(rank=2)
-    )
+    student = Rabtriever(BACKBONE, make_predictor(BACKBONE.dimension, config, 1))
+    student.adapt_queries(own, LoraConfig(rank=2), RUNTIME.seed)
+    history = distill(TEACHER, student, EXAMPLES, config, RUNTIME, tmp_path / "checkpoints")
     assert history[-1]["loss_mse"] < history[0]["loss_mse"]

@@ -286,7 +286,7 @@ def test_mining_is_repeated_by_the_teacher_and_drops_what_it_finds_better(
 ) -> None:
     examples = _examples(teacher[0].backbone)
     config = TEACHER.model_copy(update={"mining_refresh_steps": 10, "mining_queries": 500})
-    miner = Miner(teacher[0], examples, config, tmp_path)
+    miner = Miner(teacher[0], examples, config, tmp_path, RUNTIME.seed)
     first, second = miner.at(9), miner.at(10)
     assert miner.at(19) is second
     assert [len(row) for row in first] == [config.mining_depth] * len(examples.queries)
@@ -296,7 +296,7 @@ def test_mining_is_repeated_by_the_teacher_and_drops_what_it_finds_better(
         best = max(margins[query][sorted(examples.relevant[query])])
         assert (margins[query][row] <= best + 1e-3).all()
         assert (np.diff(margins[query][row]) <= 1e-3).all()
-    again = Miner(teacher[0], examples, config, tmp_path).at(10)
+    again = Miner(teacher[0], examples, config, tmp_path, RUNTIME.seed).at(10)
     assert all(np.array_equal(a, b) for a, b in zip(again, second, strict=True))
 
 
@@ -310,7 +310,7 @@ def test_mining_where_no_document_is_wrong(answerless: int, teacher, tmp_path) -
     examples = replace(examples, relevant=relevant)
     config = TEACHER.model_copy(update={"mining_refresh_steps": 10, "mining_queries": 5})
     for step in (0, 10):
-        mined = Miner(teacher[0], examples, config, tmp_path).at(step)
+        mined = Miner(teacher[0], examples, config, tmp_path, RUNTIME.seed).at(step)
         assert [len(row) for row in mined[:answerless]] == [config.mining_depth] * answerless
         assert not any(map(len, mined[answerless:]))
         drawn = draw_pairs(examples, mined, config, 1, step, 40).drawn
