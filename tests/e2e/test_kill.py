@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rabtriever_core.index.ask import ask
 
 from rabtriever_core.artifacts import folder_hash
 from rabtriever_core.data.dataset import Document, write_dataset
 from rabtriever_core.index.aliases import alias_target
-from rabtriever_core.index.ask import ask
 from rabtriever_core.index.connection import connect
 from rabtriever_core.stages import STAGES, run_stage
 from rabtriever_core.workspace import Workspace

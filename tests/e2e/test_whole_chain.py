@@ -6,10 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from rabtriever_core.index.ask import ask
 
 from rabtriever_core.artifacts import folder_hash, load_artifact
 from rabtriever_core.errors import ArtifactError, ValidationStoppedError
-from rabtriever_core.index.ask import ask
 from rabtriever_core.stages import STAGES, run_stage, stage_named
 from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from rabtriever_core.index.ask import ask, calibration_of
 
 from rabtriever_core.errors import ArtifactError
-from rabtriever_core.index.ask import ask, calibration_of
 from rabtriever_core.models.calibration import Calibration, sigmoid
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rabtriever_core.index.ask import ask
 
 from rabtriever_core.errors import IndexMismatchError
-from rabtriever_core.index.ask import ask
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.live_checks import check_live_index
 from rabtriever_core.stages.run import run_stage
