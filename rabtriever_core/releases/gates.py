@@ -18,18 +18,6 @@ from rabtriever_core.releases.serving import SERVING_PARTS, OpenRelease
 from rabtriever_core.releases.store import check, fetch
 from rabtriever_core.workspace import Workspace
 
-GATES = (
-    "not_worse",
-    "teacher_above_floor",
-    "student_near_teacher",
-    "exact_in_index",
-    "fast_enough",
-    "small_enough",
-    "team_canaries",
-    "not_rolled_back",
-)
-"""All gates, in the order they are shown."""
-
 Values = Mapping[str, Mapping[str, float]]
 """Split → query → MRR@10."""
 
