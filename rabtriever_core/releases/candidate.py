@@ -14,6 +14,7 @@ from rabtriever_core.evaluation.results import Results
 from rabtriever_core.releases.log import now
 from rabtriever_core.releases.record import (
     DATA,
+    FOLDER,
     Release,
     every_release,
     parts_hash,
@@ -29,6 +30,9 @@ from rabtriever_core.workspace import Workspace
 
 # What `load_inputs` checks: that all artifacts are there, whole, and made from one another.
 _ALL = Stage("release", "", tuple(stage.name for stage in STAGES), (), ())
+
+# Runs rewrite these; what they say is in the record itself.
+_NOT_LEDGERS = tuple(f":(exclude){name}" for name in ("dvc.lock", "data.dvc", FOLDER))
 
 
 def record_candidate(workspace: Workspace, *, by: str, parent: str | None) -> Release:
@@ -123,7 +127,10 @@ def _settings(workspace: Workspace, artifacts: Mapping[str, Artifact]) -> dict[s
 
 
 def _git_state(root: Path) -> tuple[str | None, bool]:
-    """Git's HEAD, and whether tracked files differ from it; (None, False) outside a repository."""
+    """Git's HEAD, and whether tracked files other than the ledgers differ from it.
+
+    (None, False) outside a repository.
+    """
     git = shutil.which("git")
     if git is None:
         return None, False
@@ -137,4 +144,5 @@ def _git_state(root: Path) -> tuple[str | None, bool]:
     commit = ask("rev-parse", "--verify", "HEAD")
     if commit is None:
         return None, False
-    return commit, bool(ask("status", "--porcelain", "--untracked-files=no"))
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", ".", *_NOT_LEDGERS)
+    return commit, bool(changed)

@@ -155,6 +155,8 @@ def rollback(
 def restore(workspace: Workspace, name: str | None = None, *, by: str) -> Release:
     """Serve what was served last, on a Qdrant or a machine that lost it or never had it.
 
+    Where Qdrant still serves a release, that one is made whole.
+
     Args:
         workspace: whose release.
         name: a release; the one the log says is served when not given.
@@ -168,6 +170,11 @@ def restore(workspace: Workspace, name: str | None = None, *, by: str) -> Releas
     """
     with _promoting(workspace) as served:
         target = name or last_served(read_log(workspace))
+        if name is None and served is not None and served.release not in (None, target):
+            raise ReleaseError(
+                f"{workspace.alias!r} serves release {served.release}, of which there is no record "
+                f"here; the last one here is {target}: `git pull`, or name the release to restore"
+            )
         if target is None:
             raise ReleaseError(
                 f"no release was ever served as {workspace.alias!r} here: `rabtriever run all` "

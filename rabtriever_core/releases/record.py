@@ -72,7 +72,7 @@ class Release(_Frozen):
     commit: str | None
     """Git's HEAD in the workspace; None outside a repository."""
     dirty: bool
-    """Whether tracked files differed from it."""
+    """Whether tracked files differed from it, DVC's ledgers and the releases apart."""
     metrics: dict[str, dict[str, dict[str, float]]]
     """Split → system → metric → value in 0..1."""
     gates: tuple[GateResult, ...] = ()

@@ -219,6 +219,8 @@ def test_a_release_of_another_machine_is_named(make: Make) -> None:
     (workspace.root / "releases" / f"{release.id}.json").rename(workspace.root / "elsewhere.json")
     with pytest.raises(ReleaseError, match=r"no record .*git pull"):
         ask(workspace, "tell 6", 1)
+    with pytest.raises(ReleaseError, match=r"serves release 0001-\w+, of which there is no rec"):
+        restore(workspace, by="ana")
     changed = make(salt=1)
     refused = promote(changed, by="ana")
     assert (refused.decision, refused.failed[0].name) == ("refused", "not_worse")
