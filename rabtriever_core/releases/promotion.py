@@ -170,10 +170,11 @@ def restore(workspace: Workspace, name: str | None = None, *, by: str) -> Releas
     """
     with _promoting(workspace) as served:
         target = name or last_served(read_log(workspace))
-        if name is None and served is not None and served.release not in (None, target):
+        at_present = served.release if served else None
+        if name is None and at_present and at_present not in read_releases(workspace):
             raise ReleaseError(
-                f"{workspace.alias!r} serves release {served.release}, of which there is no record "
-                f"here; the last one here is {target}: `git pull`, or name the release to restore"
+                f"{workspace.alias!r} serves release {at_present}, of which there is no record "
+                "here: `git pull`, or name the release to serve instead"
             )
         if target is None:
             raise ReleaseError(
