@@ -37,6 +37,10 @@ class IndexMismatchError(RabtrieverError):
     """A collection does not fit: other parents, other size, or a ranking that differs."""
 
 
+class ReleaseError(RabtrieverError):
+    """A release is unknown, incomplete, or cannot be served."""
+
+
 class VectorError(RabtrieverError):
     """A vector is not finite or has the wrong dimension."""
 

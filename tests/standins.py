@@ -3,12 +3,17 @@
 import importlib
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from rabtriever_core.evaluation.metrics import METRICS
 from rabtriever_core.evaluation.schema import SYSTEMS
+from rabtriever_core.releases import promotion
+from rabtriever_core.releases.gate_names import GATES
+from rabtriever_core.releases.promotion import Outcome
+from rabtriever_core.releases.record import GateResult, Release
 from rabtriever_core.stages import STAGES, StageContext
 
 Make = Callable[[StageContext], dict[str, Any]]
@@ -63,11 +68,43 @@ def standin(name: str, dev_mrr: float = 0.5, dev_queries: int = 3) -> Make:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **makes: Make) -> None:
-    """Replace every stage's `make`, with the given ones or stand-ins."""
+    """Replace every stage's `make`, with the given ones or stand-ins; every release passes."""
+    monkeypatch.setattr(promotion, "promote", lambda *_, **__: outcome())
     for stage in STAGES:
         module = importlib.import_module(f"rabtriever_core.stages.{stage.name}")
         monkeypatch.setattr(module, "make", makes.get(stage.name) or standin(stage.name))
         monkeypatch.delattr(module, "is_live", raising=False)
+
+
+def outcome(*failed: str, decision: str | None = None) -> Outcome:
+    """A promotion, or, with failed gates, a refusal."""
+    gates = tuple(
+        GateResult(name=name, passed=name not in failed, figure=0.5, limit=None, text=f"{name}!")
+        for name in GATES
+    )
+    release = Release(
+        id="0001-abcdef",
+        number=1,
+        parent=None,
+        alias="demo",
+        dataset="demo",
+        fingerprint="ab" * 32,
+        data="cd" * 16,
+        parts={"teacher": "ef" * 16},
+        collection="demo__x",
+        count=3,
+        dimension=2,
+        settings={},
+        settings_hash="01" * 32,
+        commit=None,
+        dirty=False,
+        metrics={"test": {"student": {"MRR@10": 0.5}}},
+        gates=gates,
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+        created_by="somebody",
+    )
+    made: Any = decision or ("refused" if failed else "promoted")
+    return Outcome(release, made)
 
 
 def benchmark() -> dict[str, Any]:

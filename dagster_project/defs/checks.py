@@ -157,13 +157,13 @@ def _dev_sample(workspace: WorkspaceResource, stage: str) -> str:
             "holds_all_documents",
             asset="qdrant_collection",
             blocking=True,
-            description="The served collection counts as many points as there are documents.",
+            description="The collection counts as many points as there are documents.",
         ),
         dg.AssetCheckSpec(
             "answers_canaries",
             asset="qdrant_collection",
             blocking=True,
-            description="Known queries get the model's best document through the alias.",
+            description="Known queries get the model's best document from it.",
         ),
         dg.AssetCheckSpec(
             "ranks_as_the_model",
@@ -174,12 +174,12 @@ def _dev_sample(workspace: WorkspaceResource, stage: str) -> str:
     ],
 )
 def live_index_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
-    """Ask the index that applications see."""
-    from rabtriever_core.index.live_checks import check_live_index
+    """Ask the collection that was built last, before anything is measured on it."""
+    from rabtriever_core.index.live_checks import check_built_index
 
     opened = workspace.open()
     with as_failure():
-        live = check_live_index(opened)
+        live = check_built_index(opened)
     floor = opened.settings.gates.top10_agreement
     yield _outcome(
         "qdrant_collection",
@@ -202,4 +202,30 @@ def live_index_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckRes
         description=f"top-10 agreement {live.agreement:.4f}, floor {floor}",
         metadata={"agreement": live.agreement, "floor": floor, "queries": live.queries}
         | live.losses,
+    )
+
+
+@dg.asset_check(
+    asset="release",
+    pool=QDRANT_LOCAL,
+    retry_policy=RETRIES,
+    description="What is served holds and answers what its release does, at any time.",
+)
+def answers_as_promoted(workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    """Ask the collection behind the alias with the models of its release."""
+    from rabtriever_core.releases.live import check_served_index
+
+    opened = workspace.open()
+    with as_failure():
+        live = check_served_index(opened)
+    floor = opened.settings.gates.top10_agreement
+    whole = live.count == live.expected_count
+    return _outcome(
+        "release",
+        "answers_as_promoted",
+        passed=whole and not live.problem and live.agreement >= floor,
+        description=live.problem
+        or f"{live.count} points for {live.expected_count} documents, all {live.canaries} canaries "
+        f"answered, top-10 agreement {live.agreement:.4f}",
+        metadata={"collection": live.collection, "agreement": live.agreement, "floor": floor},
     )

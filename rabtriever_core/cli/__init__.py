@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from rabtriever_core.cli.releases import promote_and_say, releases_app
 from rabtriever_core.errors import ArtifactError, RabtrieverError
 from rabtriever_core.stages.registry import STAGES
 
@@ -49,6 +50,9 @@ app = typer.Typer(
 WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", help="The workspace folder.", show_default="here")
 ]
+
+
+app.add_typer(releases_app, name="releases")
 
 
 def main() -> None:
@@ -133,7 +137,7 @@ def run(
 
     STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student, baselines,
     document_embeddings, calibration, qdrant_collection, benchmark_report. What is up to date is
-    kept.
+    kept. After all of them the outcome is released, where it passes the gates.
     """
     from rabtriever_core.stages.registry import stage_named
     from rabtriever_core.workspace import Workspace
@@ -142,6 +146,8 @@ def run(
     opened = Workspace.open(workspace, tuple(overrides or ()))
     for each in stages:
         _run_one(opened, each.name, force)
+    if stage == "all":
+        promote_and_say(opened)
 
 
 @app.command(
@@ -162,20 +168,20 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
-    """Ask the served index: the documents that answer TEXT best.
+    """Ask the served release: the documents that answer TEXT best.
 
     Probabilities are calibrated on the dev split, and so is the least one of an answer.
     """
-    from rabtriever_core.index.ask import ask, calibration_of
+    from rabtriever_core.releases.ask import ask
     from rabtriever_core.workspace import Workspace
 
-    opened = Workspace.open(workspace)
-    hits = ask(opened, text, k, min_probability)
+    answer = ask(Workspace.open(workspace), text, k, min_probability)
+    hits = answer.hits
     if as_json:
         typer.echo(json.dumps([asdict(hit) for hit in hits], ensure_ascii=False, indent=2))
         return
     typer.echo(_hit_table(hits))
-    typer.echo("\n" + _verdict(hits, calibration_of(opened), min_probability))
+    typer.echo("\n" + _verdict(hits, answer.calibration, min_probability))
 
 
 @app.command()
@@ -311,12 +317,8 @@ def _hit_table(hits: "list[Hit]") -> str:
     return "\n".join(lines)
 
 
-def _verdict(
-    hits: "list[Hit]", calibration: "Calibration | None", min_probability: float | None
-) -> str:
+def _verdict(hits: "list[Hit]", calibration: "Calibration", min_probability: float | None) -> str:
     """Whether anything fits, and what the probabilities are, in one line."""
-    if calibration is None:
-        return "probability: σ(margin), not calibrated; `rabtriever run calibration` fits it on dev"
     if hits[0].fits is None:
         return (
             f"probability: calibrated on dev; no threshold reached a precision of "

@@ -21,6 +21,7 @@ from rabtriever_core.config.operation import (
     BenchmarkConfig,
     GatesConfig,
     IndexConfig,
+    ReleasesConfig,
 )
 from rabtriever_core.config.schedule import ScheduleConfig
 from rabtriever_core.config.settings import Settings, load_settings
@@ -42,6 +43,7 @@ __all__ = [
     "IndexConfig",
     "LoraConfig",
     "PromptConfig",
+    "ReleasesConfig",
     "RuntimeConfig",
     "ScheduleConfig",
     "Settings",

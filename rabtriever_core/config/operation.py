@@ -23,9 +23,10 @@ class IndexConfig(Component):
     shard_documents: int = Field(4096, ge=1)
     """Documents per embedding shard; a killed embedding resumes after the last one."""
     canaries: int = Field(20, ge=1)
-    """Dev queries whose ranking is compared before and after the alias switch."""
-    keep_collections: int = Field(2, ge=1)
-    """Physical collections kept, the served one included."""
+    """Dev queries whose ranking is compared before and after a release is served."""
+    keep_collections: int = Field(3, ge=1)
+    """Physical collections kept: the served one, a candidate, those to go back to in an instant.
+    Older releases are uploaded again from their stored embeddings."""
     timeout_seconds: float = Field(30, gt=0)
     """Of one request to a server."""
     gauge: GaugeConfig = GaugeConfig()
@@ -74,7 +75,7 @@ class BenchmarkConfig(Component):
 
 
 class GatesConfig(Component):
-    """Floors that the asset checks hold the models to."""
+    """What a candidate must reach to be served."""
 
     teacher_mrr: float = Field(0.3, ge=0, le=1)
     """Teacher's MRR@10 on dev must reach this."""
@@ -82,6 +83,29 @@ class GatesConfig(Component):
     """Student's MRR@10 on dev over the teacher's must reach this."""
     top10_agreement: float = Field(1.0, ge=0, le=1)
     """Share of the top ten that index and model must agree on."""
+    max_loss: float = Field(0.01, ge=0, le=1)
+    """Most that the student's MRR@10 may fall below the served release's, on the same queries of
+    any split of the benchmark."""
+    significance: float = Field(0.05, ge=0, lt=1)
+    """A loss of any size is refused where its p-value (paired test, corrected over splits) is
+    below this; 0 leaves it to max_loss."""
+    max_p95_ms: float | None = Field(None, gt=0)
+    """Longest time of a query through the student, 95th percentile of the benchmark; no limit when
+    unset."""
+    max_bytes: int | None = Field(None, ge=1)
+    """Largest size of a collection's vectors, quantized copies included; no limit when unset."""
+    canary_depth: int = Field(10, ge=1)
+    """Places in which canaries.jsonl looks for a document, where a canary does not say."""
+
+
+class ReleasesConfig(Component):
+    """How long releases that are no longer served can be brought back."""
+
+    keep: int = Field(10, ge=1)
+    """Newest releases kept, with everything they need; beside them always the served one and the
+    one served before."""
+    keep_days: float | None = Field(None, ge=0)
+    """Older ones than `keep` are kept for this many days, too."""
 
 
 class AutomationConfig(Component):

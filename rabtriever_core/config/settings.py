@@ -16,6 +16,7 @@ from rabtriever_core.config.operation import (
     BenchmarkConfig,
     GatesConfig,
     IndexConfig,
+    ReleasesConfig,
 )
 from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
 from rabtriever_core.errors import ConfigError
@@ -37,6 +38,7 @@ class Settings(Component):
     index: IndexConfig = IndexConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     gates: GatesConfig = GatesConfig()
+    releases: ReleasesConfig = ReleasesConfig()
     automation: AutomationConfig = AutomationConfig()
 
 
@@ -60,6 +62,7 @@ class _FileAndEnvironment(BaseSettings):
     index: dict[str, Any] = {}
     benchmark: dict[str, Any] = {}
     gates: dict[str, Any] = {}
+    releases: dict[str, Any] = {}
     automation: dict[str, Any] = {}
 
     @classmethod

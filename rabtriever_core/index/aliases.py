@@ -1,6 +1,6 @@
-"""The alias that applications query: switched in one step, read back, old builds pruned."""
+"""The alias that says what is served: switched in one step, read back, old builds pruned."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 _BUILD_IT = "run `rabtriever run qdrant_collection`"
+_SERVE_IT = (
+    "`rabtriever run all` builds and releases, `rabtriever releases restore` brings back what was "
+    "released last"
+)
 
 
 @dataclass(frozen=True)
-class ServedCollection:
-    """What applications get behind an alias."""
+class PhysicalCollection:
+    """A build of this project, served or not."""
 
     name: str
-    """The physical collection."""
     metadata: dict[str, Any]
-    """Hashes of the artifacts that built it."""
+    """Hashes of the artifacts that built it; once served, the release it is served as."""
     count: int
     dimension: int
 
@@ -75,26 +78,28 @@ def switch_alias(client: "QdrantClient", alias: str, physical: str) -> str | Non
     return previous
 
 
-def prune(client: "QdrantClient", alias: str, keep: int) -> list[str]:
+def prune(
+    client: "QdrantClient", alias: str, keep: int, protected: Collection[str] = ()
+) -> list[str]:
     """Drop the oldest physical collections of an alias beyond `keep`.
 
-    The served one is always kept, and so is any that another alias points at. Age is the build
-    number in the metadata, so clocks do not matter.
+    The served one is always kept, and so are any that another alias points at and the protected
+    ones. Age is the build number in the metadata, so clocks do not matter.
 
     Returns:
         Names of the dropped collections, oldest first.
     """
-    served = alias_target(client, alias)
-    aliased = {entry.collection_name for entry in with_retry(client.get_aliases).aliases}
+    kept = {entry.collection_name for entry in with_retry(client.get_aliases).aliases}
+    kept |= {*protected}
     builds = own_builds(client, alias)
-    by_age = sorted(builds, key=lambda name: (name == served, builds[name]))
-    dropped = [name for name in by_age[: max(0, len(by_age) - keep)] if name not in aliased]
+    by_age = sorted(builds, key=lambda name: (name in kept, builds[name]))
+    dropped = [name for name in by_age[: max(0, len(by_age) - keep)] if name not in kept]
     for name in dropped:
         client.delete_collection(name)
     return dropped
 
 
-def served_collection(client: "QdrantClient", alias: str) -> ServedCollection:
+def served_collection(client: "QdrantClient", alias: str) -> PhysicalCollection:
     """What an alias serves.
 
     Raises:
@@ -102,15 +107,26 @@ def served_collection(client: "QdrantClient", alias: str) -> ServedCollection:
     """
     name = alias_target(client, alias)
     if name is None:
-        raise IndexMismatchError(f"Qdrant serves nothing under {alias!r}: {_BUILD_IT}")
+        raise IndexMismatchError(f"Qdrant serves nothing under {alias!r}: {_SERVE_IT}")
+    return physical_collection(client, name)
+
+
+def physical_collection(client: "QdrantClient", name: str) -> PhysicalCollection:
+    """A collection by its own name.
+
+    Raises:
+        IndexMismatchError: there is none, or it is no collection of this project.
+    """
+    if not with_retry(lambda: client.collection_exists(name)):
+        raise IndexMismatchError(f"no collection {name} in Qdrant: {_BUILD_IT}")
     info = with_retry(lambda: client.get_collection(name))
     params = vector_params(info)
     if params is None or not info.config.metadata:
         raise IndexMismatchError(
-            f"alias {alias!r} points at {name}, which was not built by rabtriever: {_BUILD_IT}, "
-            "or set index.collection to another name"
+            f"collection {name} was not built by rabtriever: {_BUILD_IT}, or set index.collection "
+            "to another name"
         )
-    return ServedCollection(
+    return PhysicalCollection(
         name=name,
         metadata=dict(info.config.metadata),
         count=client.count(name, exact=True).count,
@@ -118,20 +134,20 @@ def served_collection(client: "QdrantClient", alias: str) -> ServedCollection:
     )
 
 
-def check_served(served: ServedCollection, expected_hashes: Mapping[str, str]) -> None:
+def check_built_by(built: PhysicalCollection, expected_hashes: Mapping[str, str]) -> None:
     """Refuse a collection that other artifacts built than the query tower's.
 
     Args:
-        served: what the alias serves.
+        built: the collection.
         expected_hashes: metadata key (`teacher`, `student`, …) → hash here.
 
     Raises:
         IndexMismatchError: names the part and both hashes.
     """
     for part, expected in expected_hashes.items():
-        actual = served.metadata.get(part)
+        actual = built.metadata.get(part)
         if actual != expected:
             raise IndexMismatchError(
-                f"collection {served.name} was built by another {part} ({actual}) than the query "
+                f"collection {built.name} was built by another {part} ({actual}) than the query "
                 f"tower here ({expected}): {_BUILD_IT}"
             )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BUILD = "build"
 """Metadata key of the sequence number that tells older builds from newer ones."""
+RELEASE = "release"
+"""Metadata key of the release that the collection is served as; none before its promotion."""
 _PAGE = 10_000
 
 
@@ -159,6 +161,7 @@ def _reusable_points(
         return None
     info = client.get_collection(physical)
     stored = dict(info.config.metadata or {})
+    stored.pop(RELEASE, None)
     params = vector_params(info)
     fits = (
         stored.pop(BUILD, None) is not None

@@ -1,12 +1,15 @@
-"""Ask the served index whether it still is what was built, at any time after the build."""
+"""Ask a collection whether it still is what was built, at any time after the build."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rabtriever_core.artifacts import load_artifact
+from rabtriever_core.config import IndexConfig
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.errors import IndexMismatchError
-from rabtriever_core.index.aliases import check_served, served_collection
+from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.canaries import check_canaries
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.exactness import spread
@@ -21,7 +24,7 @@ _MAX_QUERIES = 50
 
 @dataclass(frozen=True)
 class LiveIndex:
-    """What the alias serves now, against what the artifacts say."""
+    """What a collection holds and answers now, against what its artifacts say."""
 
     collection: str
     count: int
@@ -37,17 +40,45 @@ class LiveIndex:
     """What truncation, graph and quantization cost, see `Agreement`."""
 
 
-def check_live_index(workspace: Workspace) -> LiveIndex:
-    """Count, canaries and ranking of the collection behind the alias.
+CHECKED_PARTS = (
+    "validated_dataset",
+    "teacher",
+    "student",
+    "document_embeddings",
+    "qdrant_collection",
+)
+"""Stages whose artifacts a collection is held against."""
+
+
+def check_built_index(workspace: Workspace) -> LiveIndex:
+    """Count, canaries and ranking of the collection that was built last, served or not.
 
     Raises:
         ArtifactError: an artifact is missing or damaged.
-        IndexMismatchError: nothing is served, or other artifacts built it.
+        IndexMismatchError: the collection is gone, or other artifacts built it.
+        IndexUnavailableError: Qdrant cannot be opened.
+    """
+    folders = {name: workspace.artifact(name) for name in CHECKED_PARTS}
+    return check_collection(workspace, folders, workspace.settings.index)
+
+
+def check_collection(
+    workspace: Workspace, folders: Mapping[str, Path], index: IndexConfig
+) -> LiveIndex:
+    """Hold a collection against the artifacts it was built from.
+
+    Args:
+        workspace: whose Qdrant.
+        folders: of the `CHECKED_PARTS`.
+        index: how the collection is stored and searched.
+
+    Raises:
+        ArtifactError: an artifact is missing or damaged.
+        IndexMismatchError: the collection is gone, or other artifacts built it.
         IndexUnavailableError: Qdrant cannot be opened.
     """
     settings = workspace.settings
-    names = ("validated_dataset", "teacher", "student", "document_embeddings", "qdrant_collection")
-    artifacts = {name: load_artifact(workspace.artifact(name)) for name in names}
+    artifacts = {name: load_artifact(folders[name]) for name in CHECKED_PARTS}
     dataset = read_dataset(artifacts["validated_dataset"].folder, settings.dataset.name)
     record_file = artifacts["qdrant_collection"].folder / "collection.json"
     record = json.loads(record_file.read_text(encoding="utf-8"))
@@ -56,7 +87,7 @@ def check_live_index(workspace: Workspace) -> LiveIndex:
         artifacts["student"].folder,
         artifacts["teacher"].folder,
         embeddings,
-        settings.index,
+        index,
         settings.runtime,
     )
     _, vectors = read_shards(embeddings)
@@ -64,20 +95,20 @@ def check_live_index(workspace: Workspace) -> LiveIndex:
     texts = [dataset.queries[query] for query in spread(dev, _MAX_QUERIES)]
     made_by = ("teacher", "student", "document_embeddings")
     with connect(settings.index, workspace.qdrant) as client:
-        served = served_collection(client, workspace.alias)
+        built = physical_collection(client, record["collection"])
         hashes = {name: artifacts[name].hash for name in made_by}
-        check_served(served, hashes | {"gauge": tower.gauge.fingerprint})
+        check_built_by(built, hashes | {"gauge": tower.gauge.fingerprint})
         problem = ""
         try:
-            check_canaries(client, workspace.alias, tower, record["canaries"])
+            check_canaries(client, built.name, tower, record["canaries"])
         except IndexMismatchError as error:
             problem = str(error)
         agreement = agreement_with_model(
-            client, served.name, tower, texts, dataset.documents, vectors, settings.index
+            client, built.name, tower, texts, dataset.documents, vectors, index
         )
     return LiveIndex(
-        collection=served.name,
-        count=served.count,
+        collection=built.name,
+        count=built.count,
         expected_count=len(dataset.documents),
         canaries=len(record["canaries"]),
         problem=problem,

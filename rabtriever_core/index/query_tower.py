@@ -66,7 +66,7 @@ def place(gauge: Gauge, phi: Floats, *, fill_range: bool) -> QueryVectors:
 
 
 class QueryTower:
-    """The student and the gauge of one collection; `check_served` compares the gauge's hash."""
+    """The student and the gauge of one collection; `check_built_by` compares the gauge's hash."""
 
     def __init__(self, student: "Rabtriever", gauge: Gauge, *, fill_range: bool = False) -> None:
         self.student = student

@@ -1,4 +1,4 @@
-"""Checks of a physical collection before its alias moves."""
+"""Checks of a physical collection before it may be served."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -65,8 +65,8 @@ def verify_collection(
             problems.append(f"payload field {field!r} in {present} points, not {len(ids)}")
     if problems:
         raise IndexMismatchError(
-            f"collection {physical} is not whole: {'; '.join(problems)}. The alias was not moved; "
-            f"delete the collection and run `rabtriever run qdrant_collection`"
+            f"collection {physical} is not whole: {'; '.join(problems)}. It is not served; delete "
+            "it and run `rabtriever run qdrant_collection`"
         )
 
 

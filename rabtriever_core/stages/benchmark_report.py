@@ -25,7 +25,7 @@ from rabtriever_core.evaluation.systems import (
     vector_ranker,
 )
 from rabtriever_core.evaluation.wording import headline_split
-from rabtriever_core.index.aliases import check_served, served_collection
+from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.model_agreement import agreement_with_model
 from rabtriever_core.index.quantization import search_params
@@ -37,7 +37,7 @@ from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
 
 _MODELS = ("teacher", "student")
-_SERVED_PARTS = (*_MODELS, "document_embeddings")
+_BUILDING_PARTS = (*_MODELS, "document_embeddings")
 _MAX_TEACHER_PAIRS = 4_000_000
 """Above this many documents × queries in a split the teacher only reranks the student's best."""
 _LENGTH_QUERIES = 10
@@ -47,7 +47,7 @@ def make(context: StageContext) -> dict[str, Any]:
     """Write benchmark.json, benchmark.html, plots/ and runs/; returns MRR@10 per system and split.
 
     Raises:
-        IndexMismatchError: Qdrant serves a collection that other artifacts built.
+        IndexMismatchError: the candidate's collection is gone, or other artifacts built it.
         IndexUnavailableError: Qdrant cannot be opened.
         DatasetError: there are no judged queries outside the training split.
     """
@@ -69,12 +69,12 @@ def make(context: StageContext) -> dict[str, Any]:
     full_pool = len(documents) * most_queries <= _MAX_TEACHER_PAIRS
 
     with connect(settings.index, context.workspace.qdrant) as client:
-        served = served_collection(client, context.workspace.alias)
-        hashes = {part: inputs[part].hash for part in _SERVED_PARTS}
-        check_served(served, hashes | {"gauge": tower.gauge.fingerprint})
+        built = physical_collection(client, inputs["qdrant_collection"].meta.metrics["collection"])
+        hashes = {part: inputs[part].hash for part in _BUILDING_PARTS}
+        check_built_by(built, hashes | {"gauge": tower.gauge.fingerprint})
         systems = _baselines(context)
         systems["student"] = qdrant_ranker(
-            tower, client, served.name, config.depth, search_params(settings.index)
+            tower, client, built.name, config.depth, search_params(settings.index)
         )
         systems["teacher"] = (
             teacher_ranker(teacher, documents, config.depth)
@@ -94,7 +94,7 @@ def make(context: StageContext) -> dict[str, Any]:
         }
         latency = bench.measure_latency(systems, timed)
         agreement = agreement_with_model(
-            client, served.name, tower, texts, documents, vectors, settings.index
+            client, built.name, tower, texts, documents, vectors, settings.index
         )
 
     benchmark: dict[str, Any] = {

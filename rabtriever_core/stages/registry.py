@@ -109,7 +109,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "qdrant_collection",
-        "Upload to a new Qdrant collection, verify it, switch the alias.",
+        "Upload to a new Qdrant collection and verify it; a release serves it.",
         ("validated_dataset", "teacher", "student", "document_embeddings"),
         ("dataset", "index", "runtime"),
         ("models", "index"),
@@ -127,7 +127,7 @@ STAGES: tuple[Stage, ...] = (
             "calibration",
             "qdrant_collection",
         ),
-        ("dataset", "benchmark", "calibration", "baselines", "index", "gates", "runtime"),
+        ("dataset", "benchmark", "calibration", "baselines", "index", "runtime"),
         ("data", "models", "baselines", "index", "evaluation"),
     ),
 )

@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 from rabtriever_core.artifacts import META
 from rabtriever_core.cli import app
 from rabtriever_core.errors import IndexUnavailableError
-from rabtriever_core.index import ask as ask_module
 from rabtriever_core.index.search import Hit
 from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.releases import ask as ask_module
+from rabtriever_core.releases import promotion
+from rabtriever_core.releases.ask import Answer
 from rabtriever_core.workspace import Workspace
 from tests import standins
 
@@ -73,7 +75,9 @@ def test_run_all_then_again_then_forced(
 ) -> None:
     standins.install(monkeypatch)
     where = ("-w", workspace.root)
-    assert rabtriever("run", "all", *where).output.count(": built in ") == 10
+    ran = rabtriever("run", "all", *where).output
+    assert ran.count(": built in ") == 10
+    assert ran.endswith("promoted: release 0001-abcdef (demo__x)\n")
     assert rabtriever("run", "all", *where).output.count(": up to date, ") == 10
     assert "built in" in rabtriever("run", "student", "--force", *where).output
     changed = rabtriever("run", "student", "--set", "student.temperature=2", *where).output
@@ -81,6 +85,15 @@ def test_run_all_then_again_then_forced(
     meta = json.loads((workspace.artifact("student") / META).read_text())
     assert meta["config"]["student"]["temperature"] == 2
     assert not (workspace.root / "dvc.lock").exists(), "recording is not the command's business"
+
+
+def test_a_refused_release_ends_with_code_one(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standins.install(monkeypatch)
+    monkeypatch.setattr(promotion, "promote", lambda *_, **__: standins.outcome("not_worse"))
+    result = rabtriever("run", "all", "-w", workspace.root, code=1)
+    assert "is refused, what was served stays: not_worse: not_worse!" in result.stderr
 
 
 def test_run_names_the_stages_and_the_settings(workspace: Workspace) -> None:
@@ -101,19 +114,26 @@ def test_data_unfit_for_use_ends_with_code_one(
     assert "has_dev" in rabtriever("run", "backbone", "-w", workspace.root, code=2).stderr
 
 
+CALIBRATION = Calibration(slope=1, bias=-2, threshold=None, precision=0.9, unanswerable_share=0.5)
+
+
+def _answer(hits: list[Hit], calibration: Calibration = CALIBRATION) -> Answer:
+    return Answer(hits, standins.outcome().release, calibration)
+
+
 def test_query_prints_a_table_or_json(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hits = [Hit("d1", "Title", "Some\ntext " * 40, 2.5, 0.924), Hit("d2", "", "Plain", -1, 0.269)]
-    monkeypatch.setattr(ask_module, "ask", lambda _, text, k, p: hits[:k] if text else [])
+    monkeypatch.setattr(ask_module, "ask", lambda _, text, k, p: _answer(hits[:k]))
     monkeypatch.setenv("COLUMNS", "90")
     lines = rabtriever("query", "hello", "-w", workspace.root).output.splitlines()
     assert lines[0].split() == ["rank", "margin", "probability", "document"]
     assert lines[1].split()[:5] == ["1", "2.500", "0.924", "Title:", "Some"]
     assert lines[1].endswith("…")
-    assert max(map(len, lines)) <= 90
+    assert max(map(len, lines[:3])) <= 90
     assert lines[2].split() == ["2", "-1.000", "0.269", "Plain"]
-    assert lines[-1].startswith("probability: σ(margin), not calibrated; `rabtriever run calibrat")
+    assert lines[-1].startswith("probability: calibrated on dev; no threshold reached")
     shown = json.loads(rabtriever("query", "x", "--json", "-k", 1, "-w", workspace.root).output)
     assert [hit["document_id"] for hit in shown] == ["d1"]
     rabtriever("query", "x", "-k", 0, "-w", workspace.root, code=2)
@@ -142,8 +162,9 @@ def test_query_says_when_nothing_fits(
     )
     hit = Hit("d1", "Title", "Text", 2.2, 0.9, calibrated=0.55, fits=fits)
     given: list[float | None] = []
-    monkeypatch.setattr(ask_module, "ask", lambda _, text, k, p: given.append(p) or [hit])
-    monkeypatch.setattr(ask_module, "calibration_of", lambda _: calibration)
+    monkeypatch.setattr(
+        ask_module, "ask", lambda _, text, k, p: given.append(p) or _answer([hit], calibration)
+    )
     option = () if asked is None else ("--min-probability", asked)
     output = rabtriever("query", "x", *option, "-w", workspace.root).output
     assert given == [asked]

@@ -10,6 +10,7 @@ from dagster_project.definitions import defs
 from dagster_project.defs.resources import WorkspaceResource
 from rabtriever_core.index import live_checks
 from rabtriever_core.index.live_checks import LiveIndex
+from rabtriever_core.releases import live
 from rabtriever_core.workspace import Workspace
 from tests import standins
 
@@ -29,7 +30,8 @@ def materialize(
 ) -> Materialize:
     """Run assets with their checks in this process."""
     standins.install(monkeypatch)
-    monkeypatch.setattr(live_checks, "check_live_index", lambda _: LIVE)
+    monkeypatch.setattr(live_checks, "check_built_index", lambda _: LIVE)
+    monkeypatch.setattr(live, "check_served_index", lambda _: LIVE)
 
     def run(selection: dg.AssetSelection | str = "*", **config: Any) -> dg.ExecuteInProcessResult:
         job = dg.define_asset_job("test", selection=selection).resolve(

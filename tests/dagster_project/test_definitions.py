@@ -11,6 +11,7 @@ from dagster_project.definitions import defs
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.home import install_dagster_home
 from rabtriever_core.artifacts import code_hash
+from rabtriever_core.releases.gate_names import GATES
 from rabtriever_core.stages import STAGES
 
 GRAPH = defs.resolve_asset_graph()
@@ -77,6 +78,12 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         {"python", "matplotlib"},
         "qdrant_local",
     ),
+    "release": (
+        {"calibration", "qdrant_collection", "benchmark_report"},
+        "serving",
+        {"qdrant", "dvc"},
+        "qdrant_local",
+    ),
 }
 
 # (asset, check): blocks what is downstream
@@ -88,11 +95,13 @@ CHECKS = {
     ("qdrant_collection", "holds_all_documents"): True,
     ("qdrant_collection", "answers_canaries"): True,
     ("qdrant_collection", "ranks_as_the_model"): True,
+    **{("release", gate): False for gate in GATES},
+    ("release", "answers_as_promoted"): False,
 }
 
 
-def test_the_assets_are_the_stages_and_the_data() -> None:
-    assert set(ASSETS) == {"dataset", *(stage.name for stage in STAGES)}
+def test_the_assets_are_data_stages_and_release() -> None:
+    assert set(ASSETS) == {"dataset", "release", *(stage.name for stage in STAGES)}
     assert {key.to_user_string() for key in GRAPH.get_all_asset_keys()} == set(ASSETS)
 
 
@@ -140,6 +149,8 @@ def test_jobs_and_schedules() -> None:
         "document_embeddings",
         "calibration",
         "qdrant_collection",
+        "benchmark_report",
+        "release",
     }
     (schedule,) = repository.schedule_defs
     assert (schedule.name, schedule.cron_schedule) == ("weekly_retraining", "0 3 * * 1")

@@ -29,7 +29,7 @@ def test_a_wrong_index_stops_the_benchmark(
     failed: str,
 ) -> None:
     monkeypatch.setattr(resources, "record_stage", lambda *_: "md5")
-    monkeypatch.setattr(live_checks, "check_live_index", lambda _: live)
+    monkeypatch.setattr(live_checks, "check_built_index", lambda _: live)
     for stage in STAGES[:-2]:
         run_stage(workspace, stage.name)
     result = materialize(dg.AssetSelection.assets("qdrant_collection", "benchmark_report"))

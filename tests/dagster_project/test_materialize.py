@@ -11,6 +11,9 @@ from dagster_project.defs import resources
 from dagster_project.defs.resources import WorkspaceResource
 from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.errors import IndexUnavailableError, ModelError
+from rabtriever_core.releases import promotion
+from rabtriever_core.releases.gate_names import GATES
+from rabtriever_core.releases.promotion import Outcome
 from rabtriever_core.stages import run_stage
 from rabtriever_core.versioning import data_md5, recorded_md5, run_dvc
 from rabtriever_core.workspace import Workspace
@@ -24,10 +27,10 @@ def test_the_whole_graph_and_both_ledgers_agree(
 ) -> None:
     result = materialize()
     assert result.success
-    assert len(materialized(result)) == 11
-    assert checks(result).pop("no_findings") is False
-    assert sum(checks(result).values()) == 6
-    for name in materialized(result) - {"dataset"}:
+    assert len(materialized(result)) == 12
+    assert [name for name, passed in checks(result).items() if not passed] == ["no_findings"]
+    assert set(GATES) | {"answers_as_promoted"} < set(checks(result))
+    for name in materialized(result) - {"dataset", "release"}:
         version = data_version(result, name)
         assert version == recorded_md5(workspace, name)
         assert version == load_artifact(workspace.artifact(name)).hash
@@ -47,6 +50,12 @@ def test_the_whole_graph_and_both_ledgers_agree(
     assert report["test student MRR@10"] == 0.5
     assert "Bi-encoder" in report["summary"]
     assert report["report link"].startswith("file:///")
+    released = metadata(result, "release")
+    assert (released["release"], released["decision"]) == ("0001-abcdef", "promoted")
+    assert data_version(result, "release") == "0001-abcdef"
+    assert released["test student MRR@10"] == 0.5
+    assert "| not_worse | True | not_worse! |" in released["gates"]
+    assert released["changes"] == "The first release here."
 
 
 def test_up_to_date_artifacts_are_reused_unless_forced(
@@ -143,6 +152,34 @@ def test_models_measured_on_different_samples_are_not_compared(
     assert str(evaluation.description).startswith(
         "measured on 2 queries and 3 documents, the teacher on 3 queries and 3 documents"
     )
+
+
+def test_a_refused_candidate_ends_the_run_with_the_reason(
+    workspace: Workspace, materialize: Materialize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def refuse(_: Workspace, **given: Any) -> Outcome:
+        asked.append(given)
+        return standins.outcome("not_worse")
+
+    monkeypatch.setattr(promotion, "promote", refuse)
+    result = materialize(dg.AssetSelection.assets("release"))
+    assert not result.success
+    assert materialized(result) == set()
+    assert [name for name, passed in checks(result).items() if not passed] == ["not_worse"]
+    (event,) = result.filter_events(lambda e: e.is_step_failure)
+    stated = event.step_failure_data.user_failure_data
+    assert stated is not None
+    assert stated.description == (
+        "release 0001-abcdef is refused, what was served stays: not_worse: not_worse!"
+    )
+    assert asked[0]["by"].startswith("dagster run ")
+    half = {"release": {"config": {"override_by": "ana"}}}
+    assert not materialize(dg.AssetSelection.assets("release"), **half).success
+    whole = {"release": {"config": {"override_by": "ana", "override_reason": "recall"}}}
+    materialize(dg.AssetSelection.assets("release"), **whole)
+    assert asked[1:] == [{"by": "ana", "override": "recall"}]
 
 
 def test_changed_demo_data_needs_consent(materialize: Materialize, workspace: Workspace) -> None:

@@ -15,10 +15,10 @@ from dagster_project.definitions import defs
 @pytest.mark.parametrize(
     ("selection", "keys"),
     [
-        ("*", 11),
+        ("*", 12),
         ("group:models", 5),
         ("teacher+", 7),
-        ("kind:qdrant or key:student", 2),
+        ("kind:qdrant or key:student", 3),
     ],
 )
 def test_string_selections_are_parsed(selection: str, keys: int) -> None:

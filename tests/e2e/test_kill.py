@@ -15,8 +15,9 @@ import pytest
 from rabtriever_core.artifacts import folder_hash
 from rabtriever_core.data.dataset import Document, write_dataset
 from rabtriever_core.index.aliases import alias_target
-from rabtriever_core.index.ask import ask
 from rabtriever_core.index.connection import connect
+from rabtriever_core.releases.ask import ask
+from rabtriever_core.releases.promotion import promote
 from rabtriever_core.stages import STAGES, run_stage
 from rabtriever_core.workspace import Workspace
 from tests.core.small import small_dataset
@@ -80,17 +81,20 @@ def test_killed_upload_leaves_the_old_collection_served(tmp_path, written) -> No
     filler = [Document(f"filler-{i}", f"Note {i} about weather {i % 97}.") for i in range(2000)]
     write_dataset(replace(small, documents=(*small.documents, *filler)), tmp_path / "many")
     workspace = small_workspace(tmp_path / "work", tmp_path / "many")
-    for stage in STAGES[:-1]:
+    for stage in STAGES:
         run_stage(workspace, stage.name)
+    promote(workspace, by="test")
     asked = small.queries["test-grief-night-5"]
-    before = ask(workspace, asked, k=10)
+    before = ask(workspace, asked, k=10).hits
     (old,) = [path.name for path in (workspace.qdrant / "collection").iterdir()]
     change = ("--set", "student.mse_weight=0.1", "--set", "index.batch_size=1")
     for stage in ("student", "document_embeddings", "calibration"):
         _finish(_run(workspace, stage, *change))
     uninterrupted = Workspace.open(shutil.copytree(workspace.root, tmp_path / "uninterrupted"))
-    _finish(_run(uninterrupted, "qdrant_collection", *change))
-    expected = ask(uninterrupted, asked, k=10)
+    for stage in ("qdrant_collection", "benchmark_report"):
+        _finish(_run(uninterrupted, stage, *change))
+    promote(uninterrupted, by="test")
+    expected = ask(uninterrupted, asked, k=10).hits
     assert expected != before
 
     process = _run(workspace, "qdrant_collection", *change)
@@ -102,12 +106,15 @@ def test_killed_upload_leaves_the_old_collection_served(tmp_path, written) -> No
         for half in {c.name for c in client.get_collections().collections} - {old}:
             assert client.count(half, exact=True).count < len(small.documents) + len(filler)
 
-    _finish(_run(workspace, "qdrant_collection", *change))
+    assert ask(workspace, asked, k=10).hits == before
+    for stage in ("qdrant_collection", "benchmark_report"):
+        _finish(_run(workspace, stage, *change))
+    promote(workspace, by="test")
     with connect(workspace.settings.index, workspace.qdrant) as client:
         served = alias_target(client, workspace.alias)
         assert served not in (None, old)
         assert client.count(served, exact=True).count == len(small.documents) + len(filler)
-    assert ask(workspace, asked, k=10) == expected
+    assert ask(workspace, asked, k=10).hits == expected
 
 
 def _bytes_uploaded(workspace: Workspace, old: str) -> int:

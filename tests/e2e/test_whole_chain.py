@@ -9,7 +9,7 @@ import pytest
 
 from rabtriever_core.artifacts import folder_hash, load_artifact
 from rabtriever_core.errors import ArtifactError, ValidationStoppedError
-from rabtriever_core.index.ask import ask
+from rabtriever_core.releases.ask import ask
 from rabtriever_core.stages import STAGES, run_stage, stage_named
 from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace
@@ -54,12 +54,14 @@ def finished(
 def test_everything_materializes(finished) -> None:
     workspace, result = finished
     assert result.success
-    assert len(result.get_asset_materialization_events()) == 11
+    assert len(result.get_asset_materialization_events()) == 12
     checks = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert checks["fit_for_use"]
     assert checks["holds_all_documents"]
     assert checks["answers_canaries"]
     assert checks["ranks_as_the_model"]
+    assert checks["not_worse"]
+    assert checks["answers_as_promoted"]
     assert (workspace.reports / "benchmark.html").stat().st_size > 50_000
 
 
@@ -95,7 +97,8 @@ def test_the_index_answers_as_the_model_ranks(finished) -> None:
     )
     margins = student.margin([QUERY], documents)[0]
     expected = [documents[i].id for i in margins.argsort()[::-1][:5]]
-    hits = ask(workspace, QUERY, 5)
+    answer = ask(workspace, QUERY, 5)
+    hits = answer.hits
     assert [hit.document_id for hit in hits] == expected
     assert hits[0].margin == pytest.approx(margins.max(), abs=1e-3)
     calibrated = [hit.calibrated for hit in hits]
@@ -115,12 +118,12 @@ def test_dvc_is_clean_and_restores_byte_for_byte(finished) -> None:
 def test_a_broken_data_set_stops_the_chain_and_the_collection_stays(finished, tmp_path) -> None:
     workspace, _ = finished
     copy = Workspace.open(shutil.copytree(workspace.root, tmp_path / "work"))
-    before = [hit.document_id for hit in ask(copy, QUERY, 5)]
+    before = [hit.document_id for hit in ask(copy, QUERY, 5).hits]
     (copy.dataset_folder / "qrels" / "dev.tsv").write_text("query-id\tcorpus-id\tscore\n")
     assert not run_stage(copy, "validated_dataset").meta.metrics["passed"]
     with pytest.raises(ValidationStoppedError, match="teacher does not run"):
         run_stage(copy, "teacher")
-    assert [hit.document_id for hit in ask(copy, QUERY, 5)] == before
+    assert [hit.document_id for hit in ask(copy, QUERY, 5).hits] == before
 
 
 def test_a_student_of_another_teacher_is_refused(finished, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Asset: the collection that applications query through its alias."""
+"""Asset: a collection, built and verified; the asset `release` serves it."""
 
 import dagster as dg
 
@@ -11,7 +11,7 @@ from dagster_project.policy import QDRANT_LOCAL, stage_asset
 def qdrant_collection(
     config: StageRun, workspace: WorkspaceResource
 ) -> "dg.MaterializeResult[None]":
-    """Build a new collection, verify it, move the alias."""
+    """Build a new collection and verify it."""
     recorded = workspace.run("qdrant_collection", force=config.force)
     metrics = recorded.artifact.meta.metrics
     return result(

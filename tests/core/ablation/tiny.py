@@ -11,6 +11,7 @@ _SCHEDULES = ("backbone.warmup", "bi_encoder.schedule", "teacher.schedule", "stu
 SETTINGS = (
     *(f"{schedule}.{key}={value}" for schedule in _SCHEDULES for key, value in _SHORT.items()),
     *(f"backbone.tiny.{key}={value}" for key, value in TINY.model_dump().items()),
+    "prompt.max_query_tokens=64",
     "runtime.threads=1",
     "runtime.device=cpu",
     "student.rollout_queries=12",

@@ -12,7 +12,8 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.aliases import (
     alias_target,
-    check_served,
+    check_built_by,
+    physical_collection,
     prune,
     served_collection,
     switch_alias,
@@ -67,9 +68,11 @@ def test_switch_refuses(client: QdrantClient, few: list[Document]) -> None:
 def test_prune_keeps_the_served_and_the_newest(client: QdrantClient, few: list[Document]) -> None:
     names = {digit: _build(client, "demo", digit, few) for digit in "edcba"}
     switch_alias(client, "demo", names["d"])
-    assert prune(client, "demo", 3) == [names["e"], names["c"]]
+    assert prune(client, "demo", 3, {names["e"]}) == [names["c"], names["b"]]
+    assert prune(client, "demo", 2) == [names["e"]]
+    names["b"] = _build(client, "demo", "b", few)
     assert prune(client, "demo", 3) == []
-    assert prune(client, "demo", 1) == [names["b"], names["a"]]
+    assert prune(client, "demo", 1) == [names["a"], names["b"]]
     assert prune(client, "demo", 1) == []
     assert served_collection(client, "demo").name == names["d"]
 
@@ -89,22 +92,25 @@ def test_prune_leaves_other_aliases_alone(client: QdrantClient, few: list[Docume
 
 
 def test_served_collection(client: QdrantClient, few: list[Document]) -> None:
-    with pytest.raises(IndexMismatchError, match="nothing under 'demo': run `rabtriever run"):
+    with pytest.raises(IndexMismatchError, match=r"nothing under 'demo': .*releases restore"):
         served_collection(client, "demo")
     switch_alias(client, "demo", _build(client, "demo", "a", few))
     served = served_collection(client, "demo")
     assert (served.name, served.count, served.dimension) == (physical_name("demo", "a" * 12), 3, 2)
-    check_served(served, {"teacher": "ta", "student": "sa"})
+    assert physical_collection(client, served.name) == served
+    check_built_by(served, {"teacher": "ta", "student": "sa"})
     message = (
         r"collection demo__aaaaaaaaaaaa was built by another teacher \(ta\) than the query tower "
         r"here \(tb\): run `rabtriever run qdrant_collection`"
     )
     with pytest.raises(IndexMismatchError, match=message):
-        check_served(served, {"student": "sa", "teacher": "tb"})
+        check_built_by(served, {"student": "sa", "teacher": "tb"})
 
 
 def test_foreign_collection_is_refused(client: QdrantClient) -> None:
     client.create_collection("other", VectorParams(size=2, distance=Distance.DOT))
     switch_alias(client, "demo", "other")
-    with pytest.raises(IndexMismatchError, match="other, which was not built by rabtriever"):
+    with pytest.raises(IndexMismatchError, match="other was not built by rabtriever"):
         served_collection(client, "demo")
+    with pytest.raises(IndexMismatchError, match="no collection missing in Qdrant"):
+        physical_collection(client, "missing")

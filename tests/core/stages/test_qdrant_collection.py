@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rabtriever_core.artifacts import Artifact
+from rabtriever_core.artifacts import Artifact, load_artifact
 from rabtriever_core.errors import ArtifactError, IndexMismatchError, IndexUnavailableError
 from rabtriever_core.index import collection
-from rabtriever_core.index.aliases import alias_target, check_served, served_collection
+from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.search import search
@@ -28,12 +28,13 @@ def _run(workspace: Workspace) -> Artifact:
     return run_stage(workspace, "qdrant_collection")
 
 
-def _served(workspace: Workspace) -> str | None:
+def _collections(workspace: Workspace) -> set[str]:
     with connect(workspace.settings.index, workspace.qdrant) as client:
-        return alias_target(client, workspace.alias)
+        assert alias_target(client, workspace.alias) is None, "serving is a release's business"
+        return {collection.name for collection in client.get_collections().collections}
 
 
-def test_builds_verifies_and_serves(workspace: Workspace, student: Any) -> None:
+def test_builds_and_verifies(workspace: Workspace, student: Any) -> None:
     assert not is_live(workspace)
     assert not workspace.qdrant.exists()  # asking creates nothing
     artifact = _run(workspace)
@@ -53,12 +54,12 @@ def test_builds_verifies_and_serves(workspace: Workspace, student: Any) -> None:
     assert artifact.meta.metrics["canaries"] == len(record["canaries"]) == 3
     assert artifact.meta.metrics["queries_compared"] == 4
     with connect(workspace.settings.index, workspace.qdrant) as client:
-        served = served_collection(client, "demo")
-        check_served(served, record["metadata"])
-        assert served.name == record["collection"]
+        built = physical_collection(client, record["collection"])
+        check_built_by(built, record["metadata"])
+        assert alias_target(client, "demo") is None
         for canary in record["canaries"]:
             asked = QueryVectors.plain(student().encode_queries([canary["query"]]))
-            assert search(client, "demo", asked, 1)[0][0].document_id in canary["expected"]
+            assert search(client, built.name, asked, 1)[0][0].document_id in canary["expected"]
     assert is_live(workspace)
     assert run_stage(workspace, "qdrant_collection").reused
 
@@ -70,43 +71,40 @@ def test_deleted_or_incomplete_storage_is_built_again(workspace: Workspace) -> N
     again = _run(workspace)
     assert (again.reused, again.hash) == (False, first.hash)
     with connect(workspace.settings.index, workspace.qdrant) as client:
-        records, _ = client.scroll("demo", limit=2)
-        client.delete("demo", points_selector=[record.id for record in records])
+        (name,) = (collection.name for collection in client.get_collections().collections)
+        records, _ = client.scroll(name, limit=2)
+        client.delete(name, points_selector=[record.id for record in records])
     assert not is_live(workspace)
     assert _run(workspace).hash == first.hash
     assert is_live(workspace)
 
 
-def test_new_student_switches_and_keeps_the_previous(
+def test_every_student_gets_a_collection_of_its_own(
     workspace: Workspace, make_workspace: MakeWorkspace
 ) -> None:
     names = []
     for weights in ("1", "2", "3"):
         make_workspace(workspace.root, weights)
-        _run(workspace)
-        names.append(_served(workspace))
+        names.append(_run(workspace).meta.metrics["collection"])
     assert len(set(names)) == 3
-    with connect(workspace.settings.index, workspace.qdrant) as client:
-        left = {c.name for c in client.get_collections().collections}
-    assert left == set(names[1:])  # index.keep_collections = 2
+    assert _collections(workspace) == set(names)
 
 
-def test_vectors_of_another_model_do_not_reach_the_alias(
+def test_vectors_of_another_model_are_no_candidate(
     workspace: Workspace,
     make_workspace: MakeWorkspace,
     student: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _run(workspace)
-    before = _served(workspace)
+    before = _run(workspace)
     make_workspace(workspace.root, "2")
     monkeypatch.setattr(student, "defect", staticmethod(lambda v: np.roll(v, 1, axis=0)))
-    with pytest.raises(IndexMismatchError, match=r"agree on 0\.\d+ of the top 10.*not moved"):
+    with pytest.raises(IndexMismatchError, match=r"agree on 0\.\d+ of the top 10.*not served"):
         _run(workspace)
-    assert _served(workspace) == before
+    assert load_artifact(workspace.artifact("qdrant_collection")).hash == before.hash
 
 
-def test_broken_upload_does_not_reach_the_alias(
+def test_broken_upload_is_no_candidate(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upsert = collection._upsert
@@ -114,7 +112,7 @@ def test_broken_upload_does_not_reach_the_alias(
         patch.setattr(collection, "_upsert", lambda c, name, batch: upsert(c, name, batch[1:]))
         with pytest.raises(IndexMismatchError, match="39 points, not 40"):
             _run(workspace)
-    assert _served(workspace) is None
+    assert not workspace.artifact("qdrant_collection").exists()
     _run(workspace)  # the missing point is added
     assert is_live(workspace)
 
@@ -130,7 +128,7 @@ def test_embeddings_of_other_documents_are_refused(workspace: Workspace) -> None
 
     meta["files"]["ids.json"] = file_md5(folder / "ids.json")
     (folder / "meta.json").write_text(json.dumps(meta))
-    with pytest.raises(ArtifactError, match="other documents than the data set"):
+    with pytest.raises(ArtifactError, match="of other documents than the data set"):
         run_stage(workspace, "qdrant_collection")
 
 

@@ -1,0 +1,226 @@
+"""`rabtriever releases`: what is served, where it came from, and how to go back."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rabtriever_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rabtriever_core.releases.record import GateResult
+    from rabtriever_core.releases.table import Row
+    from rabtriever_core.workspace import Workspace
+
+releases_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Releases: list, compare, promote, roll back.",
+)
+
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", "-w", help="The workspace folder.", show_default="here")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ByOption = Annotated[str | None, typer.Option("--by", help="Your name.", show_default="the user's")]
+
+
+@releases_app.command("list")
+def list_releases(as_json: JsonOption = False, workspace: WorkspaceOption = Path()) -> None:
+    """All releases, oldest first; the served one has a star."""
+    from rabtriever_core.releases.table import rows
+
+    found = rows(_open(workspace))
+    if as_json:
+        typer.echo(json.dumps([_plain(row) for row in found], ensure_ascii=False, indent=2))
+        return
+    if not found:
+        typer.echo("no releases yet: `rabtriever run all` builds and releases one")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "release", "state", "made", "data", "MRR@10", "by"):
+        table.add_column(column)
+    for row in found:
+        release = row.release
+        table.add_row(
+            "*" if row.served else "",
+            release.id,
+            row.state,
+            f"{release.created:%Y-%m-%d %H:%M}",
+            f"{release.dataset} {release.fingerprint[:8]}",
+            ", ".join(f"{split} {value:.3f}" for split, value in row.quality.items()),
+            row.events[-1].by if row.events else release.created_by,
+        )
+    Console(highlight=False).print(table)
+
+
+@releases_app.command()
+def show(
+    release: Annotated[str, typer.Argument()],
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """Everything about RELEASE: an id, its number, or the start of its id."""
+    from rabtriever_core.releases.record import find_release
+    from rabtriever_core.releases.table import rows
+
+    found = {row.release.id: row for row in rows(_open(workspace))}
+    row = found[find_release({id_: r.release for id_, r in found.items()}, release).id]
+    if as_json:
+        typer.echo(json.dumps(_plain(row), ensure_ascii=False, indent=2))
+        return
+    record = row.release
+    lines = {
+        "state": row.state,
+        "made": f"{record.created:%Y-%m-%d %H:%M} UTC by {record.created_by}",
+        "parent": record.parent or "none",
+        "data": f"{record.dataset} {record.fingerprint[:16]}, raw {record.data}",
+        "settings": record.settings_hash[:16],
+        "commit": f"{record.commit or 'none'}{' with changes' if record.dirty else ''}",
+        "collection": f"{record.collection}, {record.count} documents",
+    }
+    typer.echo(f"release {record.id}")
+    for name, text in lines.items():
+        typer.echo(f"  {name:<12}{text}")
+    for split, systems in record.metrics.items():
+        shown = ", ".join(f"{name} {metrics['MRR@10']:.4f}" for name, metrics in systems.items())
+        typer.echo(f"  {split:<12}MRR@10: {shown}")
+    typer.echo("parts")
+    for name, hash_ in record.parts.items():
+        typer.echo(f"  {name:<22}{hash_}")
+    _say_gates(record.gates)
+    typer.echo("log")
+    for event in row.events:
+        typer.echo(f"  {event.time:%Y-%m-%d %H:%M} {event.action} by {event.by}  {event.reason}")
+
+
+@releases_app.command()
+def diff(
+    a: Annotated[str, typer.Argument()],
+    b: Annotated[str, typer.Argument()],
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """What differs between the releases A and B: data, parts, settings, metrics."""
+    from rabtriever_core.releases.difference import difference
+    from rabtriever_core.releases.record import find_release, read_releases
+
+    releases = read_releases(_open(workspace))
+    found = difference(find_release(releases, a), find_release(releases, b))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    typer.echo(f"{found['a']} → {found['b']}")
+    for section in ("data", "parts", "settings", "metrics"):
+        typer.echo(section if found[section] else f"{section}: no difference")
+        for name, (before, after) in found[section].items():
+            change = f"{before} → {after}"
+            if section == "metrics" and before is not None and after is not None:
+                change = f"{before:.4f} → {after:.4f} ({after - before:+.4f})"
+            typer.echo(f"  {name}: {change}")
+
+
+@releases_app.command()
+def promote(
+    release: Annotated[str | None, typer.Argument(show_default="what was built last")] = None,
+    override: Annotated[
+        bool, typer.Option("--override", help="Serve it although a gate does not pass.")
+    ] = False,
+    by: ByOption = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept with --override.")] = None,
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """Hold RELEASE to the gates and serve it where it passes; exit code 1 where it does not."""
+    if override and not (by and reason):
+        raise ConfigError("--override needs --by NAME and --reason TEXT: both are kept for good")
+    promote_and_say(_open(workspace), release, by=by, override=reason if override else None)
+
+
+@releases_app.command()
+def rollback(
+    release: Annotated[str | None, typer.Argument(show_default="the one served before")] = None,
+    by: ByOption = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the log.")] = "",
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """Serve an older RELEASE again, without gates."""
+    from rabtriever_core.releases.promotion import rollback as roll_back
+
+    served = roll_back(_open(workspace), release, by=_by(by), reason=reason)
+    typer.echo(f"served: release {served.id} ({served.collection})")
+
+
+@releases_app.command()
+def restore(
+    release: Annotated[str | None, typer.Argument(show_default="the one served last")] = None,
+    by: ByOption = None,
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """Serve RELEASE on a Qdrant or a machine that does not have it, from DVC, without training."""
+    from rabtriever_core.releases.promotion import restore as bring_back
+
+    served = bring_back(_open(workspace), release, by=_by(by))
+    typer.echo(f"served: release {served.id} ({served.collection})")
+
+
+@releases_app.command()
+def prune(by: ByOption = None, workspace: WorkspaceOption = Path()) -> None:
+    """Retire what the section `releases` of params.yaml no longer keeps."""
+    from rabtriever_core.releases.promotion import prune as retire_now
+
+    gone = retire_now(_open(workspace), by=_by(by))
+    typer.echo(f"retired: {', '.join(gone) or 'none'}")
+
+
+def promote_and_say(
+    workspace: "Workspace",
+    release: str | None = None,
+    *,
+    by: str | None = None,
+    override: str | None = None,
+) -> None:
+    """Promote and print the gates; ends with exit code 1 where one was not passed."""
+    from rabtriever_core.releases.promotion import promote as promote_release
+
+    outcome = promote_release(workspace, release, by=_by(by), override=override)
+    _say_gates(outcome.release.gates)
+    if outcome.decision == "refused":
+        typer.secho(
+            f"release {outcome.release.id} is refused, what was served stays: {outcome.reason}",
+            fg=typer.colors.RED,
+            err=True,
+        )
+        raise typer.Exit(1)
+    typer.echo(f"{outcome.decision}: release {outcome.release.id} ({outcome.release.collection})")
+
+
+def _open(folder: Path) -> "Workspace":
+    from rabtriever_core.workspace import Workspace
+
+    return Workspace.open(folder)
+
+
+def _by(name: str | None) -> str:
+    import getpass
+
+    return name or getpass.getuser()
+
+
+def _plain(row: "Row") -> dict[str, object]:
+    return {
+        **row.release.model_dump(mode="json"),
+        "served": row.served,
+        "state": row.state,
+        "log": [event.model_dump(mode="json") for event in row.events],
+    }
+
+
+def _say_gates(gates: "Sequence[GateResult]") -> None:
+    for gate in gates:
+        typer.echo(f"  {'passed' if gate.passed else 'FAILED'}  {gate.name}: {gate.text}")

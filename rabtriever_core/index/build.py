@@ -1,0 +1,128 @@
+"""Build a collection from embeddings and check it: for a stage, and for a rollback."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rabtriever_core.config import IndexConfig
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.errors import ArtifactError, IndexMismatchError
+from rabtriever_core.index.canaries import check_canaries, choose_canaries
+from rabtriever_core.index.collection import build_collection
+from rabtriever_core.index.exactness import spread
+from rabtriever_core.index.model_agreement import DEPTH, Agreement, agreement_with_model
+from rabtriever_core.index.vectors import check_vectors
+from rabtriever_core.index.verification import verify_collection
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from rabtriever_core.index.query_tower import QueryTower
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a collection is made from."""
+
+    tower: "QueryTower"
+    documents: Sequence[Document]
+    """All m of them."""
+    ids: Sequence[str]
+    """Of the embeddings; the documents' own, in their order."""
+    vectors: np.ndarray
+    """The student's vectors before the gauge: float32 [m, d]."""
+    texts: list[str]
+    """Queries that the collection is verified with."""
+
+    def check(self) -> None:
+        """Refuse embeddings of other documents, and unusable vectors.
+
+        Raises:
+            ArtifactError: the ids differ.
+            VectorError: a vector is not finite or has another length.
+        """
+        if list(self.ids) != [d.id for d in self.documents]:
+            raise ArtifactError(
+                "the embeddings are of other documents than the data set: materialize "
+                "`document_embeddings` again"
+            )
+        check_vectors(self.vectors, self.tower.student.dimension, list(self.ids))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A verified collection."""
+
+    collection: str
+    agreement: Agreement
+    canaries: list[dict[str, Any]]
+
+
+def build_hash(parts: Mapping[str, str], quantization: str) -> str:
+    """Hash of everything a build is made from, by stage."""
+    names = ("student", "document_embeddings", "validated_dataset")
+    text = "\n".join([*(parts[name] for name in names), quantization])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def build_and_verify(
+    client: "QdrantClient",
+    alias: str,
+    hash_: str,
+    source: Source,
+    metadata: Mapping[str, str],
+    index: IndexConfig,
+    least_agreement: float,
+) -> Built:
+    """Upload, and check that the collection is whole and ranks as its model; no alias is moved.
+
+    Args:
+        client: Qdrant.
+        alias: whose build it is.
+        hash_: of everything it is made from.
+        source: what it is made from.
+        metadata: hashes of the artifacts behind it.
+        index: how it is stored and searched.
+        least_agreement: share of the top ten that index and model must agree on.
+
+    Raises:
+        ArtifactError: the embeddings are of other documents.
+        VectorError: a vector is unusable; nothing was created.
+        IndexMismatchError: the collection is not whole or does not rank as the model does.
+    """
+    source.check()
+    tower, stored = source.tower, source.tower.gauge.documents(source.vectors)
+    physical = build_collection(
+        client,
+        alias,
+        hash_,
+        source.documents,
+        stored,
+        metadata,
+        index.batch_size,
+        index.quantization,
+    )
+    verify_collection(
+        client,
+        physical,
+        source.ids,
+        tower.dimension,
+        quantized=bool(index.url) and index.quantization != "none",
+    )
+    agreement = agreement_with_model(
+        client, physical, tower, source.texts, source.documents, source.vectors, index
+    )
+    if agreement.top10 < least_agreement:
+        raise IndexMismatchError(
+            f"collection {physical} and the model agree on {agreement.top10:.4f} of the top "
+            f"{DEPTH}, below gates.top10_agreement = {least_agreement}; it is not served. Delete "
+            "it and materialize `document_embeddings` again"
+        )
+    canaries = choose_canaries(
+        tower, spread(source.texts, index.canaries), list(source.ids), stored
+    )
+    check_canaries(client, physical, tower, canaries)
+    return Built(physical, agreement, canaries)

@@ -1,0 +1,93 @@
+"""The served release on a candidate's evaluation data, where it was measured on other data."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rabtriever_core.data.dataset import Document, read_dataset
+from rabtriever_core.evaluation.metrics import per_query
+from rabtriever_core.evaluation.results import RUN_DEPTH, Results
+from rabtriever_core.evaluation.systems import score_ranker
+from rabtriever_core.index.shards import read_shards
+from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.serving import open_release
+from rabtriever_core.releases.store import check
+from rabtriever_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rabtriever_core.models.retriever import Rabtriever
+
+METRIC = "MRR@10"
+
+
+def measured(results: Results) -> dict[str, dict[str, float]]:
+    """Split → query → MRR@10 of the student in a benchmark.
+
+    Raises:
+        ArtifactError: the benchmark's files are damaged or mixed.
+    """
+    return {split: results.values(split, "student")[METRIC] for split in results.queries}
+
+
+def remeasured(
+    workspace: Workspace, served: Release, candidate: Release, asked: Results
+) -> dict[str, dict[str, float]]:
+    """Split → query → MRR@10 of the served release's student on a candidate's queries.
+
+    It ranks the candidate's corpus: over its own it could not find what was added since and would
+    still find what was removed, so that it would lose whatever the models are worth. Documents that
+    did not change keep their stored vectors, the others are encoded by its own models.
+
+    Args:
+        workspace: whose releases.
+        served: the release that is served.
+        candidate: the one to compare it with.
+        asked: the candidate's benchmark.
+
+    Raises:
+        ReleaseError: a part of either is missing or damaged.
+    """
+    opened = open_release(workspace, served)
+    documents = _documents(workspace, candidate)
+    stored = opened.tower.gauge.documents(
+        _vectors(workspace, served, documents, opened.tower.student)
+    )
+    rank = score_ranker(
+        lambda texts: opened.tower.encode(texts).margins(stored),
+        [document.id for document in documents],
+        RUN_DEPTH,
+    )
+    values = {}
+    for split, queries in asked.queries.items():
+        ranked = rank([judged.text for judged in queries.values()])
+        run = dict(zip(queries, ranked, strict=True))
+        values[split] = per_query({q: judged.right for q, judged in queries.items()}, run)[METRIC]
+    return values
+
+
+def _vectors(
+    workspace: Workspace,
+    release: Release,
+    documents: tuple[Document, ...],
+    student: "Rabtriever",
+) -> np.ndarray:
+    """A release's vectors of these documents, before its gauge: float32 [m, d]."""
+    folder = check(workspace, release, ("document_embeddings",))["document_embeddings"]
+    ids, vectors = read_shards(folder)
+    rows = {id_: row for row, id_ in enumerate(ids)}
+    known = {document.id: document for document in _documents(workspace, release)}
+    found = np.empty((len(documents), vectors.shape[1]), dtype=np.float32)
+    changed = []
+    for row, document in enumerate(documents):
+        if known.get(document.id) == document:
+            found[row] = vectors[rows[document.id]]
+        else:
+            changed.append(row)
+    if changed:
+        found[changed] = student.encode_documents([documents[row] for row in changed])
+    return found
+
+
+def _documents(workspace: Workspace, release: Release) -> tuple[Document, ...]:
+    folder = check(workspace, release, ("validated_dataset",))["validated_dataset"]
+    return read_dataset(folder, release.dataset).documents

@@ -1,0 +1,188 @@
+"""From the alias to the models: which release is served, and the query tower that belongs to it.
+
+A reader asks Qdrant once, and from then on uses the release it was told: its models from the store,
+its collection by the collection's own name. The alias may move meanwhile; the answer is whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rabtriever_core.config import IndexConfig, RuntimeConfig
+from rabtriever_core.errors import IndexMismatchError, ReleaseError
+from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
+from rabtriever_core.index.collection import RELEASE
+from rabtriever_core.index.quantization import search_params
+from rabtriever_core.index.query_tower import QueryTower
+from rabtriever_core.index.search import Hit, search
+from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.releases.record import Release, read_releases
+from rabtriever_core.releases.store import check
+from rabtriever_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+Section = TypeVar("Section", IndexConfig, RuntimeConfig)
+
+SERVING_PARTS = ("teacher", "student", "qdrant_collection", "calibration")
+"""What answering takes; the gauge lies in `qdrant_collection`."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What an alias leads to."""
+
+    collection: str
+    release: str | None
+    """None for a collection that was never released."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRelease:
+    """A release ready to answer: tower, calibration and collection that belong together."""
+
+    release: Release
+    tower: QueryTower
+    calibration: Calibration
+    index: IndexConfig
+    """How its collection is stored and searched."""
+
+    def search(
+        self,
+        client: "QdrantClient",
+        texts: Sequence[str],
+        k: int,
+        min_probability: float | None = None,
+    ) -> list[list[Hit]]:
+        """The k best documents of every query, with calibrated probabilities.
+
+        Args:
+            client: Qdrant.
+            texts: the queries.
+            k: documents per query.
+            min_probability: of a hit that fits, instead of the calibration's threshold.
+        """
+        encoded, params = self.tower.encode(texts), search_params(self.index)
+        threshold = self.calibration.threshold if min_probability is None else min_probability
+        # By its own name: wherever the alias points by now.
+        found = search(client, self.release.collection, encoded, k, params)
+        return [self._calibrated(hits, threshold) for hits in found]
+
+    def _calibrated(self, hits: list[Hit], threshold: float | None) -> list[Hit]:
+        probabilities = self.calibration.probabilities([hit.margin for hit in hits]).tolist()
+        return [
+            replace(hit, calibrated=p, fits=None if threshold is None else p >= threshold)
+            for hit, p in zip(hits, probabilities, strict=True)
+        ]
+
+
+def what_is_served(client: "QdrantClient", alias: str) -> Served | None:
+    """Collection and release behind an alias; None when there is no such alias.
+
+    Raises:
+        IndexMismatchError: it is no collection of this project.
+    """
+    name = alias_target(client, alias)
+    if name is None:
+        return None
+    return Served(name, physical_collection(client, name).metadata.get(RELEASE))
+
+
+def served_release(client: "QdrantClient", workspace: Workspace) -> Release:
+    """The release that is served now; cheap enough to ask again and again.
+
+    Raises:
+        IndexMismatchError: nothing is served, or nothing that was released.
+        ReleaseError: there is no record of it here.
+    """
+    alias = workspace.alias
+    served = what_is_served(client, alias)
+    if served is None:
+        raise IndexMismatchError(
+            f"Qdrant serves nothing under {alias!r}: `rabtriever run all` builds and releases, "
+            "`rabtriever releases restore` brings back what was released last"
+        )
+    if served.release is None:
+        raise IndexMismatchError(
+            f"{alias!r} serves {served.collection}, which is no release: `rabtriever releases "
+            "promote` releases what was built here"
+        )
+    release = read_releases(workspace).get(served.release)
+    if release is None:
+        raise ReleaseError(
+            f"{alias!r} serves release {served.release}, of which there is no record in "
+            f"{workspace.root}: it was made elsewhere; `git pull` and `dvc pull` bring it here"
+        )
+    if release.collection != served.collection:
+        raise IndexMismatchError(
+            f"collection {served.collection} says it is release {release.id}, whose collection is "
+            f"{release.collection}: something else changed it; `rabtriever releases restore "
+            f"{release.id}` serves the release again"
+        )
+    return release
+
+
+def open_release(workspace: Workspace, release: Release) -> OpenRelease:
+    """Load what a release answers with, every byte checked.
+
+    Raises:
+        ReleaseError: a part is missing or damaged, or of a version that this one cannot read.
+    """
+    folders = check(workspace, release, SERVING_PARTS)
+    index = release_index(workspace, release)
+    return OpenRelease(
+        release=release,
+        tower=QueryTower.load(
+            folders["student"],
+            folders["teacher"],
+            folders["qdrant_collection"],
+            index,
+            release_runtime(workspace, release),
+        ),
+        calibration=Calibration.load(folders["calibration"]),
+        index=index,
+    )
+
+
+def check_collection_of(client: "QdrantClient", release: Release, gauge: str) -> None:
+    """Refuse a collection that was not built from a release's artifacts.
+
+    Raises:
+        IndexMismatchError: it is gone, or other artifacts built it.
+    """
+    built = physical_collection(client, release.collection)
+    hashes = {name: release.parts[name] for name in ("teacher", "student", "document_embeddings")}
+    check_built_by(built, hashes | {"gauge": gauge})
+    if built.count != release.count:
+        raise IndexMismatchError(
+            f"collection {built.name} holds {built.count} points, release {release.id} has "
+            f"{release.count} documents"
+        )
+
+
+def release_index(workspace: Workspace, release: Release) -> IndexConfig:
+    """How a release is stored and searched, on the Qdrant that the workspace is set to now."""
+    now = workspace.settings.index
+    where = {"url": now.url, "api_key": now.api_key, "timeout_seconds": now.timeout_seconds}
+    return _section(release, "index", IndexConfig).model_copy(update=where)
+
+
+def release_runtime(workspace: Workspace, release: Release) -> RuntimeConfig:
+    """The precision a release was made with, on the device there is now."""
+    now = workspace.settings.runtime
+    where = {"threads": now.threads, "device": now.device}
+    return _section(release, "runtime", RuntimeConfig).model_copy(update=where)
+
+
+def _section(release: Release, name: str, kind: type[Section]) -> Section:
+    from pydantic import ValidationError
+
+    values: Any = release.settings.get(name, {})
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ReleaseError(
+            f"release {release.id} was made with settings of {name!r} that this version does not "
+            f"know ({' '.join(str(error).split())[:200]}): serve it with the version that made it"
+        ) from None
