@@ -44,8 +44,8 @@ def ablate(
 ) -> None:
     """Train and measure the variants of a plan over data sets and seeds.
 
-    PLAN is paper, ours, loss-weight, depth, teacher-budget, or a YAML file of that kind. Finished
-    runs are kept, killed ones resume. Ends with exit code 1 when a run failed.
+    PLAN is paper, ours, loss-weight, depth, teacher, teacher-budget, or a YAML file of that kind.
+    Finished runs are kept, killed ones resume. Ends with exit code 1 when a run failed.
     """
     from rabtriever_core.ablation.plan import read_plan
     from rabtriever_core.ablation.report import TABLE, write_plan, write_summary
