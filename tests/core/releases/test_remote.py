@@ -115,7 +115,7 @@ def test_what_cannot_be_pushed_is_said(
     run_dvc(released.root, "remote", "add", "--default", "store", "s3://nowhere/x")
     run_dvc(released.root, "remote", "modify", "store", "endpointurl", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(ReleaseError, match="releases cannot be pushed: .*`dvc remote list`"):
+    with pytest.raises(ReleaseError, match=r"releases cannot be pushed: .*`dvc remote list`"):
         push(released)
     run_dvc(released.root, "remote", "default", "workspace")
     one = next(
