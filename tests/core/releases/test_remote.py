@@ -19,6 +19,7 @@ from rabtriever_core.versioning import init_dvc, run_dvc
 from rabtriever_core.workspace import Workspace
 from tests.core.releases.conftest import Make
 from tests.core.releases.life import Student
+from tests.s3 import SECRET, s3_endpoint
 
 BUCKET = "models"
 TRACKED = (".dvc/config", ".dvc/.gitignore", "params.yaml", "releases")
@@ -28,19 +29,13 @@ TRACKED = (".dvc/config", ".dvc/.gitignore", "params.yaml", "releases")
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of an S3 endpoint with an empty bucket; credentials are in the environment."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of-this-test")
+        monkeypatch.setenv(name, SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    address = "http://{}:{}".format(*server.get_host_and_port())
-    try:
+    with s3_endpoint() as address:
         boto3.client("s3", endpoint_url=address).create_bucket(Bucket=BUCKET)
         yield address
-    finally:
-        server.stop()
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -73,7 +68,7 @@ def test_an_empty_folder_serves_what_an_s3_store_holds(
     git(root, "add", *TRACKED)
     git(root, "commit", "--quiet", "-m", "a release")
     tracked = "".join(path.read_text() for path in (root / ".dvc").glob("config*"))
-    assert "of-this-test" not in tracked
+    assert SECRET not in tracked
     asked = [f"tell {i}" for i in range(10)]
     expected = [ask(released, text, 24) for text in asked]
     parts = folder_md5s(root / "releases")
