@@ -10,9 +10,12 @@ VENV := $(ROOT)/.venv
 # Newer than pyproject.toml when these extras are installed: what runs needs no test tools.
 STAMP := $(VENV)/.installed-edge
 DEV_STAMP := $(VENV)/.installed-dev,edge
+STACK_STAMP := $(VENV)/.installed-stack,edge
 PYTHON ?= python3
 PORT ?= 3000
 DATA ?=
+# More options of `make stack`, e.g. STACK="--query-port 8001".
+STACK ?=
 WORK ?= $(ROOT)
 WORKSPACE := $(if $(filter /%,$(WORK)),$(WORK),$(CURDIR)/$(WORK))
 
@@ -22,7 +25,7 @@ export VIRTUAL_ENV := $(VENV)
 run dev workspace: export DAGSTER_HOME := $(WORKSPACE)/.dagster_home
 run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 
-.PHONY: help run dev test test-slow check generated workspace
+.PHONY: help run dev stack test test-slow check generated workspace
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
@@ -38,6 +41,9 @@ dev: workspace  ## Open the Dagster UI on PORT (3000).
 	@python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null \
 		|| { echo "error: port $(PORT) is taken: choose another one, e.g. make dev PORT=3001" >&2; exit 1; }
 	@cd "$(ROOT)" && dg dev --port $(PORT)
+
+stack: $(STACK_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
+	@cd "$(ROOT)" && python -m deployments.native.stack --workspace "$(WORKSPACE)" --webserver-port $(PORT) $(STACK) $(if $(DATA),--data "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))")
 
 test: $(DEV_STAMP)  ## Run the fast tests.
 	@cd "$(ROOT)" && python -m pytest -m "not slow"

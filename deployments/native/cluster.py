@@ -27,22 +27,22 @@ class Cluster:
         """Starts nothing.
 
         Args:
-            workspace: keeps the password (`.dagster_home/postgres-password`) and the files
-                (`.postgres/`); for root the files are in the home of the account `postgres`.
+            workspace: keeps the password and the files in its `.dagster_home`; for root the files
+                are in the home of the account `postgres`, which cannot enter every folder.
             port: on 127.0.0.1.
 
         Raises:
             ConfigError: PostgreSQL is not installed.
         """
         self.port = port
-        self._binaries = _find_binaries()
+        self.binaries = _find_binaries()
         self._as_root = os.geteuid() == 0
         self._password_file = workspace / ".dagster_home" / "postgres-password"
         if self._as_root:
             name = hashlib.sha256(str(workspace).encode()).hexdigest()[:12]
             self.folder = Path(_account().pw_dir) / f"rabtriever-{name}"
         else:
-            self.folder = workspace / ".postgres"
+            self.folder = workspace / ".dagster_home" / "postgres"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,8 +64,13 @@ class Cluster:
         Raises:
             ConfigError: it does not start; names its log.
         """
-        if not (self.folder / "PG_VERSION").is_file():
+        if not self.folder.is_dir():
             self._create()
+        elif not self._password_file.is_file():
+            raise ConfigError(
+                f"{self.folder} holds the records of an older workspace of this place, and its "
+                f"password is gone ({self._password_file}): delete it to begin anew"
+            )
         settings = ("-p", str(self.port), "-h", "127.0.0.1", "-c", "unix_socket_directories=")
         with log.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603 - PostgreSQL itself, fixed commands
@@ -77,7 +82,7 @@ class Cluster:
                 # Ctrl-C is for the supervisor, which stops it last.
                 start_new_session=True,
             )
-        ready = [str(self._binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [str(self.binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         deadline = time.monotonic() + _START_SECONDS
         while subprocess.run(ready, check=False).returncode:  # noqa: S603 - as above
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -94,7 +99,9 @@ class Cluster:
         self._process.wait()
 
     def _create(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # Elsewhere and then renamed: what is there is whole.
+        fresh = self.folder.with_name(f"{self.folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
         self._password_file.parent.mkdir(parents=True, exist_ok=True)
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_hex(16), encoding="utf-8")
@@ -105,19 +112,19 @@ class Cluster:
                 os.chown(given.name, _account().pw_uid, _account().pw_gid)
             arguments = (f"--username={USER}", "--auth=scram-sha-256", f"--pwfile={given.name}")
             made = subprocess.run(  # noqa: S603 - as above
-                self._owned("initdb", "-D", str(self.folder), "--encoding=UTF8", *arguments),
+                self._owned("initdb", "-D", str(fresh), "--encoding=UTF8", *arguments),
                 cwd="/",
                 capture_output=True,
                 text=True,
                 check=False,
             )
         if made.returncode:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise ConfigError(f"initdb failed for {self.folder}: {made.stderr.strip()}")
+            raise ConfigError(f"initdb failed for {fresh}: {made.stderr.strip()}")
+        fresh.rename(self.folder)
 
     def _owned(self, program: str, *arguments: str) -> list[str]:
         """A command, run by an account that PostgreSQL accepts."""
-        command = [str(self._binaries / program), *arguments]
+        command = [str(self.binaries / program), *arguments]
         if not self._as_root:
             return command
         return ["setpriv", f"--reuid={_ACCOUNT}", f"--regid={_ACCOUNT}", "--init-groups", *command]

@@ -30,7 +30,7 @@ PORTS = {"webserver": 3000, "query": 8000, "code": 4000, "postgres": 5433}
 _GRACE_SECONDS = 20
 
 
-class _Logs(Printer):
+class _Logs(Printer):  # type: ignore[misc] # honcho has no types
     """Prints lines as honcho does, and keeps each process's lines in a file."""
 
     def __init__(self, folder: Path) -> None:

@@ -18,7 +18,7 @@ from rabtriever_core.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
-UNAVAILABLE = {
+UNAVAILABLE: dict[type[Exception], str] = {
     IndexUnavailableError: "the index cannot be reached now",
     IndexMismatchError: "no release is served now",
     ReleaseError: "the served release is not complete on this machine",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -98,6 +99,31 @@ def rows(cluster: Cluster, query: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+def health_checks(
+    root: Path, ports: dict[str, int], cluster: Cluster
+) -> dict[str, "subprocess.CompletedProcess[str]"]:
+    """Those of the compose file, on the ports here."""
+    services = yaml.safe_load((ROOT / "deployments/compose/compose.yaml").read_text())["services"]
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{cluster.binaries}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "DAGSTER_HOME": str(root / ".dagster_home"),
+        "DAGSTER_POSTGRES_URL": cluster.url,
+    }
+    done = {}
+    for name in ("code-location", "webserver", "daemon", "query", "postgres"):
+        kind, *check = services[name]["healthcheck"]["test"]
+        assert kind == "CMD"
+        for process, port in PORTS.items():
+            check = [part.replace(str(port), str(ports[process])) for part in check]
+        if name == "postgres":
+            check += ["--host=127.0.0.1", f"--port={ports['postgres']}"]
+        done[name] = subprocess.run(
+            check, env=environment, cwd=root, capture_output=True, text=True, check=False
+        )
+    return done
+
+
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     ports = free_ports()
     with socket.socket() as taken:
@@ -116,7 +142,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_tick_of_the_daemon_ends_in_a_new_release_that_is_served(
-    tmp_path: Path, small_data: Path
+    tmp_path: Path, small_data: Path, request: pytest.FixtureRequest
 ) -> None:
     workspace = small_workspace(tmp_path / "work", small_data)
     for stage in STAGES:
@@ -133,8 +159,10 @@ def test_a_tick_of_the_daemon_ends_in_a_new_release_that_is_served(
     ports, output = free_ports(), tmp_path / "stack.txt"
     answers: list[tuple[int, str | None]] = []
 
+    cluster = Cluster(workspace.root, ports["postgres"])
+    # For root it lies outside the workspace.
+    request.addfinalizer(lambda: shutil.rmtree(cluster.folder, ignore_errors=True))
     with stack(workspace.root, ports, output) as process:
-        cluster = Cluster(workspace.root, ports["postgres"])
 
         def ready(name: str, path: str) -> bool:
             return asked(ports[name], path)[0] == 200
@@ -162,6 +190,9 @@ def test_a_tick_of_the_daemon_ends_in_a_new_release_that_is_served(
         seen = "{ runOrError(runId: %s) { ... on Run { status assets { key { path } } } } }"
         status, shown = asked(ports["webserver"], "/graphql", {"query": seen % json.dumps(run_id)})
         assert (status, shown["data"]["runOrError"]["status"]) == (200, "SUCCESS")
+
+        for name, check in health_checks(workspace.root, ports, cluster).items():
+            assert check.returncode == 0, (name, check.stdout, check.stderr)
 
     # Only Qdrant's local mode, one process at a time, may have made a query wait in vain.
     assert {status for status, _ in answers} <= {200, 503}
