@@ -14,6 +14,8 @@ from rabtriever_core.workspace import Workspace
 def push(workspace: Workspace, name: str | None = None) -> list[str]:
     """Copy what releases are made of to DVC's default remote; what is there already stays.
 
+    Without a name also the data and artifacts of the last run, so that `dvc pull` finds everything.
+
     Credentials come from the environment alone (of S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY).
 
     Args:
@@ -48,7 +50,7 @@ def push(workspace: Workspace, name: str | None = None) -> list[str]:
             for release in wanted:
                 fetch(workspace, release)
             run_dvc(workspace.root, "add", *lost)
-        run_dvc(workspace.root, "push", *targets)
+        run_dvc(workspace.root, "push", *(targets if name else ()))
         # Of files that the cache has lost, it only warns.
         absent = json.loads(run_dvc(workspace.root, "status", "--cloud", "--json", *targets))
     except VersioningError as error:
