@@ -55,7 +55,7 @@ def test_it_is_a_compose_file(tmp_path: Path) -> None:
     assert validated(tmp_path / "compose.yaml") == 1
 
 
-def test_what_the_issue_names_is_there() -> None:
+def test_every_part_of_a_deployment_is_there() -> None:
     assert set(SERVICES) == set(NATIVE) | {"postgres", "qdrant", "s3", "s3-volume", "prepare"}
 
 

@@ -141,6 +141,10 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) and shutil.which("initdb") is None,
+    reason="PostgreSQL is not installed",
+)
 def test_a_tick_of_the_daemon_ends_in_a_new_release_that_is_served(
     tmp_path: Path, small_data: Path, request: pytest.FixtureRequest
 ) -> None:
