@@ -7,11 +7,15 @@ SHELL := bash
 
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 VENV := $(ROOT)/.venv
-# Newer than pyproject.toml when everything in it is installed.
-STAMP := $(VENV)/.installed
+# Newer than pyproject.toml when these extras are installed: what runs needs no test tools.
+STAMP := $(VENV)/.installed-edge
+DEV_STAMP := $(VENV)/.installed-dev,edge
+STACK_STAMP := $(VENV)/.installed-stack,edge
 PYTHON ?= python3
 PORT ?= 3000
 DATA ?=
+# More options of `make stack`, e.g. STACK="--query-port 8001".
+STACK ?=
 WORK ?= $(ROOT)
 WORKSPACE := $(if $(filter /%,$(WORK)),$(WORK),$(CURDIR)/$(WORK))
 
@@ -21,7 +25,7 @@ export VIRTUAL_ENV := $(VENV)
 run dev workspace: export DAGSTER_HOME := $(WORKSPACE)/.dagster_home
 run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 
-.PHONY: help run dev test test-slow check generated workspace
+.PHONY: help run dev stack test test-slow check generated workspace
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
@@ -38,16 +42,19 @@ dev: workspace  ## Open the Dagster UI on PORT (3000).
 		|| { echo "error: port $(PORT) is taken: choose another one, e.g. make dev PORT=3001" >&2; exit 1; }
 	@cd "$(ROOT)" && dg dev --port $(PORT)
 
-test: $(STAMP)  ## Run the fast tests.
+stack: $(STACK_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
+	@cd "$(ROOT)" && python -m deployments.native.stack --workspace "$(WORKSPACE)" --webserver-port $(PORT) $(STACK) $(if $(DATA),--data "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))")
+
+test: $(DEV_STAMP)  ## Run the fast tests.
 	@cd "$(ROOT)" && python -m pytest -m "not slow"
 
-test-slow: $(STAMP)  ## Run the tests that take minutes.
+test-slow: $(DEV_STAMP)  ## Run the tests that take minutes.
 	@cd "$(ROOT)" && python -m pytest -m slow
 
-check: $(STAMP)  ## Lint, formatting, types.
+check: $(DEV_STAMP)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy
 
-generated: $(STAMP)  ## Write params.yaml and dvc.yaml anew after a change of settings or stages.
+generated: $(DEV_STAMP)  ## Write params.yaml and dvc.yaml anew after a change of settings or stages.
 	@cd "$(ROOT)" && python -m rabtriever_core.params_file params.yaml
 	@cd "$(ROOT)" && python -m rabtriever_core.dvc_pipeline dvc.yaml
 
@@ -55,7 +62,7 @@ workspace: $(STAMP)
 	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)")
 	@python -m dagster_project.home "$$DAGSTER_HOME"
 
-$(STAMP): $(ROOT)/pyproject.toml
+$(VENV)/.installed-%: $(ROOT)/pyproject.toml
 	$(PYTHON) -m venv "$(VENV)"
-	cd "$(ROOT)" && "$(VENV)/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev,edge]'
-	@touch "$(STAMP)"
+	cd "$(ROOT)" && "$(VENV)/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch "$@"

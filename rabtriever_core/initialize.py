@@ -25,6 +25,7 @@ _GIT_IGNORED = """\
 /logs/
 /.work/
 /.dagster_home/
+/dvc_remote/
 """
 
 _DVC_IGNORED = """\
@@ -36,6 +37,7 @@ _DVC_IGNORED = """\
 /dvc_plots
 /logs
 /qdrant
+/dvc_remote
 """
 
 

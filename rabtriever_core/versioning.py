@@ -20,6 +20,8 @@ from rabtriever_core.workspace import Workspace
 DATA = "data"
 DATA_FILE = "data.dvc"
 LOCK_FILE = "dvc.lock"
+REMOTE_FOLDER = "dvc_remote"
+"""Of the default remote `workspace`; `dvc remote add -d` chooses another."""
 
 # Hashing a large artifact takes minutes.
 _PATIENCE_SECONDS = 600.0
@@ -48,6 +50,8 @@ def run_dvc(root: Path, *arguments: str) -> str:
 def init_dvc(root: Path) -> None:
     """Make a folder a DVC project of its own: with git where it is a repository's root.
 
+    A new one has a folder as its remote; a project that is there keeps the remotes it has.
+
     Raises:
         VersioningError: DVC failed.
     """
@@ -57,6 +61,7 @@ def init_dvc(root: Path) -> None:
         run_dvc(root, "init", *([] if with_git else ["--no-scm"]))
         run_dvc(root, "config", "core.analytics", "false")
         run_dvc(root, "config", "core.autostage", "false")
+        run_dvc(root, "remote", "add", "--default", "workspace", REMOTE_FOLDER)
     elif not with_git and not _without_git(root):
         # A copy of the sources without its .git (an archive, an image): DVC refuses otherwise.
         run_dvc(root, "config", "--local", "core.no_scm", "true")
@@ -114,12 +119,16 @@ def add_data(workspace: Workspace) -> str:
     if not (root / DATA).is_dir():
         raise VersioningError(f"no data in {root / DATA}: run `rabtriever init` first")
     content = folder_hash(root / DATA)
-    kept = root / ".dvc" / "cache" / "files" / "md5" / content[:2] / content[2:]
     # data.dvc comes with a clone, the cache does not.
-    if data_md5(root) != content or not kept.is_file():
+    if data_md5(root) != content or not in_cache(root, content):
         with _one_at_a_time(workspace):
             run_dvc(root, "add", DATA)
     return content
+
+
+def in_cache(root: Path, hash_: str) -> bool:
+    """Whether DVC's cache in a workspace has a file, or the list of a folder's files."""
+    return (root / ".dvc" / "cache" / "files" / "md5" / hash_[:2] / hash_[2:]).is_file()
 
 
 @contextlib.contextmanager

@@ -335,4 +335,4 @@ def _verdict(hits: "list[Hit]", calibration: "Calibration", min_probability: flo
 
 
 # Registers its commands with the app above.
-from rabtriever_core.cli import experiments  # noqa: E402, F401
+from rabtriever_core.cli import experiments, serve  # noqa: E402, F401

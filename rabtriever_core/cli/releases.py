@@ -170,6 +170,18 @@ def restore(
 
 
 @releases_app.command()
+def push(
+    release: Annotated[str | None, typer.Argument(show_default="all that are kept")] = None,
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """Copy RELEASE to DVC's default remote, from which other machines restore it."""
+    from rabtriever_core.releases.remote import push as push_releases
+
+    pushed = push_releases(_open(workspace), release)
+    typer.echo(f"in the remote: {', '.join(pushed)}")
+
+
+@releases_app.command()
 def prune(by: ByOption = None, workspace: WorkspaceOption = Path()) -> None:
     """Retire what the section `releases` of params.yaml no longer keeps."""
     from rabtriever_core.releases.promotion import prune as retire_now

@@ -1,0 +1,161 @@
+"""The query service: the served release's answers, others after a promotion, 503 without Qdrant."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from rabtriever_core.config import Settings
+from rabtriever_core.errors import IndexUnavailableError
+from rabtriever_core.releases.ask import ask
+from rabtriever_core.releases.promotion import promote, rollback
+from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.serving import OpenRelease, open_release
+from rabtriever_core.serving import service
+from rabtriever_core.serving.app import create_app
+from rabtriever_core.workspace import Workspace
+from tests.core.releases.conftest import Make
+
+
+def test_answers_are_those_of_the_library(make: Make) -> None:
+    workspace = make()
+    release = promote(workspace, by="ana").release
+    with TestClient(create_app(workspace)) as client:
+        for k, least in ((3, None), (30, 0.9)):
+            asked = {"query": "tell 7", "k": k, "min_probability": least}
+            answer = client.post("/v1/search", json=asked).json()
+            expected = ask(workspace, "tell 7", k, least).hits
+            assert answer == {"release": release.id, "hits": [asdict(hit) for hit in expected]}
+        assert len(client.post("/v1/search", json={"query": "tell 7"}).json()["hits"]) == 5
+        said = client.get("/v1/release").json()
+        assert (said["id"], said["documents"]) == (release.id, release.count)
+        assert said["metrics"]["test"]["student"]["MRR@10"] == 1.0
+        assert client.get("/readyz").json() == {"status": "ready", "release": release.id}
+        assert client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"query": ""},
+        {"query": " \n"},
+        {"query": "x" * 20_001},
+        {"query": 7},
+        {"query": "tell 7", "k": 0},
+        {"query": "tell 7", "k": 1001},
+        {"query": "tell 7", "min_probability": 1.5},
+        {"query": "tell 7", "limit": 5},
+    ],
+)
+def test_what_is_no_query_is_refused_without_repeating_it(
+    body: dict[str, object], tmp_path: Path
+) -> None:
+    client = TestClient(create_app(Workspace(tmp_path, Settings())))
+    answer = client.post("/v1/search", json=body)
+    assert answer.status_code == 422
+    assert len(answer.content) < 500
+    assert set(answer.json()["detail"][0]) == {"loc", "msg", "type"}
+
+
+@pytest.mark.parametrize("content", [b'{"query": "\\ud800"}', b"\xff", b"[", b'{"k": NaN}'])
+def test_bytes_that_are_no_text_are_refused(content: bytes, tmp_path: Path) -> None:
+    client = TestClient(create_app(Workspace(tmp_path, Settings())))
+    headers = {"content-type": "application/json"}
+    answer = client.post("/v1/search", content=content, headers=headers)
+    assert answer.status_code in (400, 422)
+
+
+def test_a_promotion_and_a_rollback_while_queries_run(make: Make) -> None:
+    workspace = make()
+    first = promote(workspace, by="ana").release
+    expected = {first.id: _known(workspace)}
+    seen: list[tuple[str, tuple[tuple[str, float], ...]]] = []
+    stop = threading.Event()
+    with TestClient(create_app(workspace)) as client:
+
+        def query() -> None:
+            while not stop.is_set():
+                answer = client.post("/v1/search", json={"query": "tell 12", "k": 4})
+                assert answer.status_code == 200, answer.text
+                hits = answer.json()["hits"]
+                ranked = tuple((hit["document_id"], hit["margin"]) for hit in hits)
+                seen.append((answer.json()["release"], ranked))
+
+        with ThreadPoolExecutor(3) as pool:
+            running = [pool.submit(query) for _ in range(3)]
+            try:
+                second = promote(make(salt=1), by="ana").release
+                expected[second.id] = _known(workspace)
+                _wait_for(lambda: second.id in {release for release, _ in seen})
+                rollback(workspace, by="ana")
+            finally:
+                stop.set()
+            for each in running:
+                each.result()
+        assert client.get("/v1/release").json()["id"] == first.id
+    assert first.id != second.id
+    assert {release for release, _ in seen} == {first.id, second.id}
+    for release, ranked in seen:
+        assert ranked == expected[release]
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "never got so far"
+        time.sleep(0.01)
+
+
+def _known(workspace: Workspace) -> tuple[tuple[str, float], ...]:
+    return tuple((hit.document_id, hit.margin) for hit in ask(workspace, "tell 12", 4).hits)
+
+
+def test_models_are_opened_once_per_release(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def count(workspace: Workspace, release: Release) -> OpenRelease:
+        opened.append(release.id)
+        return open_release(workspace, release)
+
+    monkeypatch.setattr(service, "open_release", count)
+    workspace = make()
+    first = promote(workspace, by="ana").release.id
+    queries = service.QueryService(workspace)
+    queries.ready()
+    for _ in range(3):
+        assert queries.search("tell 7", 3)[0].id == first
+    assert opened == [first]
+
+
+def test_a_query_waits_its_turn_but_not_for_ever(make: Make) -> None:
+    queries = service.QueryService(make(), turn_seconds=0.01)
+    with queries._in_turn(), pytest.raises(IndexUnavailableError, match="has waited"):
+        queries.search("tell 7", 3)
+
+
+def test_without_qdrant_it_says_so_and_recovers(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = make()
+    away = Workspace(workspace.root, Settings(index={"url": "http://127.0.0.1:9"}))
+    with TestClient(create_app(away)) as client, caplog.at_level(logging.WARNING):
+        answer = client.post("/v1/search", json={"query": "tell 7"})
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.json() == {"detail": "the index cannot be reached now"}
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/healthz").status_code == 200
+    assert "Qdrant at http://127.0.0.1:9 cannot be reached" in caplog.text
+
+    with TestClient(create_app(workspace)) as client:
+        nothing = client.post("/v1/search", json={"query": "tell 7"})
+        assert (nothing.status_code, nothing.json()["detail"]) == (503, "no release is served now")
+        promote(workspace, by="ana")
+        assert client.post("/v1/search", json={"query": "tell 7"}).status_code == 200

@@ -1,0 +1,96 @@
+"""`rabtriever serve` as a process of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from rabtriever_core.releases.promotion import promote
+from tests.core.releases.conftest import Make
+
+# The stand-in student, in that process too.
+PROGRAM = """
+import sys, types
+from tests.core.releases.life import Student
+fake = types.ModuleType("rabtriever_core.models.retriever")
+fake.Rabtriever = Student
+sys.modules[fake.__name__] = fake
+from rabtriever_core.cli import main
+main()
+"""
+ROOT = Path(__file__).parents[3]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def serving(root: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", PROGRAM, "serve", "--port", str(port), "-w", str(root)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def asked(port: int, path: str, body: object = None) -> tuple[int, dict[str, object]]:
+    """Status and answer; waits for the process to listen."""
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", content, {"content-type": "application/json"}
+    )
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(request) as answer:  # noqa: S310 - loopback
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+def test_a_process_answers_follows_promotions_and_ends_when_told(make: Make) -> None:
+    workspace = make()
+    params = workspace.root / "params.yaml"
+    params.write_text(yaml.safe_dump({"index": {"canaries": 2}}))
+    port = free_port()
+    with serving(workspace.root, port) as process:
+        assert asked(port, "/healthz") == (200, {"status": "ok"})
+        assert asked(port, "/readyz")[0] == 503
+        body = {"query": "tell 7", "k": 2}
+        for salt in (0, 1):
+            release = promote(make(salt=salt), by="ana").release
+            status, answer = asked(port, "/v1/search", body)
+            assert (status, answer["release"]) == (200, release.id)
+            assert answer["hits"][0]["document_id"] == "d7"
+        second = subprocess.run(
+            [sys.executable, "-m", "rabtriever_core.cli", "serve", "--port", str(port),
+             "-w", str(workspace.root)],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert second.returncode == 2
+        assert second.stderr.startswith(f"error: cannot listen on 127.0.0.1 port {port}")
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=20)
+    assert "Finished server process" in said
+    assert "tell 7" not in said
+    assert process.returncode in (0, -signal.SIGTERM)
