@@ -78,6 +78,25 @@ class Workspace:
         path = self._seconds_file
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
+    def record_embedding_work(self, work: dict[str, Any]) -> None:
+        """Remember what the last embedding did, and the last one of all documents."""
+        path = self._embedding_file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = work if work["embedded"] == work["documents"] else self.embedding_work().get("full")
+        content = work | {"full": whole}
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    def embedding_work(self) -> dict[str, Any]:
+        """Documents, how many of them were embedded, seconds; `full`: the same of the last run that
+        embedded all, for comparison.
+        """
+        path = self._embedding_file
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    @property
+    def _embedding_file(self) -> Path:
+        return self.root / "logs" / "embedding.json"
+
     @property
     def _seconds_file(self) -> Path:
         return self.root / "logs" / "seconds.json"

@@ -95,9 +95,9 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "document_embeddings",
-        "Encode every document once.",
-        ("validated_dataset", "teacher", "student"),
-        ("dataset", "runtime", "index.shard_documents", "index.gauge"),
+        "Read every document once with the teacher; only new texts after a change.",
+        ("validated_dataset", "teacher"),
+        ("dataset", "runtime", "index.shard_documents"),
         ("data", "models", "index"),
     ),
     Stage(

@@ -46,7 +46,7 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         "accelerator",
     ),
     "document_embeddings": (
-        {"validated_dataset", "teacher", "student"},
+        {"validated_dataset", "teacher"},
         "index",
         {"pytorch", "numpy"},
         "accelerator",
