@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "data_docs"
 
     @property
+    def data_changes(self) -> Path:
+        """The validated data against the version before: figures, plot, Data Docs."""
+        return self.root / "data_changes"
+
+    @property
     def work(self) -> Path:
         """Unfinished work that a next run resumes from."""
         return self.root / ".work"
@@ -87,8 +92,9 @@ class Workspace:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def embedding_work(self) -> dict[str, Any]:
-        """Documents, how many of them were embedded, seconds; `full`: the same of the last run that
-        embedded all, for comparison.
+        """What the last embedding did: documents, how many of them it embedded, seconds.
+
+        `full` is the same of the last run that embedded all, for comparison.
         """
         path = self._embedding_file
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -15,6 +15,7 @@ from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.errors import ArtifactError, ValidationStoppedError
 from rabtriever_core.kept import kept
 from rabtriever_core.stages.registry import Stage, stage_named
+from rabtriever_core.verdict import broken_changes
 from rabtriever_core.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,12 @@ def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
         raise ValidationStoppedError(
             f"{stage.name} does not run: the data set broke "
             f"{', '.join(validated.meta.metrics['broken'])}; see {workspace.data_docs}"
+        )
+    if validated is not None and (broken := broken_changes(workspace, validated.hash)):
+        raise ValidationStoppedError(
+            f"{stage.name} does not run: against the version before, the data broke "
+            f"{', '.join(broken)}; see {workspace.data_changes}, and the bounds in "
+            "validation.changes"
         )
     hashes = {name: artifact.hash for name, artifact in inputs.items()}
     stays = {} if validated is None else kept(workspace, validated.hash)

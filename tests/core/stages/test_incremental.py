@@ -159,7 +159,8 @@ def test_a_real_teacher_ends_in_the_same_artifact_and_ranking(tmp_path: Path) ->
     # One is gone, too, and with it what it was right for.
     gone = rest.pop().id
     qrels = {
-        s: {q: d for q, d in rows.items() if gone not in d} for s, rows in dataset.qrels.items()
+        split: {query: labels for query, labels in rows.items() if gone not in labels}
+        for split, rows in dataset.qrels.items()
     }
     changed = replace(dataset, documents=(extra, edited, *rest, first), qrels=qrels)
 
