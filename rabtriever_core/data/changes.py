@@ -74,11 +74,9 @@ def compare(before: Profile, now: Profile, dataset: Dataset, train: str) -> Chan
     words = {
         k: (a[f"{k} words"], a[f"{k} counts"], b[f"{k} words"], b[f"{k} counts"]) for k in kinds
     }
-    union = np.union1d(a["training"], b["training"])
-    common = np.intersect1d(a["training"], b["training"])
     splits = sorted(set(before.splits()) & set(now.splits()))
     return Changes(
-        rows={table: _rows(before, now, table) for table in TABLES},
+        rows=changed_rows(before, now),
         lengths={
             k: _rounded(ks_2samp(a[f"{k} lengths"], b[f"{k} lengths"]).statistic)
             if len(a[f"{k} lengths"]) and len(b[f"{k} lengths"])
@@ -93,9 +91,21 @@ def compare(before: Profile, now: Profile, dataset: Dataset, train: str) -> Chan
         answers=divergence(
             a["answers documents"], a["answers counts"], b["answers documents"], b["answers counts"]
         ),
-        training=_rounded(1 - len(common) / len(union)) if len(union) else 0.0,
+        training=changed_training(before, now),
         leaked=leaked(before, dataset, train),
     )
+
+
+def changed_rows(before: Profile, now: Profile) -> dict[str, Rows]:
+    """What became of every table's rows."""
+    return {table: _rows(before, now, table) for table in TABLES}
+
+
+def changed_training(before: Profile, now: Profile) -> float:
+    """Share of training examples that only one of the versions has: 1 − Jaccard index."""
+    examples = before.arrays["training"], now.arrays["training"]
+    union, common = np.union1d(*examples), np.intersect1d(*examples)
+    return _rounded(1 - len(common) / len(union)) if len(union) else 0.0
 
 
 def leaked(before: Profile, dataset: Dataset, train: str) -> dict[str, str]:

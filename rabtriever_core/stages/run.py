@@ -63,6 +63,8 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     if not force and (earlier := _kept(workspace, name, inputs)):
         logger.info("%s is kept for these data (%s)", name, earlier.hash)
         return earlier
+    if hasattr(module, "further_inputs"):
+        inputs |= module.further_inputs(workspace)
     config = {section: section_values(workspace.settings, section) for section in stage.sections}
     started = time.perf_counter()
     artifact = build_artifact(
