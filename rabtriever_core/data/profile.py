@@ -129,7 +129,9 @@ def _lengths(texts: Iterable[str]) -> Numbers:
     lengths = np.sort(np.fromiter((len(text) for text in texts), np.int64))
     if len(lengths) <= _LENGTHS:
         return lengths
-    return lengths[np.linspace(0, len(lengths) - 1, _LENGTHS).round().astype(int)]
+    at = np.linspace(0, len(lengths) - 1, _LENGTHS).round().astype(int)
+    quantiles: Numbers = lengths[at]
+    return quantiles
 
 
 def _counted(name: str, what: str, items: Iterable[str]) -> dict[str, npt.NDArray[Any]]:
