@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from dagster_project.defs.resources import workspace_root
+
 full_pipeline = dg.define_asset_job(
     "full_pipeline",
     selection=dg.AssetSelection.all(),
@@ -20,7 +22,9 @@ _TO_RELEASE = (
 
 def _keeping(kind: str) -> dict[str, object]:
     """Run config of a job that keeps the served release's models: see `WorkspaceResource`."""
-    return {"resources": {"workspace": {"config": {"retraining": kind}}}}
+    # Dagster checks a job's config alone: what is required has to be said again.
+    config = {"root": str(workspace_root()), "retraining": kind}
+    return {"resources": {"workspace": {"config": config}}}
 
 
 reindex = dg.define_asset_job(

@@ -7,9 +7,8 @@ import pytest
 
 from dagster_project.definitions import defs
 from dagster_project.defs.jobs import reindex, retrain_predictor
-from dagster_project.defs.resources import WorkspaceResource
 from rabtriever_core.artifacts import load_artifact
-from rabtriever_core.versioning import run_dvc
+from rabtriever_core.versioning import add_data, run_dvc
 from rabtriever_core.workspace import Workspace
 from tests.dagster_project.conftest import Materialize
 from tests.dagster_project.outcomes import materialized
@@ -34,8 +33,13 @@ def test_new_data_leave_what_the_job_keeps(
     before = {stage: load_artifact(workspace.artifact(stage)).hash for stage in stages}
     with (workspace.dataset_folder / "corpus.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"_id": "another", "title": "", "text": "Something else."}\n')
-    result = job.resolve(asset_graph=defs.resolve_asset_graph()).execute_in_process(
-        resources={"workspace": WorkspaceResource(root=str(workspace.root))},
+    add_data(workspace)
+    # As the job is configured, but for this workspace.
+    config = dg.validate_run_config(defs.resolve_job_def(job.name))
+    config = {"resources": {"workspace": config["resources"]["workspace"]}}
+    config["resources"]["workspace"]["config"]["root"] = str(workspace.root)
+    result = defs.resolve_job_def(job.name).execute_in_process(
+        run_config=config,
         instance=instance,
         raise_on_error=False,
     )
