@@ -20,6 +20,7 @@ _GIT_IGNORED = """\
 /reports/
 /measurements/
 /data_docs/
+/data_changes/
 /dvc_plots/
 /qdrant/
 /logs/
@@ -33,6 +34,7 @@ _DVC_IGNORED = """\
 /.venv
 /.work
 /.dagster_home
+/data_changes
 /data_docs
 /dvc_plots
 /logs

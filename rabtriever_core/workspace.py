@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "data_docs"
 
     @property
+    def data_changes(self) -> Path:
+        """The validated data against the version before: figures, plot, Data Docs."""
+        return self.root / "data_changes"
+
+    @property
     def work(self) -> Path:
         """Unfinished work that a next run resumes from."""
         return self.root / ".work"
@@ -77,6 +82,26 @@ class Workspace:
         """Duration of the last real run of every stage on this machine."""
         path = self._seconds_file
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def record_embedding_work(self, work: dict[str, Any]) -> None:
+        """Remember what the last embedding did, and the last one of all documents."""
+        path = self._embedding_file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = work if work["embedded"] == work["documents"] else self.embedding_work().get("full")
+        content = work | {"full": whole}
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    def embedding_work(self) -> dict[str, Any]:
+        """What the last embedding did: documents, how many of them it embedded, seconds.
+
+        `full` is the same of the last run that embedded all, for comparison.
+        """
+        path = self._embedding_file
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    @property
+    def _embedding_file(self) -> Path:
+        return self.root / "logs" / "embedding.json"
 
     @property
     def _seconds_file(self) -> Path:

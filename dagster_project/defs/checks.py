@@ -12,6 +12,7 @@ from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.failures import as_failure
 from dagster_project.policy import QDRANT_LOCAL, RETRIES
 from rabtriever_core.artifacts import Artifact, load_artifact
+from rabtriever_core.verdict import read_verdict
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,13 @@ def _artifact(workspace: WorkspaceResource, stage: str) -> Artifact:
             "no_findings",
             asset="validated_dataset",
             description="No row was quarantined and no warning was given.",
+        ),
+        dg.AssetCheckSpec(
+            "fits_version_before",
+            asset="validated_dataset",
+            blocking=True,
+            description="No test query became a training query, and not too much is gone, against "
+            "the served version; drift is a warning (validation.changes).",
         ),
     ],
 )
@@ -66,6 +74,21 @@ def data_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{quarantined} rows quarantined, {len(metrics['warnings'])} warnings",
         metadata=metadata,
+    )
+    with as_failure():
+        verdict = read_verdict(workspace.open())
+    compared = verdict if verdict is not None and verdict.current == artifact.hash else None
+    findings = [*compared.broken, *compared.warnings] if compared else []
+    first = compared is None or compared.previous is None
+    yield _outcome(
+        "validated_dataset",
+        "fits_version_before",
+        passed=not findings,
+        severity=dg.AssetCheckSeverity.ERROR
+        if compared and compared.broken
+        else dg.AssetCheckSeverity.WARN,
+        description="; ".join(findings) or ("no version before" if first else "within all bounds"),
+        metadata={"findings": table(("finding",), [(line,) for line in findings])},
     )
 
 

@@ -37,6 +37,11 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
     """Where the pipeline runs; `rabtriever init` makes such a folder."""
 
     root: str = Field(description="Absolute path of the workspace.")
+    retraining: str = Field(
+        default="",
+        description="reindex or predictor: models that are kept although the data changed; empty "
+        "for everything that is out of date, full to keep none any more.",
+    )
 
     def open(self) -> Workspace:
         """Open the workspace with the settings it has now.
@@ -60,7 +65,22 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
             # A data set that is unfit for use is for people to look at, not for the ledger.
             fit = artifact.meta.metrics.get("passed", True)
             version = record_stage(workspace, stage) if fit else artifact.hash
+            if stage == "validated_dataset" and fit:
+                self._new_data(workspace)
         seconds = workspace.seconds().get(stage)
         done = "was up to date" if artifact.reused else f"built in {seconds} s"
         logger.info("%s: %s, %s", stage, done, artifact.folder)
         return Recorded(artifact, version, seconds)
+
+    def _new_data(self, workspace: Workspace) -> None:
+        """Compare with the version before, and keep the models that this run is to keep."""
+        from rabtriever_core.releases.data_changes import compare_versions
+        from rabtriever_core.retraining import prepare, retraining_kind
+
+        compare_versions(workspace)
+        if not self.retraining:
+            return
+        for kept in prepare(workspace, retraining_kind(self.retraining)):
+            # DVC's ledger, too, says that they go with these data.
+            record_stage(workspace, kept)
+            logger.info("%s: kept", kept)

@@ -19,6 +19,7 @@ from rabtriever_core.errors import ArtifactError, RabtrieverError
 from rabtriever_core.stages.registry import STAGES
 
 if TYPE_CHECKING:
+    from rabtriever_core.artifacts import Artifact
     from rabtriever_core.index.search import Hit
     from rabtriever_core.models.calibration import Calibration
     from rabtriever_core.workspace import Workspace
@@ -148,6 +149,56 @@ def run(
         _run_one(opened, each.name, force)
     if stage == "all":
         promote_and_say(opened)
+
+
+@app.command(
+    epilog=_examples(
+        "rabtriever retrain",
+        "rabtriever retrain --kind predictor --warm",
+        "rabtriever retrain --dry-run",
+    )
+)
+def retrain(
+    kind: Annotated[
+        str | None,
+        typer.Option(help="reindex, predictor or full.", show_default="what the data ask for"),
+    ] = None,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Start the predictor from the served one.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is needed.")] = False,
+    workspace: WorkspaceOption = Path(),
+) -> None:
+    """Train no more than changed data ask for, and release the outcome where it passes.
+
+    reindex embeds new documents, predictor trains the student on the teacher there is, full trains
+    everything (retraining.max_changed_share). What is kept is what the served release has.
+    """
+    from rabtriever_core.retraining import needed_now, retraining_kind
+    from rabtriever_core.retraining import retrain as train_again
+    from rabtriever_core.workspace import Workspace
+
+    wanted = None if kind is None else retraining_kind(kind)
+    opened = Workspace.open(workspace)
+    if dry_run:
+        _run_one(opened, "validated_dataset", force=False)
+        need = needed_now(opened)
+        typer.echo(f"{need.kind}: {need.reason}")
+        return
+    outcome = train_again(
+        opened,
+        wanted,
+        warm_start=warm,
+        done=lambda stage, artifact: typer.echo(_stage_line(opened, stage, artifact)),
+    )
+    typer.echo(f"{outcome.kind}: {outcome.reason}")
+    if outcome.kind == "none":
+        return
+    typer.echo(
+        f"{sum(outcome.seconds.values()):.1f} s, {outcome.embedded} documents embedded; spared "
+        f"{sum(outcome.spared.values()):.1f} s ({', '.join(outcome.spared) or 'nothing timed'})"
+    )
+    promote_and_say(opened)
 
 
 @app.command(
@@ -297,13 +348,33 @@ def _run_one(workspace: "Workspace", stage: str, force: bool) -> None:
     from rabtriever_core.stages.run import run_stage
 
     artifact = run_stage(workspace, stage, force=force)
-    done = "up to date" if artifact.reused else f"built in {workspace.seconds()[stage]:.1f} s"
-    typer.echo(f"{stage}: {done}, {artifact.folder} ({artifact.hash})")
+    typer.echo(_stage_line(workspace, stage, artifact))
     if stage == "validated_dataset" and not artifact.meta.metrics["passed"]:
         broken = ", ".join(artifact.meta.metrics["broken"])
         typer.secho(f"the data set broke: {broken}", fg=typer.colors.RED, err=True)
         typer.secho(f"details: {workspace.data_docs}", err=True)
         raise typer.Exit(1)
+    if stage == "validated_dataset":
+        _compare(workspace)
+
+
+def _compare(workspace: "Workspace") -> None:
+    """Say how the data differ from the version before; beyond a bound ends with exit code 1."""
+    from rabtriever_core.releases.data_changes import compare_versions
+
+    verdict = compare_versions(workspace)
+    for line in verdict.warnings:
+        typer.echo(f"  against the version before: {line}")
+    if verdict.broken:
+        broken = ", ".join(verdict.broken)
+        typer.secho(f"against the version before, the data broke: {broken}", fg="red", err=True)
+        typer.secho(f"details: {workspace.data_changes}", err=True)
+        raise typer.Exit(1)
+
+
+def _stage_line(workspace: "Workspace", stage: str, artifact: "Artifact") -> str:
+    done = "up to date" if artifact.reused else f"built in {workspace.seconds()[stage]:.1f} s"
+    return f"{stage}: {done}, {artifact.folder} ({artifact.hash})"
 
 
 def _hit_table(hits: "list[Hit]") -> str:

@@ -7,7 +7,7 @@ Precedence: flags (`--set teacher.epochs=3`) over environment (`RABTRIEVER_TEACH
 from rabtriever_core.config.baselines import Baseline, BaselinesConfig, TrainedBaseline
 from rabtriever_core.config.calibration import CalibrationConfig
 from rabtriever_core.config.component import Component
-from rabtriever_core.config.data import DatasetConfig, ValidationConfig
+from rabtriever_core.config.data import ChangesConfig, DatasetConfig, ValidationConfig
 from rabtriever_core.config.gauge import GaugeConfig
 from rabtriever_core.config.models import (
     BackboneConfig,
@@ -22,6 +22,7 @@ from rabtriever_core.config.operation import (
     GatesConfig,
     IndexConfig,
     ReleasesConfig,
+    RetrainingConfig,
 )
 from rabtriever_core.config.schedule import ScheduleConfig
 from rabtriever_core.config.settings import Settings, load_settings
@@ -35,6 +36,7 @@ __all__ = [
     "BenchmarkConfig",
     "BiEncoderConfig",
     "CalibrationConfig",
+    "ChangesConfig",
     "Component",
     "DatasetConfig",
     "DpoConfig",
@@ -44,6 +46,7 @@ __all__ = [
     "LoraConfig",
     "PromptConfig",
     "ReleasesConfig",
+    "RetrainingConfig",
     "RuntimeConfig",
     "ScheduleConfig",
     "Settings",

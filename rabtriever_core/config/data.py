@@ -23,6 +23,29 @@ class DatasetConfig(Component):
     """The qrels file choices are made on; every other split is for the benchmark alone."""
 
 
+class ChangesConfig(Component):
+    """How far a version of the data may be from the one served, or validated, before it.
+
+    Compared beside the validation: another bound validates and trains nothing again.
+    """
+
+    max_removed_share: float = Field(0.5, ge=0, le=1)
+    """Above this share of documents, queries or judgements gone the chain stops."""
+    max_length_drift: float = Field(0.2, ge=0, le=1)
+    """Kolmogorov-Smirnov statistic of text lengths; above it a warning."""
+    max_word_drift: float = Field(0.2, ge=0, le=1)
+    """Jensen-Shannon divergence of word frequencies, in bits; above it a warning."""
+    max_unseen_share: float = Field(0.2, ge=0, le=1)
+    """Share of running words that the version before did not have; above it a warning."""
+    max_label_drift: float = Field(0.2, ge=0, le=1)
+    """Jensen-Shannon divergence of labels, and of right documents; above it a warning."""
+    max_score_drift: float = Field(0.2, ge=0, le=1)
+    """Kolmogorov-Smirnov statistic of the served student's best margins, of the queries before and
+    now; above it a warning."""
+    leaked_queries: Literal["stop", "warn"] = "stop"
+    """What to do about training queries that an evaluation split had in the version before."""
+
+
 class ValidationConfig(Component):
     """What a data set must satisfy before anything is trained on it."""
 
@@ -40,3 +63,5 @@ class ValidationConfig(Component):
     """Relevance labels allowed in qrels."""
     duplicate_queries: Literal["quarantine", "warn"] = "quarantine"
     """Same text and same labels twice in one split: drop the later one, or only count it."""
+    changes: ChangesConfig = ChangesConfig()
+    """Bounds of what may change between two versions."""

@@ -108,6 +108,14 @@ class ReleasesConfig(Component):
     """Older ones than `keep` are kept for this many days, too."""
 
 
+class RetrainingConfig(Component):
+    """How much is trained again when the data change."""
+
+    max_changed_share: float = Field(0.2, ge=0, le=1)
+    """Above this share of training examples that are new or gone the teacher is trained again, too;
+    below it the predictor alone."""
+
+
 class AutomationConfig(Component):
     """Schedules of the Dagster deployment; off unless switched on."""
 

@@ -17,6 +17,7 @@ from rabtriever_core.config.operation import (
     GatesConfig,
     IndexConfig,
     ReleasesConfig,
+    RetrainingConfig,
 )
 from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
 from rabtriever_core.errors import ConfigError
@@ -39,6 +40,7 @@ class Settings(Component):
     benchmark: BenchmarkConfig = BenchmarkConfig()
     gates: GatesConfig = GatesConfig()
     releases: ReleasesConfig = ReleasesConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
     automation: AutomationConfig = AutomationConfig()
 
 
@@ -63,6 +65,7 @@ class _FileAndEnvironment(BaseSettings):
     benchmark: dict[str, Any] = {}
     gates: dict[str, Any] = {}
     releases: dict[str, Any] = {}
+    retraining: dict[str, Any] = {}
     automation: dict[str, Any] = {}
 
     @classmethod

@@ -109,6 +109,9 @@ class StudentConfig(Component):
     positions_per_query: int = Field(8, ge=1)
     """How many other tokens a roll-out keeps states of, drawn anew for every query, which bounds
     what it stores; all of them where a query has no more."""
+    start: Literal["fresh", "served"] = "fresh"
+    """`served` starts the predictor from `artifacts/served_student`, which `rabtriever retrain
+    --warm` brings from the served release; it must be of the same teacher and shape."""
     query_encoder: Literal["frozen", "lora"] = "frozen"
     """`lora` also trains adapters (`backbone.lora`) on a query side of its own; documents are still
     read by the frozen teacher, so that stored vectors stay valid."""

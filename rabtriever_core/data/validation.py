@@ -12,6 +12,7 @@ from rabtriever_core.data import set_suites
 from rabtriever_core.data.dataset import Dataset, Document, Qrels, write_dataset
 from rabtriever_core.data.expectations import ExpectationRun
 from rabtriever_core.data.overlap import normalised_texts
+from rabtriever_core.data.profile import Profile
 from rabtriever_core.data.quarantine import rows_per_file, write_json_text, write_quarantine
 from rabtriever_core.data.raw import read_raw
 from rabtriever_core.data.row_checks import check_rows
@@ -67,7 +68,9 @@ def validate_dataset(
         results += _check_set(run, clean, dataset, config)
         files = set_suites.file_table(rows, quarantined)
         results += run.check("files", files, set_suites.file_suite(config))
-        write_dataset(_dataset(clean, dataset.name), output)
+        sound = _dataset(clean, dataset.name)
+        write_dataset(sound, output)
+        Profile.of(sound, dataset.train_split).save(output)
         write_quarantine(broken, output / "quarantine.jsonl")
         findings = dumps([r.record() for r in results], indent=2, ensure_ascii=False)
         write_json_text(output / "validation.json", findings + "\n")

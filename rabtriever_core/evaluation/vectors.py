@@ -109,9 +109,9 @@ def measure_workspace(workspace: Workspace, split: str, limit: int) -> dict[str,
         return student.encode_queries([dataset.queries[id_] for id_ in spread(ids, most)])
 
     train = dataset.split_queries(settings.dataset.train_split)
-    _, vectors = read_shards(embeddings)
+    _, states = read_shards(embeddings)
     measured = measure(
-        vectors,
+        student.document_vectors(states),
         encode(wanted, limit),
         encode(train, settings.index.gauge.fit_queries),
         seed=settings.runtime.seed,

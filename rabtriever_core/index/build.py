@@ -61,10 +61,10 @@ class Built:
     canaries: list[dict[str, Any]]
 
 
-def build_hash(parts: Mapping[str, str], quantization: str) -> str:
-    """Hash of everything a build is made from, by stage."""
+def build_hash(parts: Mapping[str, str], gauge: str, quantization: str) -> str:
+    """Hash of everything a build is made from: artifacts by stage, the gauge's fingerprint."""
     names = ("student", "document_embeddings", "validated_dataset")
-    text = "\n".join([*(parts[name] for name in names), quantization])
+    text = "\n".join([*(parts[name] for name in names), gauge, quantization])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

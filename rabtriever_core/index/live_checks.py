@@ -82,15 +82,15 @@ def check_collection(
     dataset = read_dataset(artifacts["validated_dataset"].folder, settings.dataset.name)
     record_file = artifacts["qdrant_collection"].folder / "collection.json"
     record = json.loads(record_file.read_text(encoding="utf-8"))
-    embeddings = artifacts["document_embeddings"].folder
     tower = QueryTower.load(
         artifacts["student"].folder,
         artifacts["teacher"].folder,
-        embeddings,
+        artifacts["qdrant_collection"].folder,
         index,
         settings.runtime,
     )
-    _, vectors = read_shards(embeddings)
+    _, states = read_shards(artifacts["document_embeddings"].folder)
+    vectors = tower.student.document_vectors(states)
     dev = dataset.split_queries(settings.dataset.dev_split)
     texts = [dataset.queries[query] for query in spread(dev, _MAX_QUERIES)]
     made_by = ("teacher", "student", "document_embeddings")

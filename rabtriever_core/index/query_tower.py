@@ -74,6 +74,11 @@ class QueryTower:
         self.fill_range = fill_range
 
     @classmethod
+    def of(cls, student: "Rabtriever", gauge: Gauge, index: IndexConfig) -> "QueryTower":
+        """Student and gauge, for a collection that is quantized as `index` says."""
+        return cls(student, gauge, fill_range=index.quantization == "int8")
+
+    @classmethod
     def load(
         cls, student: Path, teacher: Path, gauge: Path, index: IndexConfig, runtime: RuntimeConfig
     ) -> "QueryTower":
@@ -82,7 +87,7 @@ class QueryTower:
         Args:
             student: its artifact.
             teacher: the artifact it was distilled from.
-            gauge: the artifact of the document embeddings, or of the collection.
+            gauge: the artifact of the collection.
             index: how the collection is quantized.
             runtime: where to compute.
 
@@ -91,11 +96,7 @@ class QueryTower:
         """
         from rabtriever_core.models.retriever import Rabtriever
 
-        return cls(
-            Rabtriever.load(student, teacher, runtime),
-            Gauge.load(gauge),
-            fill_range=index.quantization == "int8",
-        )
+        return cls.of(Rabtriever.load(student, teacher, runtime), Gauge.load(gauge), index)
 
     @property
     def dimension(self) -> int:

@@ -53,30 +53,32 @@ class Backbone:
         )
         return direction.float()
 
-    def pad(self, rows: Sequence[Sequence[int]]) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Right-pad token ids: (ids [n, l], lengths [n]).
+    def pad(
+        self, rows: Sequence[Sequence[int]], width: int = 0
+    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Right-pad token ids, to `width` at least: (ids [n, l], lengths [n]).
 
         Right padding needs no attention mask: in a causal model no real token sees the padding.
         """
         import torch
 
         lengths = torch.tensor([len(row) for row in rows])
-        ids = torch.full((len(rows), int(lengths.max())), self.prompt.spec.pad_id)
+        ids = torch.full((len(rows), max(width, int(lengths.max()))), self.prompt.spec.pad_id)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
         return ids.to(self.device), lengths.to(self.device)
 
-    def last_states(self, rows: Sequence[Sequence[int]]) -> "torch.Tensor":
-        """Final-norm state at the last token of every row: shape [n, d]."""
-        return self.last_states_of_layers(rows, ())[0]
+    def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
+        """Final-norm state at the last token of every row, padded to `width`: shape [n, d]."""
+        return self.last_states_of_layers(rows, (), width)[0]
 
     def last_states_of_layers(
-        self, rows: Sequence[Sequence[int]], layers: Sequence[int]
+        self, rows: Sequence[Sequence[int]], layers: Sequence[int], width: int = 0
     ) -> list["torch.Tensor"]:
         """States at the last token of every row: the final-norm one, then of the layers given."""
         import torch
 
-        ids, lengths = self.pad(rows)
+        ids, lengths = self.pad(rows, width)
         read = self.body(input_ids=ids, use_cache=False, output_hidden_states=bool(layers))
         at = torch.arange(len(rows), device=ids.device), lengths - 1
         states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]

@@ -102,9 +102,13 @@ class Rabtriever:
         self, documents: Sequence[Document], batch_size: int = 64, *, progress: bool = False
     ) -> Floats:
         """The vectors to store, for the paper's predictor e_D itself: float32 [m, v]."""
+        states = document_states(self.backbone, documents, batch_size, progress=progress)
+        return self.document_vectors(states)
+
+    def document_vectors(self, states: Floats) -> Floats:
+        """The vectors to store from e_D [m, d]: float32 [m, v]."""
         import torch
 
-        states = document_states(self.backbone, documents, batch_size, progress=progress)
         e_d = torch.from_numpy(states).to(self.backbone.device)
         with torch.inference_mode():
             vectors: Floats = (
@@ -128,6 +132,58 @@ class Rabtriever:
                 (self.predictor.states(row[None], e_d[None]) @ direction)[0].cpu() for row in e_q
             ]
         return torch.stack(rows).numpy() if rows else np.zeros((0, len(documents)), np.float32)
+
+
+class DocumentReader:
+    """The frozen teacher as it reads documents: e_D, which no student and no gauge changes.
+
+    Matrix products round differently in other shapes. Here every document is read in a batch of a
+    shape that follows from its own length, so that its state is the same bits whatever documents
+    are read beside it: what is read once need not be read again.
+    """
+
+    rows = 32
+    """Of every batch; missing ones are filled up."""
+    step = 8
+    """Widths are multiples of it."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+
+    @classmethod
+    def load(cls, teacher: Path, runtime: RuntimeConfig) -> "DocumentReader":
+        """Open a teacher artifact.
+
+        Raises:
+            ArtifactError: it is missing or damaged.
+        """
+        load_artifact(teacher)
+        return cls(Backbone.load(teacher, runtime))
+
+    @property
+    def dimension(self) -> int:
+        """Length of the states, d."""
+        return self.backbone.dimension
+
+    def states(self, documents: Sequence[Document]) -> Floats:
+        """e_D of every document: float32 [m, d]."""
+        import torch
+
+        rows = self.backbone.prompt.documents(documents)
+        found = np.zeros((len(rows), self.dimension), dtype=np.float32)
+        by_width: dict[int, list[int]] = {}
+        for number, row in enumerate(rows):
+            by_width.setdefault(-(-len(row) // self.step) * self.step, []).append(number)
+        most = getattr(self.backbone.model.config.get_text_config(), "max_position_embeddings", 0)
+        with torch.inference_mode():
+            for width, numbers in sorted(by_width.items()):
+                padded = min(width, most) if most else width
+                for start in range(0, len(numbers), self.rows):
+                    batch = numbers[start : start + self.rows]
+                    filled = [rows[n] for n in batch] + [rows[batch[-1]]] * (self.rows - len(batch))
+                    read = self.backbone.last_states(filled, padded)[: len(batch)]
+                    found[batch] = read.cpu().numpy()
+        return found
 
 
 def query_states(

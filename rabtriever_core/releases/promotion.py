@@ -297,7 +297,8 @@ def _build_again(
     release = opened.release
     folders = check(workspace, release, ("validated_dataset", "document_embeddings"))
     dataset = read_dataset(folders["validated_dataset"], release.dataset)
-    ids, vectors = read_shards(folders["document_embeddings"])
+    ids, states = read_shards(folders["document_embeddings"])
+    vectors = opened.tower.student.document_vectors(states)
     queries = dataset.split_queries(release.settings["dataset"]["dev_split"])
     texts = [dataset.queries[query] for query in spread(queries, _MAX_QUERIES)]
     build_and_verify(

@@ -73,7 +73,8 @@ def _vectors(
 ) -> np.ndarray:
     """A release's vectors of these documents, before its gauge: float32 [m, d]."""
     folder = check(workspace, release, ("document_embeddings",))["document_embeddings"]
-    ids, vectors = read_shards(folder)
+    ids, states = read_shards(folder)
+    vectors = student.document_vectors(states)
     rows = {id_: row for row, id_ in enumerate(ids)}
     known = {document.id: document for document in _documents(workspace, release)}
     found = np.empty((len(documents), vectors.shape[1]), dtype=np.float32)

@@ -59,12 +59,16 @@ def make(context: StageContext) -> dict[str, Any]:
     texts = [dataset.queries[query] for queries in chosen.values() for query in queries]
     timed = bench.sample(texts, config.latency_queries, runtime.seed)
     teacher = GenerativeReranker.load(inputs["teacher"].folder, runtime)
-    embeddings = inputs["document_embeddings"].folder
     tower = QueryTower.load(
-        inputs["student"].folder, inputs["teacher"].folder, embeddings, settings.index, runtime
+        inputs["student"].folder,
+        inputs["teacher"].folder,
+        inputs["qdrant_collection"].folder,
+        settings.index,
+        runtime,
     )
     student = tower.student
-    _, vectors = read_shards(embeddings)
+    _, states = read_shards(inputs["document_embeddings"].folder)
+    vectors = student.document_vectors(states)
     most_queries = max(len(queries) for queries in chosen.values())
     full_pool = len(documents) * most_queries <= _MAX_TEACHER_PAIRS
 

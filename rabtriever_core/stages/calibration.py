@@ -29,7 +29,8 @@ def make(context: StageContext) -> dict[str, Any]:
     settings, dataset, inputs = context.settings, context.dataset(), context.inputs
     config, split = settings.calibration, settings.dataset.dev_split
     student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
-    ids, vectors = read_shards(inputs["document_embeddings"].folder)
+    ids, states = read_shards(inputs["document_embeddings"].folder)
+    vectors = student.document_vectors(states)
     queries = dataset.split_queries(split)
     relevant = {query: dataset.relevant(split, query) for query in queries}
     # Deep enough to find the best wrong document of every query.

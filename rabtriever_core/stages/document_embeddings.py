@@ -1,53 +1,109 @@
-"""Stage: encode every document once, in shards that survive a kill."""
+"""Stage: read every document once with the teacher, in shards that survive a kill.
 
-from typing import Any
+What is stored is e_D, the teacher's state of a document. Predictor and gauge are applied where a
+collection is built: training another student, or choosing other coordinates, embeds nothing again.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rabtriever_core.index.exactness import spread
-from rabtriever_core.index.gauge import Gauge
+from rabtriever_core.artifacts import code_hash, load_artifact
+from rabtriever_core.errors import ArtifactError
+from rabtriever_core.index.reuse import Earlier, Reader, write_texts
 from rabtriever_core.index.shards import read_shards, shard_files, write_shards
 from rabtriever_core.stages.run import StageContext
 
+if TYPE_CHECKING:
+    from rabtriever_core.models.retriever import DocumentReader
+
+logger = logging.getLogger(__name__)
+
 
 def make(context: StageContext) -> dict[str, Any]:
-    """Write embedding shards and gauge; returns document count, dimensions, bytes and norms.
+    """Write embedding shards; returns document count, dimension, bytes and norms.
 
-    The shards hold the student's vectors as they are; the gauge is applied on upload.
+    Texts that the artifact here holds states of, from the same teacher, are not read again: the
+    states are the same bits, and so is the artifact. How many were read, and in what time, is
+    kept beside it (`Workspace.embedding_work`).
 
     Raises:
-        VectorError: the student gave a vector that is not finite; names the document.
-        ConfigError: index.gauge.dimensions is more than there are.
+        VectorError: the teacher gave a state that is not finite; names the document.
     """
-    from rabtriever_core.models.retriever import Rabtriever
+    settings, dataset = context.settings, context.dataset()
+    teacher = context.inputs["teacher"]
+    started = time.perf_counter()
 
-    settings, inputs, dataset = context.settings, context.inputs, context.dataset()
-    student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
+    @cache
+    def model() -> "DocumentReader":
+        from rabtriever_core.models.retriever import DocumentReader
+
+        return DocumentReader.load(teacher.folder, settings.runtime)
+
+    maker = _maker(context)
+    earlier = None if context.force else _earlier(context, maker)
+    reader = Reader(lambda documents: model().states(documents), earlier)
+    reader.check(dataset.documents)
+    if reader.refused:
+        logger.warning("every document is embedded anew: %s", reader.refused)
     write_shards(
         context.checkpoints,
         dataset.documents,
-        student.encode_documents,
-        dimension=student.dimension,
+        reader,
+        dimension=reader.earlier.states.shape[1] if reader.earlier else model().dimension,
         shard_documents=settings.index.shard_documents,
     )
-    ids, vectors = read_shards(context.checkpoints)
+    ids, states = read_shards(context.checkpoints)
     for path in shard_files(context.checkpoints):
         path.replace(context.output / path.name)
-    queries = None
-    if settings.index.gauge.method == "balanced":
-        texts = [dataset.queries[q] for q in dataset.split_queries(settings.dataset.train_split)]
-        queries = student.encode_queries(
-            spread(texts, settings.index.gauge.fit_queries), progress=True
-        )
-    gauge = Gauge.fit(settings.index.gauge, vectors, queries, settings.runtime.seed)
-    gauge.save(context.output)
-    norms = np.linalg.norm(vectors, axis=1)
+    write_texts(context.output, maker, dataset.documents)
+    gone = set(reader.earlier.ids) - set(ids) if reader.earlier else set()
+    context.workspace.record_embedding_work(
+        {
+            "documents": len(ids),
+            "embedded": reader.embedded,
+            "removed": len(gone),
+            "seconds": round(time.perf_counter() - started, 3),
+            "incremental": reader.earlier is not None,
+            "refused": reader.refused,
+        }
+    )
+    norms = np.linalg.norm(states, axis=1)
     return {
         "documents": len(ids),
-        "dimension": vectors.shape[1],
-        "stored_dimension": gauge.dimension,
-        "bytes": vectors.nbytes,
+        "dimension": states.shape[1],
+        "bytes": states.nbytes,
         "norm_min": round(float(norms.min()), 4),
         "norm_median": round(float(np.median(norms)), 4),
         "norm_max": round(float(norms.max()), 4),
     }
+
+
+def _maker(context: StageContext) -> str:
+    """Hash of all that a document's state depends on, its text apart."""
+    from rabtriever_core.models.backbone import pick_device
+
+    runtime = context.settings.runtime
+    parts = [
+        context.inputs["teacher"].hash,
+        runtime.precision,
+        pick_device(runtime),
+        code_hash("models"),
+        *(f"{name} {version(name)}" for name in ("torch", "transformers")),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _earlier(context: StageContext, maker: str) -> Earlier | None:
+    folder = context.workspace.artifact("document_embeddings")
+    # A damaged artifact is built again from the texts.
+    with suppress(ArtifactError):
+        return Earlier.read(load_artifact(folder).folder, maker)
+    return None

@@ -2,17 +2,25 @@
 
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from rabtriever_core.config import Settings
+from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.build import Source, build_and_verify, build_hash
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.exactness import spread
+from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.quantization import warn_of_local_mode
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rabtriever_core.models.retriever import Rabtriever
 
 logger = logging.getLogger(__name__)
 
@@ -21,24 +29,22 @@ _MAX_QUERIES = 500
 
 
 def make(context: StageContext) -> dict[str, Any]:
-    """Build and verify; writes collection.json and gauge, returns its figures.
+    """Fit the gauge, build and verify; writes collection.json and gauge, returns its figures.
 
     Raises:
         VectorError: a vector is unusable; nothing was created.
         IndexMismatchError: the collection is not whole or does not rank as the model does.
         IndexUnavailableError: Qdrant cannot be opened.
+        ConfigError: index.gauge.dimensions is more than there are.
     """
+    from rabtriever_core.models.retriever import Rabtriever
+
     settings, inputs, alias = context.settings, context.inputs, context.workspace.alias
-    embeddings = inputs["document_embeddings"].folder
-    tower = QueryTower.load(
-        inputs["student"].folder,
-        inputs["teacher"].folder,
-        embeddings,
-        settings.index,
-        settings.runtime,
-    )
     dataset = context.dataset()
-    ids, vectors = read_shards(embeddings)
+    student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
+    ids, states = read_shards(inputs["document_embeddings"].folder)
+    vectors = student.document_vectors(states)
+    tower = QueryTower.of(student, _gauge(settings, dataset, student, vectors), settings.index)
     queries = dataset.split_queries(settings.dataset.dev_split)
     if not queries:
         raise IndexMismatchError(
@@ -62,6 +68,7 @@ def make(context: StageContext) -> dict[str, Any]:
             alias,
             build_hash(
                 {name: artifact.hash for name, artifact in inputs.items()},
+                tower.gauge.fingerprint,
                 settings.index.quantization,
             ),
             Source(tower, dataset.documents, ids, vectors, texts),
@@ -88,6 +95,16 @@ def make(context: StageContext) -> dict[str, Any]:
         json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     return record | {"canaries": len(built.canaries), "queries_compared": len(texts)}
+
+
+def _gauge(
+    settings: Settings, dataset: Dataset, student: "Rabtriever", vectors: np.ndarray
+) -> Gauge:
+    config, queries = settings.index.gauge, None
+    if config.method == "balanced":
+        texts = [dataset.queries[q] for q in dataset.split_queries(settings.dataset.train_split)]
+        queries = student.encode_queries(spread(texts, config.fit_queries), progress=True)
+    return Gauge.fit(config, vectors, queries, settings.runtime.seed)
 
 
 def is_live(workspace: Workspace) -> bool:

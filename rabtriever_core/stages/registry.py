@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from rabtriever_core.config import ValidationConfig
 from rabtriever_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,12 +49,17 @@ class Stage:
 
 _MODEL_CODE = ("data", "models", "training")
 
+# Not `changes`: these bounds are looked at beside the validation, against the version before.
+_VALIDATION = tuple(
+    f"validation.{name}" for name in ValidationConfig.model_fields if name != "changes"
+)
+
 STAGES: tuple[Stage, ...] = (
     Stage(
         "validated_dataset",
         "Check the raw data with Great Expectations; quarantine broken rows.",
         (),
-        ("dataset", "validation"),
+        ("dataset", *_VALIDATION),
         ("data",),
     ),
     Stage(
@@ -95,9 +101,9 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "document_embeddings",
-        "Encode every document once.",
-        ("validated_dataset", "teacher", "student"),
-        ("dataset", "runtime", "index.shard_documents", "index.gauge"),
+        "Read every document once with the teacher; only new texts after a change.",
+        ("validated_dataset", "teacher"),
+        ("dataset", "runtime", "index.shard_documents"),
         ("data", "models", "index"),
     ),
     Stage(

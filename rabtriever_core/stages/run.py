@@ -13,7 +13,9 @@ from rabtriever_core.artifacts import Artifact, build_artifact, load_artifact
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.errors import ArtifactError, ValidationStoppedError
+from rabtriever_core.kept import kept
 from rabtriever_core.stages.registry import Stage, stage_named
+from rabtriever_core.verdict import broken_changes
 from rabtriever_core.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -58,6 +60,11 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     stage = stage_named(name)
     module = importlib.import_module(f"rabtriever_core.stages.{name}")
     inputs = load_inputs(workspace, stage)
+    if not force and (earlier := _kept(workspace, name, inputs)):
+        logger.info("%s is kept for these data (%s)", name, earlier.hash)
+        return earlier
+    if hasattr(module, "further_inputs"):
+        inputs |= module.further_inputs(workspace)
     config = {section: section_values(workspace.settings, section) for section in stage.sections}
     started = time.perf_counter()
     artifact = build_artifact(
@@ -96,15 +103,35 @@ def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
             f"{stage.name} does not run: the data set broke "
             f"{', '.join(validated.meta.metrics['broken'])}; see {workspace.data_docs}"
         )
+    if validated is not None and (broken := broken_changes(workspace, validated.hash)):
+        raise ValidationStoppedError(
+            f"{stage.name} does not run: against the version before, the data broke "
+            f"{', '.join(broken)}; see {workspace.data_changes}, and the bounds in "
+            "validation.changes"
+        )
     hashes = {name: artifact.hash for name, artifact in inputs.items()}
+    stays = {} if validated is None else kept(workspace, validated.hash)
     for name, artifact in inputs.items():
         for parent, expected in artifact.meta.parents.items():
+            if parent == "validated_dataset" and stays.get(name) == hashes[name]:
+                continue  # made from earlier data, on purpose
             if parent in hashes and hashes[parent] != expected:
                 raise ArtifactError(
                     f"{name} was made from another {parent} ({expected}) than the one here "
                     f"({hashes[parent]}): materialize {name} again before {stage.name}"
                 )
     return inputs
+
+
+def _kept(workspace: Workspace, name: str, inputs: dict[str, Artifact]) -> Artifact | None:
+    """The stage's artifact where it is kept for the data here."""
+    if "validated_dataset" not in inputs:
+        return None
+    wanted = kept(workspace, inputs["validated_dataset"].hash).get(name)
+    if wanted is None:
+        return None
+    artifact = load_artifact(workspace.artifact(name))
+    return artifact.model_copy(update={"reused": True}) if artifact.hash == wanted else None
 
 
 def section_values(settings: Settings, section: str) -> Any:

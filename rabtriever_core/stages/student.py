@@ -2,13 +2,18 @@
 
 from typing import Any
 
+from rabtriever_core.artifacts import Artifact, load_artifact
 from rabtriever_core.stages.run import StageContext
+from rabtriever_core.workspace import Workspace
+
+SERVED = "served_student"
+"""Artifact that a warm start begins with: the served release's student."""
 
 
 def make(context: StageContext) -> dict[str, Any]:
     """Distil; returns the loss and dev metrics over the full pool."""
     from rabtriever_core.models.backbone import Backbone
-    from rabtriever_core.models.predictor import make_predictor
+    from rabtriever_core.models.predictor import Predictor, make_predictor
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.models.retriever import Rabtriever
     from rabtriever_core.stages.dev import trained
@@ -19,6 +24,9 @@ def make(context: StageContext) -> dict[str, Any]:
     settings = context.settings
     teacher = GenerativeReranker.load(context.inputs["teacher"].folder, settings.runtime)
     config = settings.student
+    start = None
+    if config.start == "served":
+        start = Predictor.load(context.inputs[SERVED].folder)
     predictor = make_predictor(teacher.backbone.dimension, config, settings.runtime.seed)
     student = Rabtriever(teacher.backbone, predictor)
     if config.query_encoder == "lora":
@@ -32,6 +40,7 @@ def make(context: StageContext) -> dict[str, Any]:
         config,
         settings.runtime,
         context.checkpoints,
+        start,
     )
     student.save(context.output)
     documents = min(config.documents_per_query, len(examples.judged))
@@ -41,3 +50,15 @@ def make(context: StageContext) -> dict[str, Any]:
         lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T,
         Budget.of(history, (config.schedule.queries_per_step, documents)),
     )
+
+
+def further_inputs(workspace: Workspace) -> dict[str, Artifact]:
+    """The student that a warm start begins with: its hash is among the parents.
+
+    Raises:
+        ArtifactError: it is missing, or of another teacher.
+    """
+    if workspace.settings.student.start == "fresh":
+        return {}
+    teacher = load_artifact(workspace.artifact("teacher")).hash
+    return {SERVED: load_artifact(workspace.artifact(SERVED), parents={"teacher": teacher})}

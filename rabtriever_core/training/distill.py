@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rabtriever_core.config import RuntimeConfig, StudentConfig
+from rabtriever_core.errors import ModelError
 from rabtriever_core.models.predictor import GatedPredictor, Predictor
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import (
@@ -51,6 +52,7 @@ def distill(
     config: StudentConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
+    start: Predictor | None = None,
 ) -> History:
     """Train the student on its own roll-outs, scored by the frozen teacher (in place).
 
@@ -67,8 +69,19 @@ def distill(
         config: how to train.
         runtime: seed, device, precision.
         checkpoints: where to resume from.
+        start: whose weights the predictor begins with, instead of fresh ones.
+
+    Raises:
+        ModelError: `start` has another kind or shape.
     """
     run = _Distillation(teacher, student, examples, config, runtime, checkpoints)
+    if start is not None:
+        if (start.kind, start.shape) != (student.predictor.kind, student.predictor.shape):
+            raise ModelError(
+                f"the predictor to start from is {start.kind} {start.shape}, the settings ask for "
+                f"{student.predictor.kind} {student.predictor.shape}: set student.start to fresh"
+            )
+        student.predictor.load_state_dict(start.state_dict())
     trained: nn.Module = student.predictor
     if student.adapters is not None:
         trained = _Trainable(student.predictor, student.adapters)

@@ -46,7 +46,7 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         "accelerator",
     ),
     "document_embeddings": (
-        {"validated_dataset", "teacher", "student"},
+        {"validated_dataset", "teacher"},
         "index",
         {"pytorch", "numpy"},
         "accelerator",
@@ -90,6 +90,7 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
 CHECKS = {
     ("validated_dataset", "fit_for_use"): True,
     ("validated_dataset", "no_findings"): False,
+    ("validated_dataset", "fits_version_before"): True,
     ("teacher", "above_floor"): False,
     ("student", "near_teacher"): False,
     ("qdrant_collection", "holds_all_documents"): True,
@@ -141,11 +142,17 @@ def test_jobs_and_schedules() -> None:
         "__ASSET_JOB",
         "full_pipeline",
         "reindex",
+        "retrain_predictor",
     }
     full = repository.get_job("full_pipeline").asset_layer
     assert len(full.executable_asset_keys) == len(ASSETS)
     reindex = repository.get_job("reindex").asset_layer
+    predictor = repository.get_job("retrain_predictor").asset_layer
+    added = predictor.executable_asset_keys - reindex.executable_asset_keys
+    assert {key.to_user_string() for key in added} == {"student"}
     assert {key.to_user_string() for key in reindex.executable_asset_keys} == {
+        "dataset",
+        "validated_dataset",
         "document_embeddings",
         "calibration",
         "qdrant_collection",

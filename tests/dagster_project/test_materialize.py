@@ -80,8 +80,12 @@ def test_unfit_data_stops_everything_and_is_not_recorded(
     result = materialize()
     assert not result.success
     assert materialized(result) == {"dataset", "validated_dataset"}
-    assert checks(result) == {"fit_for_use": False, "no_findings": False}
-    (evaluation, _) = result.get_asset_check_evaluations()
+    assert checks(result) == {
+        "fit_for_use": False,
+        "no_findings": False,
+        "fits_version_before": True,
+    }
+    (evaluation, *_) = result.get_asset_check_evaluations()
     assert evaluation.description == "broken rules: enough_documents"
     shown = evaluation.metadata["rules broken"].value
     assert "| enough_documents | clean_splits | 1 | 4 | there are documents \\| many |" in str(

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dagster_project.defs.presentation import StageRun, result
+from dagster_project.defs.presentation import Metadata, StageRun, figures, result
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.policy import ACCELERATOR, stage_asset
 
@@ -12,4 +12,10 @@ def document_embeddings(
     config: StageRun, workspace: WorkspaceResource
 ) -> "dg.MaterializeResult[None]":
     """Encode every document."""
-    return result(workspace.run("document_embeddings", force=config.force))
+    recorded = workspace.run("document_embeddings", force=config.force)
+    work = {} if recorded.artifact.reused else workspace.open().embedding_work()
+    extra: Metadata = {
+        f"last embedding: {name}": dg.MetadataValue.float(value) for name, value in figures(work)
+    }
+    extra["embedded now"] = dg.MetadataValue.float(float(work.get("embedded", 0)))
+    return result(recorded, extra)

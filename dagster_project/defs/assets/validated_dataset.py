@@ -2,9 +2,19 @@
 
 import dagster as dg
 
-from dagster_project.defs.presentation import StageRun, file_link, result, table
+from dagster_project.defs.presentation import (
+    Metadata,
+    StageRun,
+    figures,
+    file_link,
+    picture,
+    result,
+    table,
+)
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.policy import stage_asset
+from rabtriever_core.verdict import read_verdict
+from rabtriever_core.workspace import Workspace
 
 
 @stage_asset("validated_dataset", group="data", kinds={"greatexpectations", "pandas"})
@@ -27,6 +37,33 @@ def validated_dataset(
             "reasons": table(("rule", "rows"), list(metrics["reasons"].items())),
             "warnings": table(("warning",), [(text,) for text in metrics["warnings"]]),
             "data docs": dg.MetadataValue.path(opened.data_docs / "index.html"),
+            **_changes(opened),
             "data docs link": file_link(opened.data_docs / "index.html"),
         },
     )
+
+
+def _changes(workspace: Workspace) -> Metadata:
+    """What differs from the version before: figures that chart, findings, plot."""
+    verdict = read_verdict(workspace)
+    if verdict is None or verdict.changes is None or verdict.previous is None:
+        return {}
+    changes = {name: value for name, value in verdict.changes.items() if name != "leaked"}
+    scores = {"scores": verdict.scores} if verdict.scores else {}
+    shown: Metadata = {
+        f"change: {name}": dg.MetadataValue.float(value)
+        for name, value in figures(changes | scores)
+    }
+    before = verdict.previous.release or f"validated before ({verdict.previous.hash})"
+    shown["change: compared with"] = dg.MetadataValue.text(before)
+    shown["change: findings"] = table(
+        ("finding", "effect"),
+        [(line, "stops") for line in verdict.broken]
+        + [(line, "warning") for line in verdict.warnings],
+    )
+    plot = workspace.data_changes / "changes.png"
+    if plot.is_file():
+        shown["change: plot"] = picture(plot.read_bytes(), "changes against the version before")
+    docs = workspace.data_changes / "data_docs" / "index.html"
+    shown["change: data docs"] = dg.MetadataValue.path(docs)
+    return shown

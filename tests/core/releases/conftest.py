@@ -12,7 +12,7 @@ import pytest
 from rabtriever_core.errors import VersioningError
 from rabtriever_core.releases import store
 from rabtriever_core.workspace import Workspace
-from tests.core.releases.life import Student, build
+from tests.core.releases.life import Reader, Student, build
 
 Make = Callable[..., Workspace]
 
@@ -20,7 +20,7 @@ Make = Callable[..., Workspace]
 @pytest.fixture(autouse=True)
 def student(monkeypatch: pytest.MonkeyPatch) -> type[Student]:
     fake: Any = types.ModuleType("rabtriever_core.models.retriever")
-    fake.Rabtriever = Student
+    fake.Rabtriever, fake.DocumentReader = Student, Reader
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
     monkeypatch.setattr(Student, "encoded", [])
     return Student

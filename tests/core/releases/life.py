@@ -60,6 +60,10 @@ class Student:
         type(self).encoded += [document.id for document in documents]
         return self._vectors([zlib.crc32(d.full_text.encode()) for d in documents])
 
+    def document_vectors(self, states: np.ndarray) -> np.ndarray:
+        """As they are."""
+        return states
+
     def encode_queries(self, queries: Sequence[str], **_: Any) -> np.ndarray:
         """The vectors of the documents it takes for the right ones."""
         numbers = [int(text.split()[1]) for text in queries]
@@ -79,6 +83,24 @@ class Student:
         drawn = [np.random.default_rng([self.salt, seed]).standard_normal(16) for seed in seeds]
         vectors = np.stack(drawn).astype(np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class Reader:
+    """The teacher of the student above, as it reads documents."""
+
+    dimension = Student.dimension
+
+    def __init__(self, salt: int) -> None:
+        self.salt = salt
+
+    @classmethod
+    def load(cls, teacher: Path, runtime: RuntimeConfig) -> "Reader":
+        """Open the artifact."""
+        return cls(int((teacher / "weights").read_text()))
+
+    def states(self, documents: Sequence[Document]) -> np.ndarray:
+        """[m, 16]."""
+        return Student(self.salt, ()).encode_documents(documents)
 
 
 def build(

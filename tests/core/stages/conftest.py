@@ -13,6 +13,7 @@ import pytest
 
 from rabtriever_core.config import RuntimeConfig, Settings
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
+from rabtriever_core.kept import keep
 from rabtriever_core.workspace import Workspace
 from tests.core.inputs import finished
 
@@ -64,6 +65,10 @@ class FakeStudent:
         type(self).encoded += [d.id for d in documents]
         return type(self).defect(self._vectors([d.full_text for d in documents], 0))
 
+    def document_vectors(self, states: np.ndarray) -> np.ndarray:
+        """[m, 16] as they are."""
+        return states
+
     def encode_queries(
         self, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
     ) -> np.ndarray:
@@ -80,20 +85,47 @@ class FakeStudent:
         return np.einsum("nd,md->nm", self._vectors(queries, 1), documents_)
 
 
+class FakeReader:
+    """The interface of DocumentReader, on the same word hashes."""
+
+    dimension = 16
+
+    @classmethod
+    def load(cls, teacher: Path, runtime: RuntimeConfig) -> "FakeReader":
+        """Check that the folder is the artifact's."""
+        assert (teacher / "weights").is_file()
+        return cls()
+
+    def states(self, documents: Sequence[Document]) -> np.ndarray:
+        """[m, 16]."""
+        return FakeStudent().encode_documents(documents)
+
+
 @pytest.fixture
 def student(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudent]:
     fake: Any = types.ModuleType("rabtriever_core.models.retriever")
-    fake.Rabtriever = FakeStudent
+    fake.Rabtriever, fake.DocumentReader = FakeStudent, FakeReader
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
     monkeypatch.setattr(FakeStudent, "encoded", [], raising=False)
     monkeypatch.setattr(FakeStudent, "defect", staticmethod(lambda v: v), raising=False)
     return FakeStudent
 
 
-def build_workspace(root: Path, weights: str = "1", **sections: Any) -> Workspace:
-    """Data set, teacher and student artifacts in `root`, as the stages before would leave them."""
+def build_workspace(
+    root: Path,
+    weights: str = "1",
+    *,
+    teacher_weights: str = "teacher",
+    dataset: Dataset = DATASET,
+    keep_models: bool = False,
+    **sections: Any,
+) -> Workspace:
+    """Data set, teacher and student artifacts in `root`, as the stages before would leave them.
+
+    With `keep_models` only the data are new: the models there are kept for them.
+    """
     workspace = Workspace(root, Settings(**sections))
-    build = partial(finished, workspace, DATASET.fingerprint)
+    build = partial(finished, workspace, dataset.fingerprint)
 
     def model(stage: str, parents: dict[str, str], content: str) -> str:
         return build(
@@ -104,8 +136,12 @@ def build_workspace(root: Path, weights: str = "1", **sections: Any) -> Workspac
             content=content,
         )
 
-    data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
-    teacher = model("teacher", {"validated_dataset": data}, "teacher")
+    if keep_models:
+        build("validated_dataset", {}, lambda folder: write_dataset(dataset, folder))
+        keep(workspace, ("teacher", "student"))
+        return workspace
+    data = build("validated_dataset", {}, lambda folder: write_dataset(dataset, folder))
+    teacher = model("teacher", {"validated_dataset": data}, teacher_weights)
     model("student", {"validated_dataset": data, "teacher": teacher}, weights)
     return workspace
 

@@ -16,16 +16,15 @@ def test_artifact_and_metrics(workspace: Workspace, student: Any) -> None:
     ids, vectors = read_shards(artifact.folder)
     assert ids == [f"d{i}" for i in range(40)]
     assert sorted(p.name for p in artifact.folder.iterdir()) == [
-        "gauge.safetensors",
         "ids.json",
         "meta.json",
+        "texts.json",
         *(f"vectors-0000{i}.safetensors" for i in range(3)),
     ]
     norms = np.linalg.norm(vectors, axis=1)
     assert artifact.meta.metrics == {
         "documents": 40,
         "dimension": 16,
-        "stored_dimension": 16,
         "bytes": 40 * 16 * 4,
         "norm_min": pytest.approx(norms.min(), abs=1e-4),
         "norm_median": pytest.approx(np.median(norms), abs=1e-4),

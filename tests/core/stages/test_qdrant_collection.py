@@ -97,7 +97,7 @@ def test_vectors_of_another_model_are_no_candidate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = _run(workspace)
-    make_workspace(workspace.root, "2")
+    make_workspace(workspace.root, "2", teacher_weights="another")
     monkeypatch.setattr(student, "defect", staticmethod(lambda v: np.roll(v, 1, axis=0)))
     with pytest.raises(IndexMismatchError, match=r"agree on 0\.\d+ of the top 10.*not served"):
         _run(workspace)

@@ -88,10 +88,10 @@ def test_margins_are_the_students_in_any_whole_gauge(
     assert found[1] == pytest.approx(found[0], abs=1e-4)
 
 
-def test_a_collection_in_another_gauge_is_not_asked(cut: Workspace, make_workspace: Any) -> None:
-    other = make_workspace(cut.root, index={"canaries": 3})
+def test_a_collection_of_another_teacher_is_not_asked(cut: Workspace, make_workspace: Any) -> None:
+    other = make_workspace(cut.root, teacher_weights="another", index={"canaries": 3})
     run_stage(other, "document_embeddings")
-    with pytest.raises(IndexMismatchError, match="built by another document_embeddings"):
+    with pytest.raises(IndexMismatchError, match="built by another"):
         check_built_index(other)
 
 
