@@ -1,6 +1,8 @@
-"""Jobs: the whole chain, and the index with what depends on it."""
+"""Jobs: the whole chain, the index with what depends on it, the canaries, data versions."""
 
 import dagster as dg
+
+from dagster_project.defs.checks import answers_team_canaries
 
 full_pipeline = dg.define_asset_job(
     "full_pipeline",
@@ -14,4 +16,10 @@ reindex = dg.define_asset_job(
         "document_embeddings", "calibration", "qdrant_collection", "benchmark_report", "release"
     ),
     description="Embed the documents, calibrate and measure on them, release the new collection.",
+)
+
+canary_watch = dg.define_asset_job(
+    "canary_watch",
+    selection=dg.AssetSelection.checks(answers_team_canaries),
+    description="Ask the served release the queries of canaries.jsonl; nothing is changed.",
 )

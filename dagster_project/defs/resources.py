@@ -1,12 +1,11 @@
 """The workspace as a Dagster resource: run a stage there, record it, hand out its version."""
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from dagster_project.failures import as_failure
 from rabtriever_core.artifacts import Artifact
@@ -16,12 +15,7 @@ from rabtriever_core.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-ENVIRONMENT_VARIABLE = "RABTRIEVER_WORKSPACE"
-
-
-def workspace_root() -> Path:
-    """The workspace of this deployment: RABTRIEVER_WORKSPACE, or the current folder."""
-    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or ".").resolve()
+PARTITION_TAG = "dagster/partition"
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,15 @@ class Recorded:
 class WorkspaceResource(dg.ConfigurableResource[Workspace]):
     """Where the pipeline runs; `rabtriever init` makes such a folder."""
 
-    root: str = Field(description="Absolute path of the workspace.")
+    root: str = Field("", description="Absolute path of the workspace, where it is the only one.")
+    roots: dict[str, str] = Field({}, description="Partition → absolute path of its workspace.")
+    _chosen: str = PrivateAttr("")
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Take the workspace of the run's partition, where there are several."""
+        if self.roots:
+            partition = context.run.tags.get(PARTITION_TAG, "") if context.run else ""
+            self._chosen = self.roots.get(partition, "")
 
     def open(self) -> Workspace:
         """Open the workspace with the settings it has now.
@@ -44,8 +46,13 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
         Raises:
             dagster.Failure: there is none, or a setting is invalid.
         """
+        if self.roots and not self._chosen:
+            raise dg.Failure(
+                f"choose one of the partitions {', '.join(self.roots)}: each is a workspace",
+                allow_retries=False,
+            )
         with as_failure():
-            return Workspace.open(Path(self.root))
+            return Workspace.open(Path(self._chosen or self.root))
 
     def run(self, stage: str, *, force: bool) -> Recorded:
         """Run a stage and record it in DVC.

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster_project.defs.presentation import figures, table
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.failures import as_failure
-from dagster_project.policy import OWNERS, QDRANT_LOCAL, RETRIES
+from dagster_project.policy import FRESHNESS, OWNERS, PARTITIONS, QDRANT_LOCAL, RETRIES
 from rabtriever_core.artifacts import code_hash
 from rabtriever_core.releases.gate_names import GATES
 
@@ -35,8 +35,12 @@ class ReleaseRun(dg.Config):
     owners=OWNERS,
     code_version=code_hash("releases"),
     retry_policy=RETRIES,
+    partitions_def=PARTITIONS,
+    freshness_policy=FRESHNESS,
     check_specs=[
-        dg.AssetCheckSpec(name, asset="release", description=description)
+        dg.AssetCheckSpec(
+            name, asset="release", description=description, partitions_def=PARTITIONS
+        )
         for name, description in GATES.items()
     ],
 )
@@ -49,7 +53,9 @@ def release(
     by, override = f"dagster run {context.run_id[:8]}", None
     if config.override_by or config.override_reason:
         if not (config.override_by and config.override_reason):
-            raise dg.Failure("an override needs both override_by and override_reason")
+            raise dg.Failure(
+                "an override needs both override_by and override_reason", allow_retries=False
+            )
         by, override = config.override_by, config.override_reason
     opened = workspace.open()
     with as_failure():
