@@ -111,15 +111,18 @@ def decide(
         validated: content that was validated last (`validated_content`); it needs no run.
     """
     if before is None:
-        # Without memory, what was validated is what was used (nothing: all is new), and where the
-        # files are those, a data.dvc that records others is the news.
-        used = data.folder if data.content == validated else data.recorded
+        # Without memory, what was validated is what was used (nothing: all is new). Where the files
+        # are those, a data.dvc that records others is the news; else the files are, recorded or not.
+        if data.content == validated:
+            used = data.folder
+        else:
+            used = "" if data.recorded == data.folder else data.recorded
         before = Watch(data=data, since=now, done_content=validated or "", done_recorded=used)
     same = (data.stamp, data.recorded) == (before.data.stamp, before.data.recorded)
     since = before.since if same and before.since <= now else now
     watch = before.model_copy(update={"data": data, "since": since})
     # A record whose files lie beside it brings nothing that the files do not.
-    arrived = data.recorded not in (before.done_recorded, data.folder)
+    arrived = bool(data.recorded) and data.recorded not in (before.done_recorded, data.folder)
     # Files of a record that a run was started for are the ones that it brought.
     known = data.content in (before.done_content, validated)
     changed = not known and (not data.folder or data.folder != before.done_recorded)
