@@ -45,7 +45,9 @@ def workspace_roots() -> dict[str, Path]:
         pairs = [entry.partition("=") for entry in re.split(r"[,\n]", given) if entry.strip()]
         named = [(name.strip(), Path(folder.strip())) for name, _, folder in pairs]
     else:
-        named = [(path.parent.name, path.parent) for path in sorted(Path(given).glob(f"*/{PARAMS}"))]
+        named = [
+            (path.parent.name, path.parent) for path in sorted(Path(given).glob(f"*/{PARAMS}"))
+        ]
     if not named:
         raise ConfigError(
             f"{SEVERAL} = {given!r}: expected name=folder,name=folder, or a folder of workspaces "

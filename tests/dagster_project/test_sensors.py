@@ -307,5 +307,3 @@ def test_the_settings_switch_the_automation_on(
             "canary_failure",
             "run_failure",
         }
-
-

@@ -57,9 +57,7 @@ def test_every_asset_and_check_has_a_partition_per_workspace(
         assert "nightly_reindex_support" in acting
         schedule = deployment.defs.get_schedule_def("weekly_retraining_robots")
         assert schedule.cron_schedule == "30 4 * * 0"
-        context = dg.build_schedule_context(
-            repository_def=deployment.defs.get_repository_def()
-        )
+        context = dg.build_schedule_context(repository_def=deployment.defs.get_repository_def())
         data = schedule.evaluate_tick(context)
         assert [request.partition_key for request in data.run_requests] == ["robots"]
         release = graph.get(dg.AssetKey("release"))

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from dagster_project.defs.presentation import StageRun, file_link, result, table
+from dagster_project.defs.presentation import StageRun, file_link, table
 from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.story import result
 from dagster_project.policy import stage_asset
 
 
