@@ -3,7 +3,7 @@
 import dagster as dg
 
 from dagster_project.defs import assets, checks
-from dagster_project.defs.jobs import canary_watch, full_pipeline, reindex
+from dagster_project.defs.jobs import canary_watch, compare_data, full_pipeline, reindex
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.defs.schedules import schedules
 from dagster_project.defs.sensors import sensors
@@ -13,7 +13,7 @@ from dagster_project.workspaces import SINGLE
 defs = dg.Definitions(
     assets=dg.load_assets_from_package_module(assets),
     asset_checks=dg.load_asset_checks_from_modules([checks]),
-    jobs=[full_pipeline, reindex, canary_watch],
+    jobs=[full_pipeline, reindex, canary_watch, compare_data],
     schedules=schedules,
     sensors=sensors,
     resources={

@@ -112,7 +112,7 @@ def decide(
     """
     if before is None:
         # Without memory, what was validated is what was used (nothing: all is new). Where the files
-        # are those, a data.dvc that records others is the news; else the files are, recorded or not.
+        # are those, a data.dvc that records others is the news; else the files are it.
         if data.content == validated:
             used = data.folder
         else:

@@ -22,7 +22,6 @@ from rabtriever_core.config.operation import (
 from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
 from rabtriever_core.errors import ConfigError
 
-
 _SECRETS = {"api_key", "webhook_url"}
 
 

@@ -1,4 +1,4 @@
-"""Served quality over time: the MRR@10 of every release, and which were served one after another."""
+"""Served quality over time: the MRR@10 of every release, in the order they were served."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -143,6 +143,7 @@ def test_jobs_and_schedules() -> None:
         "full_pipeline",
         "reindex",
         "canary_watch",
+        "compare_data",
     }
     full = repository.get_job("full_pipeline").asset_layer
     assert len(full.executable_asset_keys) == len(ASSETS)

@@ -5,7 +5,6 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,8 +12,9 @@ import dagster as dg
 import pytest
 import yaml
 
-from rabtriever_core.automation import canary_watch
+from rabtriever_core.automation import canary_watch, data_versions
 from rabtriever_core.automation.canary_watch import Canaries
+from rabtriever_core.automation.data_versions import Version
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.initialize import prepare_data
 from rabtriever_core.releases import promotion
@@ -85,6 +85,7 @@ class Ticks:
         monkeypatch.setattr("time.time", lambda: self.now)
 
     def __call__(self, seconds: float = 0) -> tuple[list[Any], str]:
+        """Requests and reason of a tick this much later."""
         self.now += seconds
         context = dg.build_sensor_context(cursor=self.cursor)
         data = self.sensor.evaluate_tick(context)
@@ -307,3 +308,29 @@ def test_the_settings_switch_the_automation_on(
             "canary_failure",
             "run_failure",
         }
+
+
+def test_the_job_that_compares_versions_shows_a_table(
+    deployment: ModuleType, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [Version(name="v1", md5="ab" * 16, documents=3, quality={"test": {"student": 0.5}})]
+    monkeypatch.setattr(data_versions, "measure_versions", lambda *_: found)
+    config = {"ops": {"measure_data_versions": {"config": {"versions": ["v1"]}}}}
+    job = deployment.defs.resolve_job_def("compare_data")
+
+    def run() -> dg.ExecuteInProcessResult:
+        return job.execute_in_process(
+            resources=deployment.defs.resources,
+            run_config=config,
+            instance=instance,
+            raise_on_error=False,
+        )
+
+    result = run()
+    assert result.success
+    found.append(Version(name="v2", md5="cd" * 16, problem="no bytes"))
+    failed = run()
+    (event,) = failed.filter_events(lambda e: e.is_step_failure)
+    stated = event.step_failure_data.user_failure_data
+    assert stated is not None
+    assert stated.description == "v2: no bytes"

@@ -35,6 +35,7 @@ class Looks:
         self.validated = validated
 
     def at(self, now: float, seen: Data, settle: float = 60) -> Decision:
+        """What a look at this time decides."""
         before = parse_watch(self.text)
         decision = decide(seen, before, now=now, settle_seconds=settle, validated=self.validated)
         self.text = decision.watch.model_dump_json()
@@ -184,7 +185,7 @@ def test_content_is_what_counts_and_files_are_read_when_their_stamp_changes(
 
 def test_a_folder_without_all_its_files_is_not_looked_at(workspace: Workspace) -> None:
     (workspace.dataset_folder / "queries.jsonl").unlink()
-    with pytest.raises(DatasetError, match="queries.jsonl"):
+    with pytest.raises(DatasetError, match=r"queries\.jsonl"):
         observe(workspace, None)
 
 

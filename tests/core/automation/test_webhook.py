@@ -45,6 +45,7 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def settings(self, **automation: Any) -> Settings:
+        """Settings that tell this server."""
         url = f"http://127.0.0.1:{self.port}/{SECRET}"
         return Settings.model_validate({"automation": {"webhook_url": url, **automation}})
 
