@@ -30,8 +30,10 @@ class Recorded:
 class WorkspaceResource(dg.ConfigurableResource[Workspace]):
     """Where the pipeline runs; `rabtriever init` makes such a folder."""
 
-    root: str = Field("", description="Absolute path of the workspace, where it is the only one.")
-    roots: dict[str, str] = Field({}, description="Partition → absolute path of its workspace.")
+    root: str = Field(default="", description="Absolute path of the only workspace.")
+    roots: dict[str, str] = Field(
+        default={}, description="Partition → absolute path of its workspace."
+    )
     _chosen: str = PrivateAttr("")
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:

@@ -32,8 +32,8 @@ def with_changes(metadata: Metadata) -> Metadata:
     context = dg.AssetExecutionContext.get()
     before = _before(context)
     if before is None:
-        told = dg.MetadataValue.md("Materialized for the first time here.")
-        return metadata | {"since last time": told}
+        first = dg.MetadataValue.md("Materialized for the first time here.")
+        return metadata | {"since last time": first}
     rows = [
         (name, f"{old:.6g}", f"{new:.6g}", f"{new - old:+.4g}")
         for name, new in _figures(metadata).items()
@@ -51,11 +51,8 @@ def with_changes(metadata: Metadata) -> Metadata:
         for name in _TELLING
         if name in metadata and name in before and before[name].value != metadata[name].value
     ]
-    told = (
-        table(("what", "last time", "now", "change"), rows)
-        if rows
-        else dg.MetadataValue.md("Nothing changed.")
-    )
+    changes = table(("what", "last time", "now", "change"), rows)
+    told = changes if rows else dg.MetadataValue.md("Nothing changed.")
     return metadata | {"since last time": told}
 
 

@@ -135,15 +135,14 @@ def write_comparison(versions: Sequence[Version], folder: Path) -> Path:
     from rabtriever_core.evaluation.plot_style import save_png
 
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "data_versions.json"
+    path, rows = folder / "data_versions.json", table_rows(versions)
     values = {
         "title": "The student over versions of the data",
-        "rows": table_rows(versions),
+        "rows": rows,
         "versions": [version.model_dump(mode="json") for version in versions],
     }
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    header, *rows = [list(table_rows(versions)[0])] + [list(r.values()) for r in values["rows"]]
-    lines = [header, ["---"] * len(header), *rows]
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     table = "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
     path.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
     if any(version.quality for version in versions):

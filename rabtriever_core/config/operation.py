@@ -142,9 +142,10 @@ class AutomationConfig(Component):
     """Where failed runs, refused releases and failing canaries are told, as JSON by POST. Such an
     address often holds a secret: it is never written anywhere."""
     webhook_timeout_seconds: float = Field(10, gt=0)
-    """Of one attempt to reach the webhook (`webhook_url` in this section, or, since such addresses
-    often hold a secret, the environment: RABTRIEVER_AUTOMATION__WEBHOOK_URL), which is told of
-    failed runs, refused releases and failing canaries; nobody is told without one."""
+    """Of one attempt to reach the webhook, which is told of failed runs, refused releases and
+    failing canaries; nobody is without one. Its address is `webhook_url` in this section or, since
+    whoever knows it can often write there, RABTRIEVER_AUTOMATION__WEBHOOK_URL in the
+    environment."""
     webhook_attempts: int = Field(4, ge=1)
     """With growing pauses in between; then the notice is given up and logged."""
     ui_url: str = "http://localhost:3000"
