@@ -3,6 +3,7 @@
 import dagster as dg
 
 from dagster_project.defs.jobs import canary_watch, full_pipeline, reindex
+from dagster_project.defs.resources import PARTITION_TAG
 from dagster_project.policy import AUTOMATION
 from dagster_project.workspaces import SINGLE, own_name
 from rabtriever_core.config import AutomationConfig
@@ -25,7 +26,13 @@ def schedules_of(workspace: str, automation: AutomationConfig) -> list[dg.Schedu
             description=description,
         )
         def schedule() -> dg.RunRequest:
-            return dg.RunRequest(partition_key=None if workspace == SINGLE else workspace)
+            if workspace == SINGLE:
+                return dg.RunRequest()
+            if job_name == canary_watch.name:
+                # A job of checks alone has no partitions of its own in Dagster 1.13: its runs get
+                # the tag that a partition would give them.
+                return dg.RunRequest(tags={PARTITION_TAG: workspace})
+            return dg.RunRequest(partition_key=workspace)
 
         return schedule
 

@@ -11,7 +11,10 @@ import yaml
 from dagster_project.home import install_dagster_home
 from dagster_project.workspaces import SINGLE, workspace_roots
 from rabtriever_core.artifacts import load_artifact
+from rabtriever_core.automation import canary_watch
+from rabtriever_core.automation.canary_watch import Canaries
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.workspace import Workspace
 from tests import standins
 from tests.dagster_project.several import loaded
 
@@ -55,14 +58,56 @@ def test_every_asset_and_check_has_a_partition_per_workspace(
             "new_data_robots",
         }
         assert "nightly_reindex_support" in acting
-        schedule = deployment.defs.get_schedule_def("weekly_retraining_robots")
-        assert schedule.cron_schedule == "30 4 * * 0"
-        context = dg.build_schedule_context(repository_def=deployment.defs.get_repository_def())
-        data = schedule.evaluate_tick(context)
-        assert [request.partition_key for request in data.run_requests] == ["robots"]
+        assert tick(deployment, "weekly_retraining_robots").partition_key == "robots"
+        assert tick(deployment, "nightly_reindex_robots").partition_key == "robots"
         release = graph.get(dg.AssetKey("release"))
         assert release.freshness_policy.fail_window.to_timedelta().total_seconds() == 48 * 3600
         assert release.assets_def.op.retry_policy.max_retries == 3
+        weekly = deployment.defs.get_schedule_def("weekly_retraining_robots")
+        assert weekly.cron_schedule == "30 4 * * 0"
+
+
+def tick(deployment: ModuleType, schedule: str) -> dg.RunRequest:
+    """What a schedule asks for."""
+    context = dg.build_schedule_context(repository_def=deployment.defs.get_repository_def())
+    (request,) = deployment.defs.get_schedule_def(schedule).evaluate_tick(context).run_requests
+    return request
+
+
+def test_the_canaries_of_a_workspace_are_asked_of_it(
+    tenants: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def ask(workspace: Workspace) -> Canaries:
+        asked.append(workspace.root)
+        return Canaries("0003-aaaaaa", 2, ["'q' without wipe within 3"])
+
+    monkeypatch.setattr(canary_watch, "ask_canaries", ask)
+    with (
+        loaded(monkeypatch, RABTRIEVER_WORKSPACES=str(tenants)) as deployment,
+        dg.DagsterInstance.ephemeral() as instance,
+    ):
+        request = tick(deployment, "canaries_robots")
+        result = deployment.defs.resolve_job_def("canary_watch").execute_in_process(
+            resources=deployment.defs.resources, instance=instance, tags=request.tags
+        )
+        assert asked == [tenants / "robots"]
+        (found,) = result.get_asset_check_evaluations()
+        assert (found.passed, found.partition) == (False, "robots")
+        params = tenants / "robots" / "params.yaml"
+        params.write_text(
+            params.read_text().replace("canary_retrain: false", "canary_retrain: true")
+        )
+        context = dg.build_run_status_sensor_context(
+            sensor_name="canary_failure",
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+            dagster_event=result.get_run_success_event(),
+        )
+        retrain = deployment.defs.get_sensor_def("canary_failure")(context)
+        assert isinstance(retrain, dg.RunRequest)
+        assert retrain.partition_key == "robots"
 
 
 def test_a_run_is_of_the_workspace_of_its_partition(
