@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from dagster_project.reasons import reasons_of
+
 
 def reasons(instance: dg.DagsterInstance, since: datetime) -> Iterator[str]:
     """Step and message of everything that failed in the newest run begun since then, in order."""
@@ -19,23 +21,8 @@ def reasons(instance: dg.DagsterInstance, since: datetime) -> Iterator[str]:
     runs = instance.get_runs(filters=begun, limit=1)
     if not runs or runs[0].status != dg.DagsterRunStatus.FAILURE:
         return
-    for entry in instance.all_logs(runs[0].run_id):
-        event = entry.dagster_event
-        if event is None:
-            continue
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            check = event.asset_check_evaluation_data
-            if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-                asset = check.asset_key.to_user_string()
-                yield f"{asset}, check {check.check_name}: {check.description}"
-        elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
-            failure = event.step_failure_data
-            stated = failure.user_failure_data
-            if stated is not None and stated.description:
-                yield f"{event.step_key}: {stated.description}"
-            elif failure.error is not None:
-                cause = failure.error.cause or failure.error
-                yield f"{event.step_key}: {cause.message.strip()}"
+    for reason in reasons_of(instance, runs[0].run_id):
+        yield f"{reason.place}: {reason.text}"
 
 
 def main(since: datetime) -> int:

@@ -131,6 +131,22 @@ def in_cache(root: Path, hash_: str) -> bool:
     return (root / ".dvc" / "cache" / "files" / "md5" / hash_[:2] / hash_[2:]).is_file()
 
 
+def restore_data(workspace: Workspace) -> None:
+    """Make the raw data those that data.dvc records, from DVC's cache or remote.
+
+    Files that DVC has not recorded anywhere are never overwritten.
+
+    Raises:
+        VersioningError: the bytes are in neither, or unrecorded files are in the way.
+    """
+    with _one_at_a_time(workspace):
+        try:
+            run_dvc(workspace.root, "checkout", DATA_FILE)
+        except VersioningError:
+            # Not in the cache of this machine.
+            run_dvc(workspace.root, "pull", DATA_FILE)
+
+
 @contextlib.contextmanager
 def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
     """DVC rewrites dvc.lock in place: one step must not read it while another writes."""

@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_project.defs.presentation import file_link, table
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.failures import as_failure
-from dagster_project.policy import QDRANT_LOCAL, RETRIES
+from dagster_project.policy import PARTITIONS, QDRANT_LOCAL, RETRIES
 from rabtriever_core.artifacts import Artifact, load_artifact
 from rabtriever_core.verdict import read_verdict
 
@@ -28,17 +28,20 @@ def _artifact(workspace: WorkspaceResource, stage: str) -> Artifact:
         dg.AssetCheckSpec(
             "fit_for_use",
             asset="validated_dataset",
+            partitions_def=PARTITIONS,
             blocking=True,
             description="No rule over the whole data set is broken; nothing runs otherwise.",
         ),
         dg.AssetCheckSpec(
             "no_findings",
             asset="validated_dataset",
+            partitions_def=PARTITIONS,
             description="No row was quarantined and no warning was given.",
         ),
         dg.AssetCheckSpec(
             "fits_version_before",
             asset="validated_dataset",
+            partitions_def=PARTITIONS,
             blocking=True,
             description="No test query became a training query, and not too much is gone, against "
             "the served version; drift is a warning (validation.changes).",
@@ -92,7 +95,11 @@ def data_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
     )
 
 
-@dg.asset_check(asset="teacher", description="Its MRR@10 on dev reaches gates.teacher_mrr.")
+@dg.asset_check(
+    asset="teacher",
+    partitions_def=PARTITIONS,
+    description="Its MRR@10 on dev reaches gates.teacher_mrr.",
+)
 def above_floor(workspace: WorkspaceResource) -> dg.AssetCheckResult:
     """Hold the teacher to its floor."""
     reached = _dev_mrr(workspace, "teacher")
@@ -108,6 +115,7 @@ def above_floor(workspace: WorkspaceResource) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset="student",
+    partitions_def=PARTITIONS,
     additional_deps=["teacher"],
     description="Its MRR@10 on dev over the teacher's reaches gates.student_share.",
 )
@@ -179,18 +187,21 @@ def _dev_sample(workspace: WorkspaceResource, stage: str) -> str:
         dg.AssetCheckSpec(
             "holds_all_documents",
             asset="qdrant_collection",
+            partitions_def=PARTITIONS,
             blocking=True,
             description="The collection counts as many points as there are documents.",
         ),
         dg.AssetCheckSpec(
             "answers_canaries",
             asset="qdrant_collection",
+            partitions_def=PARTITIONS,
             blocking=True,
             description="Known queries get the model's best document from it.",
         ),
         dg.AssetCheckSpec(
             "ranks_as_the_model",
             asset="qdrant_collection",
+            partitions_def=PARTITIONS,
             blocking=True,
             description="Index and model agree on the top ten, to gates.top10_agreement.",
         ),
@@ -230,6 +241,7 @@ def live_index_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckRes
 
 @dg.asset_check(
     asset="release",
+    partitions_def=PARTITIONS,
     pool=QDRANT_LOCAL,
     retry_policy=RETRIES,
     description="What is served holds and answers what its release does, at any time.",
@@ -251,4 +263,32 @@ def answers_as_promoted(workspace: WorkspaceResource) -> dg.AssetCheckResult:
         or f"{live.count} points for {live.expected_count} documents, all {live.canaries} canaries "
         f"answered, top-10 agreement {live.agreement:.4f}",
         metadata={"collection": live.collection, "agreement": live.agreement, "floor": floor},
+    )
+
+
+@dg.asset_check(
+    asset="release",
+    partitions_def=PARTITIONS,
+    pool=QDRANT_LOCAL,
+    retry_policy=RETRIES,
+    description="What is served now finds what canaries.jsonl says it must.",
+)
+def answers_team_canaries(workspace: WorkspaceResource) -> dg.AssetCheckResult:
+    """Ask the team's canaries of the served release; the job canary_watch does so on its own."""
+    from rabtriever_core.automation.canary_watch import ask_canaries
+
+    opened = workspace.open()
+    with as_failure():
+        canaries = ask_canaries(opened)
+    return _outcome(
+        "release",
+        "answers_team_canaries",
+        passed=not canaries.problems,
+        description=canaries.text,
+        metadata={
+            "release": canaries.release or "none",
+            "asked": canaries.asked,
+            "failing": table(("canary",), [(line,) for line in canaries.problems]),
+            "key": canaries.key,
+        },
     )

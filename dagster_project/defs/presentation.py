@@ -5,11 +5,14 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from dagster_project.defs.resources import Recorded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Metadata = dict[str, dg.MetadataValue[Any]]
 
@@ -19,14 +22,6 @@ class StageRun(dg.Config):
 
     force: bool = False
     """Run although the artifact is up to date."""
-
-
-def result(recorded: Recorded, extra: Metadata | None = None) -> "dg.MaterializeResult[None]":
-    """The materialization of a stage, with what is worth knowing of every artifact."""
-    return dg.MaterializeResult(
-        metadata=artifact_metadata(recorded) | (extra or {}),
-        data_version=dg.DataVersion(recorded.data_version),
-    )
 
 
 def artifact_metadata(recorded: Recorded) -> Metadata:
@@ -76,9 +71,14 @@ def history_plot(path: Path) -> dg.MetadataValue[Any]:
             {name: float(value) for name, value in row.items() if name.startswith(("step", "loss"))}
             for row in csv.DictReader(file)
         ]
+    return drawing(training_curves(rows), "training loss")
+
+
+def drawing(figure: "Figure", caption: str) -> dg.MetadataValue[Any]:
+    """A figure shown in place."""
     buffer = io.BytesIO()
-    training_curves(rows).savefig(buffer, format="png", dpi=70)
-    return picture(buffer.getvalue(), "training loss")
+    figure.savefig(buffer, format="png", dpi=70)
+    return picture(buffer.getvalue(), caption)
 
 
 def picture(png: bytes, caption: str) -> dg.MetadataValue[Any]:

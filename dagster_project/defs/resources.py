@@ -1,12 +1,11 @@
 """The workspace as a Dagster resource: run a stage there, record it, hand out its version."""
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from dagster_project.failures import as_failure
 from rabtriever_core.artifacts import Artifact
@@ -16,12 +15,8 @@ from rabtriever_core.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-ENVIRONMENT_VARIABLE = "RABTRIEVER_WORKSPACE"
-
-
-def workspace_root() -> Path:
-    """The workspace of this deployment: RABTRIEVER_WORKSPACE, or the current folder."""
-    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or ".").resolve()
+PARTITION_TAG = "dagster/partition"
+AS_NEEDED = "as_needed"
 
 
 @dataclass(frozen=True)
@@ -36,12 +31,23 @@ class Recorded:
 class WorkspaceResource(dg.ConfigurableResource[Workspace]):
     """Where the pipeline runs; `rabtriever init` makes such a folder."""
 
-    root: str = Field(description="Absolute path of the workspace.")
+    root: str = Field(default="", description="Absolute path of the only workspace.")
+    roots: dict[str, str] = Field(
+        default={}, description="Partition → absolute path of its workspace."
+    )
     retraining: str = Field(
         default="",
-        description="reindex or predictor: models that are kept although the data changed; empty "
-        "for everything that is out of date, full to keep none any more.",
+        description="What is kept although the data changed. reindex: all models; predictor: the "
+        "teacher; as_needed: what the change of the data allows; full: nothing any more; empty: "
+        "what was kept for these data before.",
     )
+    _chosen: str = PrivateAttr("")
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Take the workspace of the run's partition, where there are several."""
+        if self.roots:
+            partition = context.run.tags.get(PARTITION_TAG, "") if context.run else ""
+            self._chosen = self.roots.get(partition, "")
 
     def open(self) -> Workspace:
         """Open the workspace with the settings it has now.
@@ -49,8 +55,13 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
         Raises:
             dagster.Failure: there is none, or a setting is invalid.
         """
+        if self.roots and not self._chosen:
+            raise dg.Failure(
+                f"choose one of the partitions {', '.join(self.roots)}: each is a workspace",
+                allow_retries=False,
+            )
         with as_failure():
-            return Workspace.open(Path(self.root))
+            return Workspace.open(Path(self._chosen or self.root))
 
     def run(self, stage: str, *, force: bool) -> Recorded:
         """Run a stage and record it in DVC.
@@ -75,12 +86,18 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
     def _new_data(self, workspace: Workspace) -> None:
         """Compare with the version before, and keep the models that this run is to keep."""
         from rabtriever_core.releases.data_changes import compare_versions
-        from rabtriever_core.retraining import prepare, retraining_kind
+        from rabtriever_core.retraining import needed_now, prepare, retraining_kind
 
         compare_versions(workspace)
         if not self.retraining:
             return
-        for kept in prepare(workspace, retraining_kind(self.retraining)):
+        if self.retraining == AS_NEEDED:
+            need = needed_now(workspace)
+            logger.info("%s: %s", need.kind, need.reason)
+            kind = need.kind
+        else:
+            kind = retraining_kind(self.retraining)
+        for kept in prepare(workspace, kind):
             # DVC's ledger, too, says that they go with these data.
             record_stage(workspace, kept)
             logger.info("%s: kept", kept)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rabtriever_core.cli import _examples, app
+from rabtriever_core.cli import WorkspaceOption, _examples, app
 from rabtriever_core.errors import ConfigError
 
 
@@ -117,3 +117,32 @@ def results(
     page = output or folder.with_suffix(".md")
     write_page(folder, page)
     typer.echo(f"page: {page}")
+
+
+@app.command(
+    "compare-data",
+    epilog=_examples(
+        "rabtriever compare-data v1 v2 HEAD",
+        "rabtriever compare-data 3498243de670c86055592402b332871a HEAD -w work",
+    ),
+)
+def compare_data(
+    versions: Annotated[list[str], typer.Argument()], workspace: WorkspaceOption = Path()
+) -> None:
+    """Run the whole chain on past VERSIONS of the data and put their MRR@10 side by side.
+
+    VERSIONS are git revisions that hold a data.dvc, or md5s that it held. Each runs in a workspace
+    of its own below .work, with the settings of now; what is served stays as it is. A star marks
+    figures of other queries than the last version's. Writes measurements/data_versions.json, .md
+    and .png. Ends with exit code 1 when a version has no figures.
+    """
+    from rabtriever_core.automation.data_versions import measure_versions, write_comparison
+    from rabtriever_core.workspace import Workspace
+
+    opened = Workspace.open(workspace)
+    found = measure_versions(opened, versions)
+    path = write_comparison(found, opened.measurements)
+    typer.echo(path.with_suffix(".md").read_text(encoding="utf-8"))
+    typer.echo(f"results: {path}")
+    if any(version.problem for version in found):
+        raise typer.Exit(1)

@@ -1,11 +1,14 @@
 """Settings of index, benchmark, gates and automation."""
 
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.gauge import GaugeConfig
+
+_CRON_EXAMPLE = "`0 3 * * 1` is Mondays at three, `0 1 * * *` every night at one"
 
 
 class IndexConfig(Component):
@@ -117,11 +120,66 @@ class RetrainingConfig(Component):
 
 
 class AutomationConfig(Component):
-    """Schedules of the Dagster deployment; off unless switched on."""
+    """What the Dagster deployment does by itself; everything is off unless switched on here."""
 
     retrain_cron: str = "0 3 * * 1"
     """When the weekly retraining starts (UTC)."""
     retrain_enabled: bool = False
     """Switch the weekly retraining on."""
+    reindex_cron: str = "0 1 * * *"
+    """When the nightly re-index starts (UTC)."""
+    reindex_enabled: bool = False
+    """Switch the nightly re-index on."""
+    watch_data: bool = False
+    """Run the whole chain when files of the data set, or data.dvc, have new content."""
+    watch_seconds: int = Field(30, ge=5)
+    """How often the data are looked at."""
+    settle_seconds: float = Field(60, ge=0)
+    """New data are used once they have stayed as they are for this long: a folder that is still
+    being copied starts nothing."""
+    canary_cron: str = "0 6 * * *"
+    """When the served release is asked the queries of canaries.jsonl (UTC)."""
+    canary_enabled: bool = False
+    """Switch that on; a failure is told to the webhook."""
+    canary_retrain: bool = False
+    """Run the whole chain, too, when a canary fails; once for a release and what fails in it."""
+    freshness_hours: float | None = Field(None, gt=0)
+    """Collection and release count as overdue when no run has confirmed them for this long; never
+    when unset. A schedule has to run at least as often."""
+    webhook_url: str | None = Field(None, exclude=True, repr=False)
+    """Where failed runs, refused releases and failing canaries are told, as JSON by POST. Such an
+    address often holds a secret: it is never written anywhere."""
+    webhook_timeout_seconds: float = Field(10, gt=0)
+    """Of one attempt to reach the webhook, which is told of failed runs, refused releases and
+    failing canaries; nobody is without one. Its address is `webhook_url` in this section or, since
+    whoever knows it can often write there, RABTRIEVER_AUTOMATION__WEBHOOK_URL in the
+    environment."""
+    webhook_attempts: int = Field(4, ge=1)
+    """With growing pauses in between; then the notice is given up and logged."""
+    ui_url: str = "http://localhost:3000"
+    """Address of the Dagster UI, for the links in notices."""
     max_retries: int = Field(1, ge=0)
-    """Retries of a failed asset, with exponential back-off."""
+    """Retries of a failed asset, with exponential back-off; none where the outcome would be the
+    same (a refused release, data that are unfit, a wrong setting)."""
+
+    @field_validator("retrain_cron", "reindex_cron", "canary_cron")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        # The parser that Dagster has a copy of.
+        from croniter import CroniterError, croniter
+
+        try:
+            fields = len(croniter.expand(value)[0])
+            croniter(value).get_next()  # the 30th of February never comes
+        except CroniterError as error:
+            raise ValueError(f"not a cron schedule ({error}): {_CRON_EXAMPLE}") from None
+        if fields != 5:
+            raise ValueError(f"a cron schedule has five fields, not {fields}: {_CRON_EXAMPLE}")
+        return value
+
+    @field_validator("webhook_url", "ui_url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"https?://[^/\s]+\S*", value):
+            raise ValueError("not an address: expected http://host/path or https://host/path")
+        return value or None

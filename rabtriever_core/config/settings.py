@@ -1,5 +1,6 @@
 """All settings together, read from `params.yaml`, environment and flags."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from rabtriever_core.config.operation import (
 )
 from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
 from rabtriever_core.errors import ConfigError
+
+_SECRETS = {"api_key", "webhook_url"}
 
 
 class Settings(Component):
@@ -104,13 +107,18 @@ def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
         settings = Settings.model_validate(_override(layered, overrides))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in e['loc'])} = {e.get('input')!r}: {e['msg']}"
+            f"{'.'.join(str(part) for part in e['loc'])} = {_shown(e)}: {e['msg']}"
             for e in error.errors()
         )
         raise ConfigError(f"invalid setting in {params} or environment: {problems}") from None
     server = {"url": os.environ.get("QDRANT_URL"), "api_key": os.environ.get("QDRANT_API_KEY")}
     given = {name: value for name, value in server.items() if value}
     return settings.model_copy(update={"index": settings.index.model_copy(update=given)})
+
+
+def _shown(error: Mapping[str, Any]) -> str:
+    """The rejected value, unless it is a secret."""
+    return "…" if _SECRETS & set(error["loc"]) else repr(error.get("input"))
 
 
 def _override(values: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:

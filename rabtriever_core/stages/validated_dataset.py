@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rabtriever_core.data.raw import CORPUS, QUERIES
-from rabtriever_core.data.validation import validate_dataset
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.workspace import Workspace
@@ -18,6 +17,9 @@ def make(context: StageContext) -> dict[str, Any]:
     Raises:
         DatasetError: there is no raw folder, or a file in it cannot be read.
     """
+    # Loads numpy, which those who only ask for the fingerprint do without.
+    from rabtriever_core.data.validation import validate_dataset
+
     settings = context.settings
     outcome = validate_dataset(
         _raw_folder(context.workspace),

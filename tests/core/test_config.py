@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from rabtriever_core.config import Settings, load_settings
+from rabtriever_core.config import AutomationConfig, Settings, load_settings
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.params_file import default_settings, params_yaml
 
@@ -122,3 +124,62 @@ def test_pairs_replace_the_bi_encoders_epochs() -> None:
     assert same.steps(999_999) == same.steps(10) == 43_200 // (48 * 2)
     assert config.steps(960) == config.schedule.steps(960) == 100
     assert config.model_copy(update={"pairs": 1}).steps(10) == 1
+
+
+@pytest.mark.parametrize(
+    ("cron", "message"),
+    [
+        ("every monday", "not a cron schedule"),
+        ("61 3 * * 1", "not a cron schedule"),
+        ("0 0 30 2 *", "not a cron schedule"),
+        ("0 0 3 * * 1", "five fields, not 6"),
+    ],
+)
+@pytest.mark.parametrize("setting", ["retrain_cron", "reindex_cron", "canary_cron"])
+def test_schedules_that_never_come_are_named(
+    tmp_path: Path, setting: str, cron: str, message: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"automation: {{{setting}: {cron!r}}}")
+    with pytest.raises(ConfigError, match=rf"automation\.{setting} = .*{message}"):
+        load_settings(path)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(["*", "*/5", "1-3", "1,2", "MON", "L", "H", "?", "@daily", "30", "2"]),
+            st.integers(-1, 62).map(str),
+        ),
+        min_size=1,
+        max_size=6,
+    ).map(" ".join)
+)
+def test_every_schedule_that_is_accepted_is_one_to_dagster(cron: str) -> None:
+    from dagster._utils.schedules import is_valid_cron_string
+
+    try:
+        AutomationConfig(retrain_cron=cron)
+    except ValueError:
+        return
+    assert is_valid_cron_string(cron)
+
+
+def test_the_webhook_is_in_no_message(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("automation: {webhook_url: 'hooks.example/T0KEN'}")
+    with pytest.raises(
+        ConfigError, match=r"automation\.webhook_url = …: .*not an address"
+    ) as found:
+        load_settings(path)
+    assert "T0KEN" not in str(found.value)
+
+
+def test_the_webhook_comes_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("")
+    monkeypatch.setenv("RABTRIEVER_AUTOMATION__WEBHOOK_URL", "https://hooks.example/x")
+    assert load_settings(path).automation.webhook_url == "https://hooks.example/x"

@@ -98,6 +98,7 @@ CHECKS = {
     ("qdrant_collection", "ranks_as_the_model"): True,
     **{("release", gate): False for gate in GATES},
     ("release", "answers_as_promoted"): False,
+    ("release", "answers_team_canaries"): False,
 }
 
 
@@ -142,7 +143,10 @@ def test_jobs_and_schedules() -> None:
         "__ASSET_JOB",
         "full_pipeline",
         "reindex",
+        "retrain_as_needed",
         "retrain_predictor",
+        "canary_watch",
+        "compare_data",
     }
     full = repository.get_job("full_pipeline").asset_layer
     assert len(full.executable_asset_keys) == len(ASSETS)
@@ -159,9 +163,26 @@ def test_jobs_and_schedules() -> None:
         "benchmark_report",
         "release",
     }
-    (schedule,) = repository.schedule_defs
-    assert (schedule.name, schedule.cron_schedule) == ("weekly_retraining", "0 3 * * 1")
-    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert {name: schedule.cron_schedule for name, schedule in schedules.items()} == {
+        "weekly_retraining": "0 3 * * 1",
+        "nightly_reindex": "0 1 * * *",
+        "canaries": "0 6 * * *",
+    }
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "new_data",
+        "canary_failure",
+        "run_failure",
+    }
+
+
+def test_everything_that_acts_by_itself_is_off() -> None:
+    repository = defs.get_repository_def()
+    statuses = {schedule.default_status for schedule in repository.schedule_defs}
+    assert statuses == {dg.DefaultScheduleStatus.STOPPED}
+    statuses = {sensor.default_status for sensor in repository.sensor_defs}
+    assert statuses == {dg.DefaultSensorStatus.STOPPED}
+    assert GRAPH.get(dg.AssetKey("release")).freshness_policy is None
 
 
 def test_everything_loads_without_the_heavy_libraries() -> None:
@@ -184,7 +205,7 @@ def test_everything_loads_without_the_heavy_libraries() -> None:
 def test_the_workspace_is_the_environments_or_the_current_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from dagster_project.defs.resources import workspace_root
+    from dagster_project.workspaces import workspace_root
 
     monkeypatch.setenv("RABTRIEVER_WORKSPACE", str(tmp_path))
     assert workspace_root() == tmp_path

@@ -1,6 +1,7 @@
 """The graph runs, records itself, stops where it must; with stages that take no time."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,28 @@ def test_the_whole_graph_and_both_ledgers_agree(
     assert released["test student MRR@10"] == 0.5
     assert "| not_worse | True | not_worse! |" in released["gates"]
     assert released["changes"] == "The first release here."
+    assert f"| data | {'cd' * 16} | raw rows (data.dvc) |" in released["lineage"]
+    assert released["report link"].endswith("/reports/benchmark.html")
+    assert metadata(result, "dataset")["rows of qrels/dev.tsv"] > 0
+    for name in materialized(result):
+        assert metadata(result, name)["since last time"] == "Materialized for the first time here."
+
+
+def test_the_second_time_says_what_changed(
+    materialize: Materialize, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resources, "record_stage", lambda *_: "md5")
+    materialize("key:validated_dataset or key:backbone")
+    unchanged = metadata(materialize("backbone"), "backbone")["since last time"]
+    assert "| reused | False | True |" in unchanged
+    assert "MRR@10" not in unchanged
+    standins.install(monkeypatch, backbone=standins.standin("backbone", dev_mrr=0.625))
+    caplog.set_level(logging.INFO)
+    changed = materialize("backbone", backbone={"config": {"force": True}})
+    assert (
+        "| dev MRR@10 | 0.5 | 0.625 | +0.125 |" in metadata(changed, "backbone")["since last time"]
+    )
+    assert "backbone: dev MRR@10 0.5 → 0.625 (+0.125)" in caplog.text
 
 
 def test_up_to_date_artifacts_are_reused_unless_forced(

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from dagster_project.defs.presentation import StageRun, history_plot, result
+from dagster_project.defs.presentation import StageRun, history_plot
 from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.story import result
 from dagster_project.policy import ACCELERATOR, stage_asset
 
 

@@ -1,11 +1,13 @@
 """Asset: all systems on the same queries, with significance, latency and plots."""
 
 import json
+from pathlib import Path
 
 import dagster as dg
 
-from dagster_project.defs.presentation import StageRun, figures, file_link, result
+from dagster_project.defs.presentation import Metadata, StageRun, figures, file_link, picture
 from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.story import result
 from dagster_project.policy import QDRANT_LOCAL, stage_asset
 
 
@@ -33,5 +35,16 @@ def benchmark_report(
             "summary": dg.MetadataValue.md(f"```\n{summary_table(benchmark)}```"),
             "report": dg.MetadataValue.path(page),
             "report link": file_link(page),
-        },
+        }
+        | _plots(folder / "plots"),
     )
+
+
+def _plots(folder: Path) -> Metadata:
+    """The two that say most; the report has the others."""
+    shown = [folder / f"{name}.png" for name in ("quality", "latency_quality")]
+    return {
+        f"plot {path.stem.replace('_', ' ')}": picture(path.read_bytes(), path.stem)
+        for path in shown
+        if path.is_file()
+    }

@@ -1,13 +1,17 @@
 """Asset: the raw data, as DVC keeps it."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from dagster_project.defs.presentation import table
 from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
-from dagster_project.policy import OWNERS, RETRIES
+from dagster_project.policy import OWNERS, PARTITIONS, RETRIES
 from rabtriever_core.artifacts import code_hash
 from rabtriever_core.initialize import prepare_data
+from rabtriever_core.versioning import restore_data
 
 
 class DatasetRun(dg.Config):
@@ -15,6 +19,8 @@ class DatasetRun(dg.Config):
 
     accept_changes: bool = False
     """Record the demo's bytes although data.dvc holds others."""
+    checkout: bool = False
+    """First bring the data that data.dvc records, from DVC's cache or remote."""
 
 
 @dg.asset(
@@ -25,23 +31,35 @@ class DatasetRun(dg.Config):
     tags={"dvc_file": "data"},
     code_version=code_hash("data/demo"),
     retry_policy=RETRIES,
+    partitions_def=PARTITIONS,
 )
 def dataset(config: DatasetRun, workspace: WorkspaceResource) -> "dg.MaterializeResult[None]":
     """Write, verify and record the raw data."""
     opened = workspace.open()
     with as_failure():
+        if config.checkout:
+            restore_data(opened)
         md5 = prepare_data(opened, accept=config.accept_changes)
     folder = opened.dataset_folder
     files = [folder / "corpus.jsonl", folder / "queries.jsonl", *folder.glob("qrels/*.tsv")]
     present = sorted(file for file in files if file.is_file())
-    rows = [(file.relative_to(folder), file.stat().st_size) for file in present]
+    rows = [(str(path.relative_to(folder)), path.stat().st_size, _rows(path)) for path in present]
     return dg.MaterializeResult(
-        metadata={
-            "name": opened.settings.dataset.name,
-            "hash": md5,
-            "folder": dg.MetadataValue.path(folder),
-            "bytes": float(sum(size for _, size in rows)),
-            "files": table(("file", "bytes"), rows),
-        },
+        metadata=with_changes(
+            {
+                "name": dg.MetadataValue.text(opened.settings.dataset.name),
+                "hash": dg.MetadataValue.text(md5),
+                "folder": dg.MetadataValue.path(folder),
+                "bytes": dg.MetadataValue.float(float(sum(size for _, size, _ in rows))),
+                "files": table(("file", "bytes", "rows"), rows),
+            }
+            | {f"rows of {name}": dg.MetadataValue.int(count) for name, _, count in rows}
+        ),
         data_version=dg.DataVersion(md5),
     )
+
+
+def _rows(path: Path) -> int:
+    with path.open("rb") as file:
+        lines = sum(1 for line in file if line.strip())
+    return lines - 1 if path.suffix == ".tsv" else lines  # its header is no row

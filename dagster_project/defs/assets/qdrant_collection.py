@@ -2,12 +2,15 @@
 
 import dagster as dg
 
-from dagster_project.defs.presentation import StageRun, result
+from dagster_project.defs.presentation import StageRun
 from dagster_project.defs.resources import WorkspaceResource
-from dagster_project.policy import QDRANT_LOCAL, stage_asset
+from dagster_project.defs.story import result
+from dagster_project.policy import FRESHNESS, QDRANT_LOCAL, stage_asset
 
 
-@stage_asset("qdrant_collection", group="index", kinds={"qdrant"}, pool=QDRANT_LOCAL)
+@stage_asset(
+    "qdrant_collection", group="index", kinds={"qdrant"}, pool=QDRANT_LOCAL, freshness=FRESHNESS
+)
 def qdrant_collection(
     config: StageRun, workspace: WorkspaceResource
 ) -> "dg.MaterializeResult[None]":

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dagster_project.defs.presentation import figures, table
+from dagster_project.defs.presentation import Metadata, drawing, figures, file_link, table
 from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
-from dagster_project.policy import OWNERS, QDRANT_LOCAL, RETRIES
+from dagster_project.policy import FRESHNESS, OWNERS, PARTITIONS, QDRANT_LOCAL, RETRIES
 from rabtriever_core.artifacts import code_hash
 from rabtriever_core.releases.gate_names import GATES
 
 if TYPE_CHECKING:
+    from rabtriever_core.releases.promotion import Outcome
     from rabtriever_core.releases.record import Release
     from rabtriever_core.workspace import Workspace
 
@@ -35,8 +37,10 @@ class ReleaseRun(dg.Config):
     owners=OWNERS,
     code_version=code_hash("releases"),
     retry_policy=RETRIES,
+    partitions_def=PARTITIONS,
+    freshness_policy=FRESHNESS,
     check_specs=[
-        dg.AssetCheckSpec(name, asset="release", description=description)
+        dg.AssetCheckSpec(name, asset="release", description=description, partitions_def=PARTITIONS)
         for name, description in GATES.items()
     ],
 )
@@ -49,7 +53,9 @@ def release(
     by, override = f"dagster run {context.run_id[:8]}", None
     if config.override_by or config.override_reason:
         if not (config.override_by and config.override_reason):
-            raise dg.Failure("an override needs both override_by and override_reason")
+            raise dg.Failure(
+                "an override needs both override_by and override_reason", allow_retries=False
+            )
         by, override = config.override_by, config.override_reason
     opened = workspace.open()
     with as_failure():
@@ -71,24 +77,46 @@ def release(
         )
     context.log.info("%s: release %s (%s)", outcome.decision, record.id, record.collection)
     yield dg.MaterializeResult(
-        metadata={name: dg.MetadataValue.float(value) for name, value in figures(record.metrics)}
-        | {
-            "release": dg.MetadataValue.text(record.id),
-            "decision": dg.MetadataValue.text(outcome.decision),
-            "parent": dg.MetadataValue.text(record.parent or "none"),
-            "collection": dg.MetadataValue.text(record.collection),
-            "documents": dg.MetadataValue.int(record.count),
-            "data": dg.MetadataValue.text(f"{record.dataset} {record.fingerprint}"),
-            "commit": dg.MetadataValue.text(record.commit or "none"),
-            "parts": table(("part", "hash"), sorted(record.parts.items())),
-            "gates": table(
-                ("gate", "passed", "finding"),
-                [(gate.name, gate.passed, gate.text) for gate in record.gates],
-            ),
-            "changes": _changes(opened, outcome.release),
-        },
+        metadata=with_changes(_story(opened, outcome)),
         data_version=dg.DataVersion(record.id),
     )
+
+
+def _story(workspace: "Workspace", outcome: "Outcome") -> Metadata:
+    """What the release is, what it came from down to the raw rows, and how it got here."""
+    from rabtriever_core.releases.history import decisions, quality_figure
+    from rabtriever_core.releases.lineage import lineage
+
+    record, made = outcome.release, decisions(workspace)
+    story: Metadata = {
+        name: dg.MetadataValue.float(value) for name, value in figures(record.metrics)
+    }
+    story |= {
+        "release": dg.MetadataValue.text(record.id),
+        "decision": dg.MetadataValue.text(outcome.decision),
+        "parent": dg.MetadataValue.text(record.parent or "none"),
+        "collection": dg.MetadataValue.text(record.collection),
+        "documents": dg.MetadataValue.int(record.count),
+        "data": dg.MetadataValue.text(f"{record.dataset} {record.fingerprint}"),
+        "commit": dg.MetadataValue.text(record.commit or "none"),
+        "lineage": table(
+            ("part", "hash", "made from", "rows"),
+            [
+                (link.part, link.hash, ", ".join(link.parents) or "raw rows (data.dvc)", link.rows)
+                for link in lineage(workspace, record)
+            ],
+        ),
+        "gates": table(
+            ("gate", "passed", "finding"),
+            [(gate.name, gate.passed, gate.text) for gate in record.gates],
+        ),
+        "changes": _changes(workspace, record),
+        "report link": file_link(workspace.reports / "benchmark.html"),
+        "data docs link": file_link(workspace.data_docs / "index.html"),
+    }
+    if made:
+        story["quality over time"] = drawing(quality_figure(made), "MRR@10 of the releases")
+    return story
 
 
 def _changes(workspace: "Workspace", record: "Release") -> "dg.MetadataValue[Any]":

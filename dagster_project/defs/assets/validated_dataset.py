@@ -8,10 +8,10 @@ from dagster_project.defs.presentation import (
     figures,
     file_link,
     picture,
-    result,
     table,
 )
 from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.story import result
 from dagster_project.policy import stage_asset
 from rabtriever_core.verdict import read_verdict
 from rabtriever_core.workspace import Workspace

@@ -1,0 +1,64 @@
+"""Where a release comes from: every part back to the raw rows, from the records in the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rabtriever_core.artifacts import META, ArtifactMeta
+from rabtriever_core.releases.record import DATA, Release
+from rabtriever_core.releases.store import part_folder
+from rabtriever_core.stages.registry import STAGES
+from rabtriever_core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Link:
+    """One part of a release."""
+
+    part: str
+    hash: str
+    parents: tuple[str, ...]
+    """What it was made from, by name; all of them are parts of the same release."""
+    rows: str
+    """How much it holds, where that is counted."""
+
+
+def lineage(workspace: Workspace, release: Release) -> list[Link]:
+    """The parts of a release from the last made to the raw data.
+
+    Only records are read, no bytes are checked: `rabtriever_core.releases.store.check` does that. A
+    part whose record is not on this machine has its hash all the same, from the release.
+    """
+    order = [stage.name for stage in reversed(STAGES)]
+    links = []
+    for part in sorted(set(release.parts) - {DATA}, key=order.index):
+        meta = _meta(workspace, release.parts[part])
+        if meta is None:
+            links.append(Link(part, release.parts[part], (), "its record is not on this machine"))
+            continue
+        parents = tuple(meta.parents) or (DATA,)
+        links.append(Link(part, release.parts[part], parents, _rows(part, meta.metrics)))
+    return [*links, Link(DATA, release.data, (), _raw_rows(workspace, release))]
+
+
+def _meta(workspace: Workspace, hash_: str) -> ArtifactMeta | None:
+    try:
+        text = (part_folder(workspace, hash_) / META).read_text(encoding="utf-8")
+        return ArtifactMeta.model_validate_json(text)
+    except (OSError, ValueError):
+        return None
+
+
+def _rows(part: str, metrics: Mapping[str, Any]) -> str:
+    if part == "validated_dataset":
+        queries = sum(metrics.get("queries", {}).values())
+        lost = sum(metrics.get("quarantined", {}).values())
+        return f"{metrics.get('documents', '?')} documents, {queries} queries, {lost} rows left out"
+    counted = {name: metrics[name] for name in ("documents", "count") if name in metrics}
+    return ", ".join(f"{value} documents" for value in counted.values())
+
+
+def _raw_rows(workspace: Workspace, release: Release) -> str:
+    meta = _meta(workspace, release.parts.get("validated_dataset", ""))
+    rows = {} if meta is None else meta.metrics.get("rows", {})
+    return ", ".join(f"{file} {count} rows" for file, count in rows.items())
