@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rabtriever_core.artifacts import stage_lock
 from rabtriever_core.data.dataset import read_dataset
+from rabtriever_core.disk import says_when_full
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import switch_alias
 from rabtriever_core.index.build import Source, build_and_verify
@@ -208,7 +209,7 @@ def _bring_back(
 @contextmanager
 def _promoting(workspace: Workspace) -> Iterator[Served | None]:
     """Hold the lock of promotions; gives what is served, and has it in the log."""
-    with stage_lock(workspace.work, "release"):
+    with says_when_full(workspace.root, "the promotion"), stage_lock(workspace.work, "release"):
         with connect(workspace.settings.index, workspace.qdrant) as client:
             served = what_is_served(client, workspace.alias)
         if (
