@@ -114,7 +114,7 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
     Raises:
         ArtifactError: it is missing, damaged, or was made from other parents.
     """
-    stage = folder.name
+    stage = _stage_of(folder)
     try:
         meta = ArtifactMeta.model_validate_json((folder / META).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -138,6 +138,11 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
                 f"materialize `{stage}` again"
             )
     return Artifact(folder=folder, meta=meta)
+
+
+def _stage_of(folder: Path) -> str:
+    """The stage that makes a folder, as its command calls it."""
+    return "benchmark_report" if folder.name == "reports" else folder.name
 
 
 _REPAIR = "delete the folder, then `dvc checkout` or materialize it again"
@@ -175,7 +180,7 @@ def build_artifact(
     config = json.loads(json.dumps(config, default=str))
     identity = [stage, config, sorted(parents.items()), dataset, code_hash(*code), _versions()]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    with says_when_full(work, f"building `{stage}`"), stage_lock(work, stage):
+    with says_when_full(work, f"building `{_stage_of(folder)}`"), stage_lock(work, stage):
         if not force:
             with contextlib.suppress(ArtifactError):
                 existing = load_artifact(folder)
