@@ -21,6 +21,7 @@ from rabtriever_core.index.build import Source, build_and_verify
 from rabtriever_core.index.canaries import check_canaries
 from rabtriever_core.index.collection import RELEASE
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.contents import mend
 from rabtriever_core.index.exactness import spread
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.releases.candidate import record_candidate
@@ -201,9 +202,29 @@ def _bring_back(
 ) -> Release:
     release = _available(workspace, name)
     opened = _prepare(workspace, release)
+    if action == "restore":
+        _mend(workspace, opened)
     _switch(workspace, opened, served, action=action, by=by, reason=reason)
     retire(workspace, by)
     return release
+
+
+def _mend(workspace: Workspace, opened: OpenRelease) -> None:
+    """Upload again the points that Qdrant's storage no longer holds as they were."""
+    release = opened.release
+    folders = check(workspace, release, ("validated_dataset", "document_embeddings"))
+    documents = read_dataset(folders["validated_dataset"], release.dataset).documents
+    _, vectors = read_shards(folders["document_embeddings"])
+    stored = opened.tower.gauge.documents(vectors)
+    with connect(workspace.settings.index, workspace.qdrant) as client:
+        mended = mend(client, release.collection, documents, stored, opened.index.batch_size)
+    if mended:
+        logger.warning(
+            "%s: %d documents were damaged in Qdrant and are uploaded again, e.g. %s",
+            release.collection,
+            len(mended),
+            mended[0],
+        )
 
 
 @contextmanager

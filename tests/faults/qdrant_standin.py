@@ -49,6 +49,12 @@ CALLS: dict[tuple[str, str], tuple[str, Call]] = {
         "upsert",
         lambda client, name, body: client.upsert(name, PointsList.model_validate(body).points),
     ),
+    ("POST", r"/collections/([^/]+)/points"): (
+        "retrieve",
+        lambda client, name, body: client.retrieve(
+            name, body["ids"], with_payload=body["with_payload"], with_vectors=body["with_vector"]
+        ),
+    ),
     ("POST", r"/collections/([^/]+)/points/count"): (
         "count",
         lambda client, name, body: _count(client, name, CountRequest.model_validate(body)),

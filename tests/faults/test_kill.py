@@ -104,3 +104,17 @@ def test_going_back(cell: Cell, column: str) -> None:
 def test_every_cell_is_there() -> None:
     tested = {*STAGE_NAMES, RECORD, RELEASE, ROLLBACK, RESTORE}
     assert tested == set(cells("kill -9"))
+
+
+def test_a_ledger_that_a_killed_dvc_left_torn_is_brought_back(cell: Cell) -> None:
+    workspace = cell.workspace
+    record_stage(workspace, "student")
+    lock = workspace.root / "dvc.lock"
+    whole = lock.read_bytes()
+    # What a process leaves that is killed while DVC rewrites the file.
+    (workspace.work / "dvc.lock.before").write_bytes(whole)
+    for torn in (b"", whole[: len(whole) // 2].rpartition(b":")[0]):
+        lock.write_bytes(torn)
+        (workspace.work / "dvc.lock.before").write_bytes(whole)
+        assert record_stage(workspace, "student") == cell.hashes["student"]
+        assert lock.read_bytes() == whole
