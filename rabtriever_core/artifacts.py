@@ -6,11 +6,15 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rabtriever_core.disk import says_when_full
 from rabtriever_core.errors import ArtifactError, StageBusyError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 META = "meta.json"
 
@@ -32,6 +36,23 @@ class ArtifactMeta(BaseModel):
     versions: dict[str, str]
     files: dict[str, str]
     """md5 of every other file."""
+    checksum: str | None = None
+    """md5 of all that stands above; None in artifacts of versions that did not write it."""
+
+    def sealed(self) -> "ArtifactMeta":
+        """The same with its checksum."""
+        return self.model_copy(update={"checksum": self._md5()})
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it says what was written."""
+        return self.checksum in (None, self._md5())
+
+    def _md5(self) -> str:
+        # By way of JSON, so that what is written and what is read back have the same values.
+        values = json.loads(self.model_dump_json(exclude={"checksum"}))
+        text = json.dumps(values, sort_keys=True)
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class Artifact(BaseModel):
@@ -54,6 +75,12 @@ def file_md5(path: Path) -> str:
     """md5 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def array_md5(array: "np.ndarray") -> str:
+    """md5 of an array's type, shape and values, in hexadecimal."""
+    head = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.md5(head + array.tobytes(), usedforsecurity=False).hexdigest()
 
 
 def folder_md5s(folder: Path) -> dict[str, str]:
@@ -87,7 +114,7 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
     Raises:
         ArtifactError: it is missing, damaged, or was made from other parents.
     """
-    stage = folder.name
+    stage = _stage_of(folder)
     try:
         meta = ArtifactMeta.model_validate_json((folder / META).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -97,6 +124,8 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
         ) from None
     except ValueError as error:
         raise ArtifactError(f"{folder / META} is damaged ({error}): {_REPAIR}") from None
+    if not meta.is_intact:
+        raise ArtifactError(f"{folder / META} is damaged: its checksum differs; {_REPAIR}")
     found = {path: md5 for path, md5 in folder_md5s(folder).items() if path != META}
     if found != meta.files:
         differing = sorted(dict(found.items() ^ meta.files.items()))
@@ -109,6 +138,11 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
                 f"materialize `{stage}` again"
             )
     return Artifact(folder=folder, meta=meta)
+
+
+def _stage_of(folder: Path) -> str:
+    """The stage that makes a folder, as its command calls it."""
+    return "benchmark_report" if folder.name == "reports" else folder.name
 
 
 _REPAIR = "delete the folder, then `dvc checkout` or materialize it again"
@@ -140,12 +174,13 @@ def build_artifact(
 
     Raises:
         StageBusyError: another process is building the same artifact.
+        DiskFullError: there was no room for it.
     """
     stage = folder.name
     config = json.loads(json.dumps(config, default=str))
     identity = [stage, config, sorted(parents.items()), dataset, code_hash(*code), _versions()]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    with stage_lock(work, stage):
+    with says_when_full(work, f"building `{_stage_of(folder)}`"), stage_lock(work, stage):
         if not force:
             with contextlib.suppress(ArtifactError):
                 existing = load_artifact(folder)
@@ -155,21 +190,26 @@ def build_artifact(
         output, checkpoints = scratch / "output", scratch / "checkpoints"
         # What a killed run left in `output` may be half a file; only checkpoints are resumed.
         shutil.rmtree(scratch if force else output, ignore_errors=True)
-        output.mkdir(parents=True)
-        checkpoints.mkdir(exist_ok=True)
-        metrics = make(output, checkpoints)
-        meta = ArtifactMeta(
-            stage=stage,
-            key=key,
-            config=config,
-            parents=parents,
-            dataset=dataset,
-            metrics=metrics,
-            versions=_versions(),
-            files=folder_md5s(output),
-        )
-        (output / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        replace_folder(output, folder)
+        try:
+            output.mkdir(parents=True)
+            checkpoints.mkdir(exist_ok=True)
+            metrics = make(output, checkpoints)
+            meta = ArtifactMeta(
+                stage=stage,
+                key=key,
+                config=config,
+                parents=parents,
+                dataset=dataset,
+                metrics=metrics,
+                versions=_versions(),
+                files=folder_md5s(output),
+            ).sealed()
+            (output / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            replace_folder(output, folder)
+        except BaseException:
+            # No next run reads it, and on a full disk it takes the room that one needs.
+            shutil.rmtree(output, ignore_errors=True)
+            raise
         shutil.rmtree(work / stage, ignore_errors=True)
     return load_artifact(folder)
 
@@ -181,7 +221,12 @@ def replace_folder(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
-    new.rename(target)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

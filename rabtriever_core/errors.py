@@ -25,6 +25,10 @@ class ArtifactError(RabtrieverError):
     """An artifact is missing, damaged, or was made from other parents than expected."""
 
 
+class DiskFullError(RabtrieverError):
+    """There is no room left to write; what was finished before is kept."""
+
+
 class StageBusyError(RabtrieverError):
     """Another process is building the same artifact, or holds a lock that is needed."""
 

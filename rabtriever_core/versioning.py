@@ -5,7 +5,9 @@ interface it keeps stable; nothing here pushes anywhere or touches git history.
 """
 
 import contextlib
+import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from rabtriever_core.artifacts import folder_hash
+from rabtriever_core.disk import says_when_full
 from rabtriever_core.errors import StageBusyError, VersioningError
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 DATA = "data"
 DATA_FILE = "data.dvc"
@@ -72,8 +77,13 @@ def record_stage(workspace: Workspace, stage: str) -> str:
 
     Raises:
         VersioningError: DVC failed, or knows no such stage.
+        DiskFullError: there was no room for it.
     """
-    with _one_at_a_time(workspace):
+    with (
+        says_when_full(workspace.root, f"recording {stage}"),
+        _one_at_a_time(workspace),
+        _ledger_kept(workspace),
+    ):
         run_dvc(workspace.root, "commit", "--force", stage)
         md5 = recorded_md5(workspace, stage)
     if md5 is None:
@@ -145,6 +155,61 @@ def restore_data(workspace: Workspace) -> None:
         except VersioningError:
             # Not in the cache of this machine.
             run_dvc(workspace.root, "pull", DATA_FILE)
+
+
+@contextlib.contextmanager
+def _ledger_kept(workspace: Workspace) -> Iterator[None]:
+    """Bring dvc.lock back where it was left torn.
+
+    DVC rewrites it in place: killed, or without room on the disk, it leaves a part of it, and then
+    refuses every command.
+    """
+    ledger, before = workspace.root / LOCK_FILE, workspace.work / f"{LOCK_FILE}.before"
+
+    def restore() -> None:
+        if before.is_file():
+            before.replace(ledger)
+        else:
+            ledger.unlink(missing_ok=True)
+
+    if before.is_file() and _torn(ledger, before):
+        logger.warning("%s was left torn by a run that was stopped: brought back", ledger)
+        restore()
+    elif ledger.is_file() and not ledger.stat().st_size:
+        ledger.unlink()
+    if ledger.is_file():
+        temporary = before.with_suffix(".tmp")
+        shutil.copyfile(ledger, temporary)
+        temporary.replace(before)
+    else:
+        before.unlink(missing_ok=True)
+    try:
+        yield
+    except VersioningError:
+        if _torn(ledger, before):
+            restore()
+        raise
+    finally:
+        before.unlink(missing_ok=True)
+
+
+def _torn(ledger: Path, before: Path) -> bool:
+    """Whether dvc.lock lacks what it held before: its entries are replaced, never removed."""
+    try:
+        recorded = _outs(ledger)
+    except (VersioningError, AttributeError, KeyError, TypeError):
+        return True
+    known = _outs(before)
+    return not recorded or not known.keys() <= recorded.keys() or not all(recorded.values())
+
+
+def _outs(ledger: Path) -> dict[str, bool]:
+    """Stage → whether its output's md5, which is the end of its entry, is there."""
+    stages = _read(ledger).get("stages", {})
+    return {
+        name: all({"path", "md5", "size"} <= out.keys() for out in entry["outs"])
+        for name, entry in stages.items()
+    }
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from rabtriever_core.cli.releases import promote_and_say, releases_app
+from rabtriever_core.disk import is_full
 from rabtriever_core.errors import ArtifactError, RabtrieverError
 from rabtriever_core.stages.registry import STAGES
 
@@ -36,6 +37,11 @@ class _Commands(TyperGroup):
                 raise
             message = " ".join(str(error).split())
             typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(2) from error
+        except Exception as error:
+            if ctx.params["debug"] or not is_full(error, Path.cwd()):
+                raise
+            typer.secho(f"error: the disk is full: {error}", fg=typer.colors.RED, err=True)
             raise typer.Exit(2) from error
 
 

@@ -1,7 +1,7 @@
 """Physical collections: one per build of an alias, uploaded resumably."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,17 +106,8 @@ def build_collection(
     missing = [row for row, point in enumerate(points) if point not in (present or ())]
     with tqdm(total=len(points), desc="upload", unit="doc", disable=None) as bar:
         bar.update(len(points) - len(missing))
-        for start in range(0, len(missing), batch_size):
-            batch = [
-                models.PointStruct(
-                    id=points[row],
-                    vector=vectors[row].tolist(),
-                    payload=_payload(documents[row]),
-                )
-                for row in missing[start : start + batch_size]
-            ]
-            _upsert(client, physical, batch)
-            bar.update(len(batch))
+        for done in _uploaded(client, physical, documents, vectors, missing, batch_size):
+            bar.update(done)
     return physical
 
 
@@ -141,7 +132,45 @@ def stored_points(client: "QdrantClient", physical: str) -> set[str]:
             return found
 
 
-def _payload(document: Document) -> dict[str, str]:
+def upload(
+    client: "QdrantClient",
+    physical: str,
+    documents: Sequence[Document],
+    vectors: np.ndarray,
+    rows: Sequence[int],
+    batch_size: int,
+) -> None:
+    """Write the points of some rows, new or over what is there."""
+    for _ in _uploaded(client, physical, documents, vectors, rows, batch_size):
+        pass
+
+
+def _uploaded(
+    client: "QdrantClient",
+    physical: str,
+    documents: Sequence[Document],
+    vectors: np.ndarray,
+    rows: Sequence[int],
+    batch_size: int,
+) -> Iterator[int]:
+    """Upload batch by batch; gives the size of each."""
+    from qdrant_client import models
+
+    for start in range(0, len(rows), batch_size):
+        batch = [
+            models.PointStruct(
+                id=point_id(documents[row].id),
+                vector=vectors[row].tolist(),
+                payload=payload(documents[row]),
+            )
+            for row in rows[start : start + batch_size]
+        ]
+        _upsert(client, physical, batch)
+        yield len(batch)
+
+
+def payload(document: Document) -> dict[str, str]:
+    """What is stored beside a document's vector."""
     return {"document_id": document.id, "title": document.title, "text": document.text}
 
 

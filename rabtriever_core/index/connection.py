@@ -127,11 +127,23 @@ def _open_local(folder: Path) -> "QdrantClient":
         if "already accessed" in str(error):
             raise _locked(folder) from None
         raise
-    except (ValueError, KeyError, sqlite3.DatabaseError) as error:
-        raise IndexUnavailableError(
-            f"the Qdrant folder {folder} is damaged ({error}): delete it and run "
-            "`rabtriever run qdrant_collection`"
-        ) from error
+    except OSError:
+        raise  # the disk's business, and not that of what is on it
+    except sqlite3.OperationalError as error:
+        if "full" in str(error):
+            raise
+        raise _damaged(folder, error) from error
+    # Local mode keeps its points pickled: damaged bytes raise whatever they happen to spell.
+    except Exception as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"the Qdrant folder {folder} is damaged ({type(error).__name__}: {error}): delete it, then "
+        "`rabtriever releases restore` serves again what was served, and `rabtriever run "
+        "qdrant_collection` builds what was not released yet"
+    )
 
 
 def _locked(folder: Path) -> IndexUnavailableError:

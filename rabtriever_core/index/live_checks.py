@@ -12,6 +12,7 @@ from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.canaries import check_canaries
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.contents import differing
 from rabtriever_core.index.exactness import spread
 from rabtriever_core.index.model_agreement import agreement_with_model
 from rabtriever_core.index.query_tower import QueryTower
@@ -20,6 +21,7 @@ from rabtriever_core.workspace import Workspace
 
 # Enough to notice a wrong ranking, few enough to ask whenever somebody wonders.
 _MAX_QUERIES = 50
+_MAX_POINTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class LiveIndex:
     expected_count: int
     canaries: int
     problem: str
-    """Why the canaries fail; empty when they get the right answers."""
+    """Why the canaries fail, or which documents are damaged; empty when all is right."""
     agreement: float
     """Share of the top ten that index and model agree on."""
     queries: int
@@ -103,6 +105,14 @@ def check_collection(
             check_canaries(client, built.name, tower, record["canaries"])
         except IndexMismatchError as error:
             problem = str(error)
+        stored = tower.gauge.documents(vectors)
+        rows = differing(client, built.name, dataset.documents, stored, _MAX_POINTS)
+        if rows:
+            problem = problem or (
+                f"{built.name}: the stored vector or text of {len(rows)} documents is not what was "
+                f"uploaded, e.g. {dataset.documents[rows[0]].id!r}: `rabtriever releases restore` "
+                "uploads them again"
+            )
         agreement = agreement_with_model(
             client, built.name, tower, texts, dataset.documents, vectors, index
         )

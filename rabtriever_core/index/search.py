@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import check_queries
@@ -54,6 +55,7 @@ def search(
 
     Raises:
         VectorError: a query vector is not finite.
+        IndexMismatchError: a point is damaged.
         ValueError: k is below 1.
     """
     if k < 1:
@@ -115,6 +117,12 @@ def _request(
 
 def _hit(point: "ScoredPoint", scale: float, offset: float) -> Hit:
     payload = point.payload or {}
+    absent = [field for field in ("document_id", "title", "text") if field not in payload]
+    if absent:
+        raise IndexMismatchError(
+            f"point {point.id} in Qdrant has no {', '.join(absent)}: the collection is damaged, or "
+            "something else wrote to it; `rabtriever releases restore` uploads it again"
+        )
     margin = point.score * scale + offset
     return Hit(
         document_id=payload["document_id"],

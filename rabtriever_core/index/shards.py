@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rabtriever_core.artifacts import array_md5
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.vectors import check_vectors
@@ -46,14 +47,14 @@ def write_shards(
             path = folder / f"vectors-{number:05d}.safetensors"
             planned.add(path.name)
             if not _is_complete(path, part, dimension):
-                vectors = encode(part)
+                vectors = np.ascontiguousarray(encode(part))
                 check_vectors(vectors, dimension, [d.id for d in part])
                 temporary = path.with_suffix(".tmp")
                 # One metadata key only: safetensors does not fix the order of several.
                 save_file(
-                    {"vectors": np.ascontiguousarray(vectors)},
+                    {"vectors": vectors},
                     temporary,
-                    metadata={"documents": _fingerprint(part)},
+                    metadata={"documents": f"{_fingerprint(part)} {array_md5(vectors)}"},
                 )
                 temporary.replace(path)
             bar.update(len(part))
@@ -101,20 +102,19 @@ def read_shards(folder: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _is_complete(path: Path, documents: list[Document], dimension: int) -> bool:
-    """Whether a shard holds the vectors of exactly these documents."""
+    """Whether a shard holds the vectors of exactly these documents, as they were written."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         return False
     try:
         with safe_open(path, framework="numpy") as file:
-            shape = tuple(file.get_slice("vectors").get_shape())
+            vectors = file.get_tensor("vectors")
             metadata = file.metadata() or {}
-    except SafetensorError:
-        return False  # cut short or foreign: it is written anew
-    return shape == (len(documents), dimension) and metadata.get("documents") == _fingerprint(
-        documents
-    )
+    except (SafetensorError, ValueError):
+        return False  # cut short, damaged or foreign: it is written anew
+    stated = f"{_fingerprint(documents)} {array_md5(vectors)}"
+    return vectors.shape == (len(documents), dimension) and metadata.get("documents") == stated
 
 
 def _fingerprint(documents: list[Document]) -> str:

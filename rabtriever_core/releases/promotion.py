@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rabtriever_core.artifacts import stage_lock
 from rabtriever_core.data.dataset import read_dataset
+from rabtriever_core.disk import says_when_full
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import switch_alias
 from rabtriever_core.index.build import Source, build_and_verify
 from rabtriever_core.index.canaries import check_canaries
 from rabtriever_core.index.collection import RELEASE
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.contents import mend
 from rabtriever_core.index.exactness import spread
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.releases.candidate import record_candidate
@@ -200,15 +202,35 @@ def _bring_back(
 ) -> Release:
     release = _available(workspace, name)
     opened = _prepare(workspace, release)
+    if action == "restore":
+        _mend(workspace, opened)
     _switch(workspace, opened, served, action=action, by=by, reason=reason)
     retire(workspace, by)
     return release
 
 
+def _mend(workspace: Workspace, opened: OpenRelease) -> None:
+    """Upload again the points that Qdrant's storage no longer holds as they were."""
+    release = opened.release
+    folders = check(workspace, release, ("validated_dataset", "document_embeddings"))
+    documents = read_dataset(folders["validated_dataset"], release.dataset).documents
+    _, vectors = read_shards(folders["document_embeddings"])
+    stored = opened.tower.gauge.documents(vectors)
+    with connect(workspace.settings.index, workspace.qdrant) as client:
+        mended = mend(client, release.collection, documents, stored, opened.index.batch_size)
+    if mended:
+        logger.warning(
+            "%s: %d documents were damaged in Qdrant and are uploaded again, e.g. %s",
+            release.collection,
+            len(mended),
+            mended[0],
+        )
+
+
 @contextmanager
 def _promoting(workspace: Workspace) -> Iterator[Served | None]:
     """Hold the lock of promotions; gives what is served, and has it in the log."""
-    with stage_lock(workspace.work, "release"):
+    with says_when_full(workspace.root, "the promotion"), stage_lock(workspace.work, "release"):
         with connect(workspace.settings.index, workspace.qdrant) as client:
             served = what_is_served(client, workspace.alias)
         if (

@@ -7,12 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.workspace import Workspace
 
 FOLDER = "releases"
+_CHECKSUM = "checksum"
 DATA = "data"
 """Name among the parts of the raw data that data.dvc records."""
 
@@ -101,7 +102,9 @@ def releases_folder(workspace: Workspace) -> Path:
 def write_record(workspace: Workspace, release: Release) -> Path:
     """Write or replace a record in one step."""
     path = releases_folder(workspace) / f"{release.id}.json"
-    write_whole(path, release.model_dump_json(indent=2) + "\n")
+    values = json.loads(release.model_dump_json())
+    written = values | {_CHECKSUM: _checksum(values)}
+    write_whole(path, json.dumps(written, indent=2, ensure_ascii=False) + "\n")
     return path
 
 
@@ -111,11 +114,19 @@ def write_whole(path: Path, text: str) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    """Of a record's other fields: nobody edits one, so what differs is damage."""
+    return hashlib.md5(json.dumps(values).encode(), usedforsecurity=False).hexdigest()
 
 
 def read_releases(workspace: Workspace) -> dict[str, Release]:
@@ -162,8 +173,14 @@ def find_release(releases: Mapping[str, Release], name: str) -> Release:
 
 def _read(path: Path) -> Release:
     try:
-        return Release.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        # Records of versions that wrote none have no checksum.
+        stated = values.pop(_CHECKSUM, None)
+        if stated not in (None, _checksum(values)):
+            raise ValueError("its checksum differs")
+        return Release.model_validate(values)
+    # pydantic's ValidationError and a decoder's errors are ValueErrors, too.
+    except (ValueError, AttributeError) as error:
         problem = " ".join(str(error).split())
         raise ReleaseError(
             f"{path} is damaged ({problem:.300}): restore it with `git checkout -- {path.name}` in "

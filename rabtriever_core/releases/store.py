@@ -130,16 +130,20 @@ def _copy(workspace: Workspace, name: str, source: Path, hash_: str) -> None:
     scratch = workspace.work / "release" / folder.name
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    # A copy, not a link: what happens to the artifact must not reach what is served.
-    shutil.copytree(source, scratch)
-    if folder_hash(scratch) != hash_:
-        raise ArtifactError(
-            f"{source} changed while it was released: it should be {hash_} of {name}; run the "
-            "stage again, then release"
-        )
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch.rename(folder)
+    try:
+        # A copy, not a link: what happens to the artifact must not reach what is served.
+        shutil.copytree(source, scratch)
+        if folder_hash(scratch) != hash_:
+            raise ArtifactError(
+                f"{source} changed while it was released: it should be {hash_} of {name}; run the "
+                "stage again, then release"
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch.rename(folder)
+    finally:
+        # Of a copy that failed; on a full disk it takes the room that the next one needs.
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _relative(workspace: Workspace, paths: Iterable[Path]) -> list[str]:

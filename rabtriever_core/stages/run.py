@@ -5,14 +5,15 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
-from rabtriever_core.artifacts import Artifact, build_artifact, load_artifact
+from rabtriever_core.artifacts import Artifact, build_artifact, folder_hash, load_artifact
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset, read_dataset
-from rabtriever_core.errors import ArtifactError, ValidationStoppedError
+from rabtriever_core.errors import ArtifactError, StageBusyError, ValidationStoppedError
 from rabtriever_core.kept import kept
 from rabtriever_core.stages.registry import Stage, stage_named
 from rabtriever_core.verdict import broken_changes
@@ -56,6 +57,8 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     Raises:
         ArtifactError: an input is missing, damaged, or made from other parents.
         ValidationStoppedError: the data set broke a rule that nothing may run on.
+        StageBusyError: another process builds it, or built what it reads at the same time.
+        DiskFullError: there was no room for it.
     """
     stage = stage_named(name)
     module = importlib.import_module(f"rabtriever_core.stages.{name}")
@@ -66,19 +69,33 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     if hasattr(module, "further_inputs"):
         inputs |= module.further_inputs(workspace)
     config = {section: section_values(workspace.settings, section) for section in stage.sections}
+    hashes = {input_: artifact.hash for input_, artifact in inputs.items()}
+    dataset = _dataset_of(workspace, module, inputs)
+
+    def make(output: Path, checkpoints: Path) -> dict[str, Any]:
+        metrics: dict[str, Any] = module.make(
+            StageContext(workspace, inputs, output, checkpoints, force)
+        )
+        # Read once to be named, and again to be used: a second run may have come between.
+        changed = [n for n, a in inputs.items() if folder_hash(a.folder) != hashes[n]]
+        if _dataset_of(workspace, module, inputs) != dataset:
+            changed.append(str(workspace.dataset_folder))
+        if changed:
+            raise StageBusyError(
+                f"{', '.join(changed)} changed while {name} was built from it: another process "
+                "works here; nothing was kept, run it again"
+            )
+        return metrics
+
     started = time.perf_counter()
     artifact = build_artifact(
         workspace.artifact(name),
         work=workspace.work,
         config=config,
-        parents={input_: artifact.hash for input_, artifact in inputs.items()},
-        dataset=module.fingerprint(workspace)
-        if hasattr(module, "fingerprint")
-        else inputs["validated_dataset"].meta.dataset,
+        parents=hashes,
+        dataset=dataset,
         code=stage.code,
-        make=lambda output, checkpoints: module.make(
-            StageContext(workspace, inputs, output, checkpoints, force)
-        ),
+        make=make,
         force=force or (hasattr(module, "is_live") and not module.is_live(workspace)),
     )
     if artifact.reused:
@@ -86,6 +103,14 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     else:
         workspace.record_seconds(name, time.perf_counter() - started)
     return artifact
+
+
+def _dataset_of(workspace: Workspace, module: ModuleType, inputs: dict[str, Artifact]) -> str:
+    """Fingerprint of the data: of the raw ones where the stage reads those."""
+    if hasattr(module, "fingerprint"):
+        found: str = module.fingerprint(workspace)
+        return found
+    return inputs["validated_dataset"].meta.dataset
 
 
 def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:

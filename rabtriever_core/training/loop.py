@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rabtriever_core.artifacts import folder_md5s
 from rabtriever_core.config import RuntimeConfig, ScheduleConfig
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 HISTORY_FILE = "history.csv"
 LOG_STEPS = 10
+SEAL = "md5s.json"
 QUALITY = "eval_quality"
 
 History = list[dict[str, float]]
@@ -68,6 +70,7 @@ def train(
     from rabtriever_core.training.trainer import (
         BarCallback,
         LastStepCallback,
+        SealCallback,
         StepDataset,
         StepTrainer,
     )
@@ -78,7 +81,7 @@ def train(
     if last is not None:
         logger.info("%s resumes from %s", label, last.name)
     stopping: dict[str, Any] = {}
-    callbacks: list[Any] = [BarCallback(label), LastStepCallback()]
+    callbacks: list[Any] = [BarCallback(label), LastStepCallback(), SealCallback()]
     if schedule.evaluate_steps and evaluate is not None:
         stopping = {
             "eval_strategy": "steps",
@@ -136,21 +139,32 @@ def train(
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end.
+    """The newest checkpoint that was written to its end and is as it was written.
 
-    Trainer writes trainer_state.json last: a checkpoint without a readable one was cut off.
+    A damaged one would be resumed from to another model, under the name of the same inputs.
     """
     found = sorted(
         folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True
     )
     for path in found:
         try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            sealed = json.loads((path / SEAL).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             logger.warning("%s is incomplete (the run was killed while saving): skipped", path.name)
             continue
-        return path
+        if sealed == _contents(path):
+            return path
+        logger.warning("%s is damaged: skipped", path.name)
     return None
+
+
+def seal(checkpoint: Path) -> None:
+    """Note the md5 of every file of a finished checkpoint, last of all."""
+    (checkpoint / SEAL).write_text(json.dumps(_contents(checkpoint)), encoding="utf-8")
+
+
+def _contents(checkpoint: Path) -> dict[str, str]:
+    return {path: md5 for path, md5 in folder_md5s(checkpoint).items() if path != SEAL}
 
 
 def write_history(history: Sequence[dict[str, Any]], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from rabtriever_core.errors import ModelError
-from rabtriever_core.training.loop import QUALITY, LossAtStep
+from rabtriever_core.training.loop import QUALITY, LossAtStep, seal
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,14 @@ class LastStepCallback(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ask for a log at the end of the schedule; an early stop falls on a logged step."""
         control.should_log |= state.global_step >= state.max_steps
+
+
+class SealCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes beside a checkpoint what is in it, when all of it is there."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Seal the checkpoint of this step."""
+        seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 class BarCallback(TrainerCallback):  # type: ignore[misc]

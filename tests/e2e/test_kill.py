@@ -65,7 +65,7 @@ def test_killed_training_resumes_to_the_same_bytes(prepared, tmp_path, stage) ->
     process = _run(killed, stage)
     _kill_when(
         process,
-        lambda: any(killed.work.glob(f"{stage}/*/checkpoints/**/checkpoint-1*/trainer_state.json")),
+        lambda: any(killed.work.glob(f"{stage}/*/checkpoints/**/checkpoint-1*/md5s.json")),
     )
     assert not killed.artifact(stage).exists()
     assert "resumes from checkpoint-" in _finish(_run(killed, stage))

@@ -57,7 +57,15 @@ def test_a_record_survives_its_file(make: Make) -> None:
     release = promote(workspace, by="ana").release
     assert read_releases(workspace) == {release.id: release}
     path = workspace.root / "releases" / f"{release.id}.json"
-    assert Release.model_validate_json(path.read_text()) == release
+    values = json.loads(path.read_text())
+    assert Release.model_validate({k: v for k, v in values.items() if k != "checksum"}) == release
+    flipped = path.read_text().replace('"count": 24', '"count": 25')
+    assert flipped != path.read_text()
+    (workspace.root / "kept.json").write_text(path.read_text())
+    path.write_text(flipped)
+    with pytest.raises(ReleaseError, match=r"is damaged \(its checksum differs\).*git checkout"):
+        read_releases(workspace)
+    path.write_text((workspace.root / "kept.json").read_text())
     path.write_text(path.read_text()[:-50])
     with pytest.raises(ReleaseError, match=rf"{release.id}\.json is damaged.*git checkout"):
         read_releases(workspace)

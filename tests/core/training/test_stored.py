@@ -27,7 +27,7 @@ def test_a_run_killed_while_it_writes_leaves_nothing_that_is_read(
 ) -> None:
     path = tmp_path / "round.safetensors"
 
-    def torn(_: Arrays, file: Path) -> None:
+    def torn(_: Arrays, file: Path, **__: object) -> None:
         file.write_bytes(b"half a fi")
         raise KeyboardInterrupt
 

@@ -1,0 +1,71 @@
+"""What a collection's points hold, against what was uploaded: storage can be damaged unnoticed."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.index.collection import payload, upload
+from rabtriever_core.index.retry import with_retry
+from rabtriever_core.index.vectors import point_id
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+_PAGE = 1000
+
+
+def differing(
+    client: "QdrantClient",
+    physical: str,
+    documents: Sequence[Document],
+    vectors: np.ndarray,
+    limit: int | None = None,
+) -> list[int]:
+    """Rows whose point is missing, or holds another vector or text.
+
+    Args:
+        client: Qdrant.
+        physical: the collection.
+        documents: the m documents.
+        vectors: in the collection's coordinates, float32 [m, k].
+        limit: points looked at, evenly spread; all when not given.
+    """
+    count = len(documents)
+    looked_at = min(count, limit or count)
+    rows = [i * count // looked_at for i in range(looked_at)]
+    found = []
+    for start in range(0, looked_at, _PAGE):
+        page = rows[start : start + _PAGE]
+        ids = [point_id(documents[row].id) for row in page]
+        points = {
+            str(point.id): point
+            for point in with_retry(
+                lambda ids=ids: client.retrieve(  # type: ignore[misc]
+                    physical, ids, with_payload=True, with_vectors=True
+                )
+            )
+        }
+        for row, id_ in zip(page, ids, strict=True):
+            point = points.get(id_)
+            if (
+                point is None
+                or point.payload != payload(documents[row])
+                or not np.allclose(np.asarray(point.vector), vectors[row], rtol=1e-5, atol=1e-7)
+            ):
+                found.append(row)
+    return found
+
+
+def mend(
+    client: "QdrantClient",
+    physical: str,
+    documents: Sequence[Document],
+    vectors: np.ndarray,
+    batch_size: int,
+) -> list[str]:
+    """Upload again what differs, in place; returns the ids of these documents."""
+    rows = differing(client, physical, documents, vectors)
+    upload(client, physical, documents, vectors, rows, batch_size)
+    return [documents[row].id for row in rows]
