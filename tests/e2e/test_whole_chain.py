@@ -129,10 +129,11 @@ def test_a_broken_data_set_stops_the_chain_and_the_collection_stays(finished, tm
 def test_a_student_of_another_teacher_is_refused(finished, tmp_path) -> None:
     workspace, _ = finished
     copy = Workspace.open(shutil.copytree(workspace.root, tmp_path / "work"))
-    meta = copy.artifact("teacher") / "meta.json"
-    meta.write_text(meta.read_text().replace('"final_loss"', '"other_loss"'))
+    teacher = load_artifact(copy.artifact("teacher"))
+    other = teacher.meta.model_copy(update={"metrics": teacher.meta.metrics | {"final_loss": 0.0}})
+    (teacher.folder / "meta.json").write_text(other.sealed().model_dump_json())
     with pytest.raises(ArtifactError, match="another teacher"):
-        run_stage(copy, "document_embeddings")
+        run_stage(copy, "calibration")
 
 
 def test_artifacts_hold_nothing_that_varies(finished, tmp_path, small_data) -> None:
