@@ -21,7 +21,7 @@ export VIRTUAL_ENV := $(VENV)
 run dev workspace: export DAGSTER_HOME := $(WORKSPACE)/.dagster_home
 run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 
-.PHONY: help run dev test test-slow check generated workspace
+.PHONY: help run dev test test-slow year check generated workspace
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
@@ -43,6 +43,9 @@ test: $(STAMP)  ## Run the fast tests.
 
 test-slow: $(STAMP)  ## Run the tests that take minutes.
 	@cd "$(ROOT)" && python -m pytest -m slow
+
+year: $(STAMP)  ## Live through twelve data versions of DATA in a new folder WORK, killed, damaged and rolled back.
+	@cd "$(ROOT)" && python -m tests.year "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))" "$(WORKSPACE)"
 
 check: $(STAMP)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy
