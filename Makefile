@@ -25,7 +25,7 @@ export VIRTUAL_ENV := $(VENV)
 run dev workspace: export DAGSTER_HOME := $(WORKSPACE)/.dagster_home
 run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 
-.PHONY: help run dev stack test test-slow check generated workspace
+.PHONY: help run dev stack test test-slow year check generated workspace
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
@@ -50,6 +50,9 @@ test: $(DEV_STAMP)  ## Run the fast tests.
 
 test-slow: $(DEV_STAMP)  ## Run the tests that take minutes.
 	@cd "$(ROOT)" && python -m pytest -m slow
+
+year: $(DEV_STAMP)  ## Live through twelve versions of DATA in a new WORK: killed, damaged, rolled back.
+	@cd "$(ROOT)" && python -m tests.year "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))" "$(WORKSPACE)"
 
 check: $(DEV_STAMP)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy

@@ -126,7 +126,13 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
         raise ArtifactError(f"{folder / META} is damaged ({error}): {_REPAIR}") from None
     if not meta.is_intact:
         raise ArtifactError(f"{folder / META} is damaged: its checksum differs; {_REPAIR}")
-    found = {path: md5 for path, md5 in folder_md5s(folder).items() if path != META}
+    try:
+        found = {path: md5 for path, md5 in folder_md5s(folder).items() if path != META}
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{folder} was replaced while it was read: another process builds `{stage}`; wait "
+            "until it ends, then run this again"
+        ) from None
     if found != meta.files:
         differing = sorted(dict(found.items() ^ meta.files.items()))
         raise ArtifactError(f"{folder} is damaged: {', '.join(differing)} differ; {_REPAIR}")

@@ -1,4 +1,4 @@
-"""The scripted year on the small data set; `make year` lives through it on a real one."""
+"""The scripted year on the demo set; `make year` lives through it on a real one."""
 
 import json
 import subprocess
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from rabtriever_core.data.demo import write_demo
+
 
 @pytest.mark.slow
-def test_a_year(tmp_path: Path, small_data: Path) -> None:
-    command = [sys.executable, "-m", "tests.year", str(small_data), str(tmp_path / "year")]
+def test_a_year(tmp_path: Path) -> None:
+    write_demo(tmp_path / "demo")
+    command = [sys.executable, "-m", "tests.year", str(tmp_path / "demo"), str(tmp_path / "year")]
     finished = subprocess.run([*command, "--tiny"], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     found = json.loads((tmp_path / "year" / "year.json").read_text())

@@ -21,7 +21,7 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "Qdrant dies mid-switch": (RELEASE, ROLLBACK),
     "two at once": (*STAGE_NAMES, RECORD, RELEASE, ROLLBACK),
     "clock backwards": (*STAGE_NAMES, RECORD, RELEASE, ROLLBACK, READER),
-    "process restart": (*STAGE_NAMES, RELEASE, READER),
+    "run worker killed": ("teacher", RELEASE),
 }
 """Fault → columns it is injected into. What is empty cannot happen there, or is another cell's."""
 

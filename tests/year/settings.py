@@ -34,8 +34,8 @@ SHORT: Values = {
     },
     "student": {"schedule": _steps(100), "rollout_queries": 300},
     "benchmark": {
-        "max_queries": 200,
-        "dev_queries": 60,
+        "max_queries": 100,
+        "dev_queries": 40,
         "permutations": 1000,
         "latency_queries": 5,
         "document_lengths": [16, 32],
@@ -66,12 +66,15 @@ TINY: Values = {
     },
     "student": {"schedule": _steps(60, queries_per_step=12), "rollout_queries": 20},
     "benchmark": {
+        "max_queries": 60,
+        "dev_queries": 30,
+        "dev_documents": 40,
         "permutations": 200,
         "latency_queries": 3,
         "document_lengths": [16, 32],
     },
     "validation": {"min_train_queries": 2},
-    "gates": {"max_loss": 0.1, "teacher_mrr": 0, "student_share": 0},
+    "gates": {"max_loss": 0.05, "teacher_mrr": 0, "student_share": 0},
     "runtime": {"threads": 1, "device": "cpu"},
     "index": {"canaries": 5},
 }

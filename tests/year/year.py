@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rabtriever_core.evaluation.results import Results
-from rabtriever_core.initialize import init_workspace
 from rabtriever_core.index.connection import connect
-from rabtriever_core.releases.gates import compare
+from rabtriever_core.initialize import init_workspace
 from rabtriever_core.releases.log import SERVING, read_log
 from rabtriever_core.releases.record import Release, read_releases
 from rabtriever_core.releases.remeasure import measured, remeasured
@@ -54,7 +53,7 @@ class Year:
         try:
             for month, folder in enumerate(versions, 1):
                 self._month(month, folder)
-                if client is None:
+                if client is None and self.months[-1]["served"]:
                     command = [sys.executable, "-m", "tests.year.client"]
                     client = subprocess.Popen([*command, self.root, answers, stop])
         finally:
@@ -88,9 +87,8 @@ class Year:
                 flags += ["--set", setting]
         if month == KILLED_IN_TRAINING:
             notes.append("killed in training, run again")
-            self._killed(
-                lambda: any((self.root / ".work").glob("teacher/*/checkpoints/**/md5s.json"))
-            )
+            work = self.root / ".work"
+            self._killed(lambda: any(work.glob("teacher/*/checkpoints/**/md5s.json")))
         if month == KILLED_IN_PROMOTION:
             notes.append("killed in its promotion, run again")
             known = set(self._records())
@@ -114,13 +112,13 @@ class Year:
             "said": output.strip().splitlines()[-1][:300] if output.strip() else "",
         }
         if candidate is not None:
-            row |= self._quality(candidate, releases.get(before or ""), after)
+            row |= self._quality(candidate, releases, before, after)
         if month == ROLLED_BACK:
             notes.append("rolled back by hand")
             self._command("releases", "rollback", "--by", "eve", "--reason", "complaints")
             row["served"] = self._served()
             if candidate is not None:
-                row |= self._quality(candidate, releases.get(before or ""), row["served"])
+                row |= self._quality(candidate, releases, before, row["served"])
         row["seconds"] = round(time.monotonic() - began, 1)
         self.months.append(row)
         sys.stdout.write(
@@ -129,23 +127,20 @@ class Year:
         sys.stdout.flush()
 
     def _quality(
-        self, candidate: Release, before: Release | None, served: str | None
+        self, candidate: Release, known: dict[str, Release], before: str | None, served: str | None
     ) -> dict[str, Any]:
-        """Mean MRR@10 on this month's test queries: the candidate's, of what was served, is served."""
+        """MRR@10 on this month's test queries: of candidate, served before, and served now."""
         workspace = self.workspace
         report = check(workspace, candidate, ("benchmark_report",))["benchmark_report"]
         results = Results.read(report)
         own = measured(results)
         found: dict[str, Any] = {"queries": {s: len(v) for s, v in own.items()}}
         found["candidate"] = _mean(own)
-        if before is not None:
-            old = remeasured(workspace, before, candidate, results)
-            found["before"] = _mean(old)
-            gates = workspace.settings.gates
-            found["no worse"] = compare(
-                own, old, max_loss=gates.max_loss, significance=gates.significance
-            ).passed
-        found["quality"] = found["candidate"] if served == candidate.id else found.get("before")
+        for name, id_ in {"before": before, "quality": served}.items():
+            if id_ == candidate.id:
+                found[name] = found["candidate"]
+            elif id_ is not None:
+                found[name] = _mean(remeasured(workspace, known[id_], candidate, results))
         return found
 
     def _killed(self, reached: Callable[[], bool]) -> None:
