@@ -4,10 +4,15 @@ Without one, Dagster keeps no history and ignores concurrency pools.
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagster_project.workspaces import SEVERAL
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
 
@@ -29,5 +34,54 @@ def install_dagster_home(folder: Path) -> Path:
     return folder
 
 
+def end_dead_runs(folder: Path) -> list[str]:
+    """Mark runs as failed whose process is gone from this machine, and free the pools they hold.
+
+    A daemon does this, too. Without one (`dg launch`) a run killed with SIGKILL would hold its
+    pool's slot for ever, and the next run wait for it.
+
+    Returns:
+        Ids of these runs.
+    """
+    if not (folder / "history").is_dir():
+        return []
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+    going = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    ended = []
+    with DagsterInstance.from_config(str(folder)) as instance:
+        for run in instance.get_runs(RunsFilter(statuses=going)):
+            pid = _executor(instance, run.run_id)
+            if pid is None or _is_alive(pid):
+                continue
+            instance.report_run_failed(run, f"process {pid} of this run was killed")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            ended.append(run.run_id)
+    return ended
+
+
+def _executor(instance: "DagsterInstance", run_id: str) -> int | None:
+    """Process that executes a run, as its first engine event has it."""
+    for entry in instance.all_logs(run_id):
+        event = entry.dagster_event
+        data = event.event_specific_data if event is not None else None
+        for name, value in (getattr(data, "metadata", None) or {}).items():
+            if name == "pid" and str(value.value).isdecimal():
+                return int(str(value.value))
+    return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 if __name__ == "__main__":
-    install_dagster_home(Path(sys.argv[1]))
+    home = install_dagster_home(Path(sys.argv[1]))
+    for run in end_dead_runs(home):
+        sys.stderr.write(f"run {run} was killed before it ended: marked as failed\n")

@@ -1,7 +1,7 @@
 """A Dagster run whose processes are all killed: launched again, it finishes what there was.
 
-Under the daemon, Dagster's run monitoring notices the dead run; without one nobody does, and the
-next launch must not wait for what the dead one held.
+Under the daemon, Dagster's run monitoring notices the dead run; without one `make run` does, since
+the next launch would wait for ever for the pool that the dead one holds.
 """
 
 import os
@@ -49,6 +49,13 @@ def test_killed_and_launched_again(cell: Cell) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert cell.is_served_as_before()
+    prepared = subprocess.run(  # as `make run` does before it launches
+        [sys.executable, "-m", "dagster_project.home", str(home)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "was killed before it ended: marked as failed" in prepared.stderr
     again = launch()
     try:
         said, _ = again.communicate(timeout=400)

@@ -1,5 +1,6 @@
 """Served quality over the year."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,20 +44,20 @@ def draw(months: Sequence[dict[str, Any]], path: Path) -> None:
         zorder=3,
         label="rolled back by hand",
     )
-    for row in months:
+    noted = [row for row in months if row["notes"]]
+    for number, row in enumerate(noted):
         if row["outcome"] == "validation stopped it":
             axes.axvspan(row["month"] - 0.4, row["month"] + 0.4, color=_STOPPED, alpha=0.15, lw=0)
-        text = "\n".join([row["outcome"], *(note.replace(", ", ",\n") for note in row["notes"])])
-        if row["notes"]:
-            axes.annotate(
-                text.replace(" that was ", "\nthat was ").replace(" is ", "\nis "),
-                (row["month"], 0.02),
-                xycoords=("data", "axes fraction"),
-                ha="center",
-                va="bottom",
-                fontsize=7,
-                color=INK,
-            )
+        words = "\n".join(textwrap.fill(text, 18) for text in [*row["notes"], row["outcome"]])
+        axes.annotate(
+            words,
+            (row["month"], 0.02 if number % 2 else 0.21),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize=7.5,
+            color=INK,
+        )
     axes.set_xticks([row["month"] for row in months])
     axes.set_ylim(0, 1)
     label_axes(axes, x="version of the data", y="MRR@10 on the version's test queries")

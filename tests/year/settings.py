@@ -78,8 +78,10 @@ TINY: Values = {
     "runtime": {"threads": 1, "device": "cpu"},
     "index": {"canaries": 5},
 }
-WORSE = ("student.schedule.min_steps=1", "student.schedule.max_steps=1")
-"""A student that was not trained."""
+_SCHEDULES = ("backbone.warmup", "bi_encoder.schedule", "teacher.schedule", "student.schedule")
+WORSE = tuple(f"{name}.{end}_steps=1" for name in _SCHEDULES for end in ("min", "max"))
+"""Models that were hardly trained. A student alone is not much worse for it: its predictor starts
+near the query's own vector."""
 
 
 def write_settings(workspace: Workspace, values: Values) -> None:

@@ -82,7 +82,7 @@ class Year:
         flags: list[str] = []
         notes = [DAMAGED[month]] if month in DAMAGED else []
         if month == WORSE_MONTH:
-            notes.append("a student that was not trained")
+            notes.append("models that were not trained")
             for setting in WORSE:
                 flags += ["--set", setting]
         if month == KILLED_IN_TRAINING:
@@ -196,7 +196,7 @@ class Year:
             if row["month"] in DAMAGED and (row["exit code"] == 0 or row["made"]):
                 problems.append(f"month {row['month']}: damaged data went through")
             if row["month"] == WORSE_MONTH and row["outcome"] != "refused":
-                problems.append("the student that was not trained was not refused")
+                problems.append("the models that were not trained were not refused")
             if row["outcome"] != "promoted" and row["served"] != row["served before"]:
                 problems.append(f"month {row['month']}: another release is served")
             if row["outcome"] == "no release":
