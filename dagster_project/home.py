@@ -4,7 +4,6 @@ Without one, Dagster keeps no history and ignores concurrency pools.
 """
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
