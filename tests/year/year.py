@@ -197,7 +197,8 @@ class Year:
                 problems.append(f"month {row['month']}: damaged data went through")
             if row["month"] == WORSE_MONTH and row["outcome"] != "refused":
                 problems.append("the models that were not trained were not refused")
-            if row["outcome"] != "promoted" and row["served"] != row["served before"]:
+            moved = row["outcome"] == "promoted" or row["month"] == ROLLED_BACK
+            if not moved and row["served"] != row["served before"]:
                 problems.append(f"month {row['month']}: another release is served")
             if row["outcome"] == "no release":
                 problems.append(f"month {row['month']}: no release was made: {row['said']}")
