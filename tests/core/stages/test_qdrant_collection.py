@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rabtriever_core.artifacts import Artifact, load_artifact
+from rabtriever_core.artifacts import Artifact, file_md5, load_artifact
 from rabtriever_core.errors import ArtifactError, IndexMismatchError, IndexUnavailableError
 from rabtriever_core.index import collection
 from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
@@ -118,16 +118,15 @@ def test_broken_upload_is_no_candidate(
 
 
 def test_embeddings_of_other_documents_are_refused(workspace: Workspace) -> None:
-    folder = run_stage(workspace, "document_embeddings").folder
-    meta = json.loads((folder / "meta.json").read_text())
+    artifact = run_stage(workspace, "document_embeddings")
+    folder, meta = artifact.folder, artifact.meta
     ids = json.loads((folder / "ids.json").read_text())
     (folder / "ids.json").write_text(json.dumps(ids[::-1]))
     with pytest.raises(ArtifactError, match="damaged"):
         run_stage(workspace, "qdrant_collection")
-    from rabtriever_core.artifacts import file_md5
-
-    meta["files"]["ids.json"] = file_md5(folder / "ids.json")
-    (folder / "meta.json").write_text(json.dumps(meta))
+    files = meta.files | {"ids.json": file_md5(folder / "ids.json")}
+    other = meta.model_copy(update={"files": files}).sealed()
+    (folder / "meta.json").write_text(other.model_dump_json())
     with pytest.raises(ArtifactError, match="of other documents than the data set"):
         run_stage(workspace, "qdrant_collection")
 
