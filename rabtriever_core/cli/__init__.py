@@ -5,7 +5,6 @@ The steps are the `cmd` of dvc.yaml's stages, so nothing here calls DVC while a 
 
 import json
 import logging
-import shutil
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from rabtriever_core.cli.answers import hit_table, verdict_line
 from rabtriever_core.cli.releases import promote_and_say, releases_app
 from rabtriever_core.disk import is_full
 from rabtriever_core.errors import ArtifactError, RabtrieverError
@@ -21,8 +21,6 @@ from rabtriever_core.stages.registry import STAGES
 
 if TYPE_CHECKING:
     from rabtriever_core.artifacts import Artifact
-    from rabtriever_core.index.search import Hit
-    from rabtriever_core.models.calibration import Calibration
     from rabtriever_core.workspace import Workspace
 
 
@@ -237,8 +235,8 @@ def query(
     if as_json:
         typer.echo(json.dumps([asdict(hit) for hit in hits], ensure_ascii=False, indent=2))
         return
-    typer.echo(_hit_table(hits))
-    typer.echo("\n" + _verdict(hits, answer.calibration, min_probability))
+    typer.echo(hit_table(hits))
+    typer.echo("\n" + verdict_line(hits, answer.calibration, min_probability))
 
 
 @app.command()
@@ -381,34 +379,6 @@ def _compare(workspace: "Workspace") -> None:
 def _stage_line(workspace: "Workspace", stage: str, artifact: "Artifact") -> str:
     done = "up to date" if artifact.reused else f"built in {workspace.seconds()[stage]:.1f} s"
     return f"{stage}: {done}, {artifact.folder} ({artifact.hash})"
-
-
-def _hit_table(hits: "list[Hit]") -> str:
-    width = max(40, shutil.get_terminal_size().columns) - 29
-    lines = ["rank    margin  probability  document"]
-    for rank, hit in enumerate(hits, 1):
-        text = " ".join(f"{hit.title}: {hit.text}".removeprefix(": ").split())
-        shown = text if len(text) <= width else f"{text[: width - 1]}…"
-        probability = hit.probability if hit.calibrated is None else hit.calibrated
-        lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {probability:>11.3f}  {shown}")
-    return "\n".join(lines)
-
-
-def _verdict(hits: "list[Hit]", calibration: "Calibration", min_probability: float | None) -> str:
-    """Whether anything fits, and what the probabilities are, in one line."""
-    if hits[0].fits is None:
-        return (
-            f"probability: calibrated on dev; no threshold reached a precision of "
-            f"{calibration.precision:.0%} there, so nothing is refused"
-        )
-    if min_probability is None:
-        source = f"fitted on dev for {calibration.precision:.0%} right answers"
-        least = f"{calibration.threshold:.3f}, {source}"
-    else:
-        least = f"{min_probability:.3f}, as asked for"
-    if hits[0].fits:
-        return f"probability: calibrated on dev; an answer needs {least}"
-    return f"nothing here fits: the best has {hits[0].calibrated:.3f}, an answer needs {least}"
 
 
 # Registers its commands with the app above.

@@ -1,8 +1,6 @@
 """What a document's stored keys and values save: teacher margins with them and without, timed."""
 
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ConfigError, ModelError
 from rabtriever_core.models.backbone import Backbone, pick_device, tiny_backbone
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.provenance import in_words, machine
 from rabtriever_core.workspace import Workspace
 
 FILE = "prefix_cache.json"
@@ -76,7 +75,7 @@ def measure_prefix_cache(workspace: Workspace | None, reading: Reading, folder: 
         f"{reading.queries} queries",
         "command": reading.command
         + ("" if workspace is None else f" --workspace {workspace.root.name}"),
-        "machine": f"{platform.platform()}, {platform.machine()}, {os.cpu_count()} cores, "
+        "machine": f"{in_words(machine())}, "
         f"{torch.get_num_threads()} threads, {device}, torch {torch.__version__}",
         "rows": rows,
     }
