@@ -1,0 +1,73 @@
+"""The training loop: early stopping, its curve, a loss that is not finite."""
+
+import pytest
+import torch
+
+from rabtriever_core.baselines.bi_encoder import train_bi_encoder
+from rabtriever_core.config import (
+    BiEncoderConfig,
+    ScheduleConfig,
+)
+from rabtriever_core.training.loop import (
+    read_history,
+    train,
+    write_history,
+)
+from tests.core.small import RUNTIME, small_backbone
+from tests.core.training.short import DATASET, SHORT, examples_of
+
+
+def test_training_stops_early_and_keeps_the_best(tmp_path) -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    schedule = SHORT.model_copy(
+        update={"min_steps": 200, "max_steps": 200, "evaluate_steps": 10, "patience": 2}
+    )
+    qualities = iter([0.1, 0.5, 0.4, 0.3])
+    weights = []
+
+    def evaluate() -> float:
+        weights.append(layer.weight.detach().clone())
+        return next(qualities)
+
+    history = train(
+        layer, lambda step: {"x": layer(torch.ones(1, 1)).sum()}, steps=200, schedule=schedule,
+        runtime=RUNTIME, checkpoints=tmp_path, label="early", evaluate=evaluate,
+    )  # fmt: skip
+    assert history[-1]["step"] == 40
+    assert torch.equal(layer.weight, weights[1])
+
+
+def test_evaluation_falls_on_checkpoints() -> None:
+    with pytest.raises(ValueError, match="20 must be a multiple of evaluate_steps 30"):
+        ScheduleConfig(evaluate_steps=30, checkpoint_steps=20)
+
+
+def test_history_round_trip(tmp_path) -> None:
+    rows = [{"step": 10.0, "loss": 0.25, "learning_rate": 0.001}]
+    write_history(rows, tmp_path)
+    assert read_history(tmp_path) == rows
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path) -> None:
+    from rabtriever_core.errors import ModelError
+
+    layer = torch.nn.Linear(2, 1)
+    with pytest.raises(ModelError, match=r"step 0.*learning_rate"):
+        train(
+            layer,
+            lambda step: {"bad": layer(torch.full((1, 2), float("nan"))).sum()},
+            steps=5, schedule=SHORT, runtime=RUNTIME, checkpoints=tmp_path, label="bad",
+        )  # fmt: skip
+
+
+def test_bi_encoder_stops_early_too(tmp_path) -> None:
+    backbone = small_backbone(DATASET)
+    schedule = SHORT.model_copy(
+        update={"min_steps": 100, "max_steps": 100, "evaluate_steps": 10, "patience": 1}
+    )
+    config = BiEncoderConfig(schedule=schedule, hard_negatives=0)
+    qualities = iter([0.2, 0.1])
+    history = train_bi_encoder(
+        backbone, examples_of(backbone), config, RUNTIME, tmp_path, lambda: next(qualities)
+    )
+    assert history[-1]["step"] == 20
