@@ -139,6 +139,21 @@ def read_releases(workspace: Workspace) -> dict[str, Release]:
     return {release.id: release for release in found if release.alias == workspace.alias}
 
 
+def read_release(workspace: Workspace, id_: str) -> Release | None:
+    """One release under the workspace's alias; None where there is no record of it.
+
+    What every query asks for: a team that retrains for years has hundreds of records.
+
+    Raises:
+        ReleaseError: the record is damaged.
+    """
+    path = releases_folder(workspace) / f"{id_}.json"
+    if not path.is_file():
+        return None
+    release = _read(path)
+    return release if release.alias == workspace.alias else None
+
+
 def every_release(workspace: Workspace) -> list[Release]:
     """The releases of all aliases, oldest first: they share numbers and store.
 

@@ -16,7 +16,7 @@ from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.search import Hit, search
 from rabtriever_core.models.calibration import Calibration
-from rabtriever_core.releases.record import Release, read_releases
+from rabtriever_core.releases.record import Release, read_release
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 
@@ -108,7 +108,7 @@ def served_release(client: "QdrantClient", workspace: Workspace) -> Release:
             f"{alias!r} serves {served.collection}, which is no release: `rabtriever releases "
             "promote` releases what was built here"
         )
-    release = read_releases(workspace).get(served.release)
+    release = read_release(workspace, served.release)
     if release is None:
         raise ReleaseError(
             f"{alias!r} serves release {served.release}, of which there is no record in "
