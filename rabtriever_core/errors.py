@@ -45,6 +45,10 @@ class ReleaseError(RabtrieverError):
     """A release is unknown, incomplete, or cannot be served."""
 
 
+class UnknownDocumentError(RabtrieverError):
+    """The served collection has no document of that id."""
+
+
 class VectorError(RabtrieverError):
     """A vector is not finite or has the wrong dimension."""
 

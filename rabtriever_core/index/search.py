@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.retry import with_retry
@@ -35,6 +36,13 @@ class Hit:
     """Probability that the document is right, fitted on dev; None without a calibration."""
     fits: bool | None = None
     """Whether that reaches the threshold for an answer; None where there is no threshold."""
+    teacher_margin: float | None = None
+    """The teacher's T−F logit, where it read this document for the query."""
+
+    @property
+    def document(self) -> Document:
+        """What the models read."""
+        return Document(self.document_id, self.text, self.title)
 
 
 def search(

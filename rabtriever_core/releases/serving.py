@@ -6,9 +6,14 @@ its collection by the collection's own name. The alias may move meanwhile; the a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from rabtriever_core.config import IndexConfig, RuntimeConfig
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
 from rabtriever_core.index.collection import RELEASE
@@ -22,6 +27,8 @@ from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+
+    from rabtriever_core.models.reranker import GenerativeReranker
 
 Section = TypeVar("Section", IndexConfig, RuntimeConfig)
 
@@ -47,6 +54,8 @@ class OpenRelease:
     calibration: Calibration
     index: IndexConfig
     """How its collection is stored and searched."""
+    teacher: Path
+    """Its artifact."""
 
     def search(
         self,
@@ -68,6 +77,29 @@ class OpenRelease:
         # By its own name: wherever the alias points by now.
         found = search(client, self.release.collection, encoded, k, params)
         return [self._calibrated(hits, threshold) for hits in found]
+
+    @cached_property
+    def reranker(self) -> "GenerativeReranker":
+        """The teacher, on the weights that the student holds already.
+
+        With a tokenizer of its own: it may read while another thread encodes queries.
+        """
+        from rabtriever_core.models.backbone import Backbone
+        from rabtriever_core.models.prompt import Prompt
+        from rabtriever_core.models.reranker import GenerativeReranker
+
+        backbone = Backbone(self.tower.student.backbone.model, Prompt.load(self.teacher))
+        return GenerativeReranker.on(backbone, self.teacher)
+
+    def teacher_margins(self, query: str, documents: Sequence[Document]) -> list[float]:
+        """The teacher's T − F logit of every document for a query."""
+        if not documents:
+            return []
+        prompt, candidates = self.reranker.backbone.prompt, np.arange(len(documents))[None]
+        margins = self.reranker.candidate_margins(
+            prompt.documents(documents), prompt.queries([query]), candidates, None
+        )
+        return [float(margin) for margin in margins[0]]
 
     def _calibrated(self, hits: list[Hit], threshold: float | None) -> list[Hit]:
         probabilities = self.calibration.probabilities([hit.margin for hit in hits]).tolist()
@@ -142,6 +174,7 @@ def open_release(workspace: Workspace, release: Release) -> OpenRelease:
         ),
         calibration=Calibration.load(folders["calibration"]),
         index=index,
+        teacher=folders["teacher"],
     )
 
 
