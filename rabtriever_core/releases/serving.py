@@ -17,9 +17,10 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
 from rabtriever_core.index.collection import RELEASE
+from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.search import Hit, search
+from rabtriever_core.index.search import Hit, per_query, search
 from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.releases.record import Release, read_release
 from rabtriever_core.releases.store import check
@@ -61,22 +62,35 @@ class OpenRelease:
         self,
         client: "QdrantClient",
         texts: Sequence[str],
-        k: int,
-        min_probability: float | None = None,
+        k: int | Sequence[int],
+        min_probability: float | Sequence[float | None] | None = None,
+        filters: SearchFilter | Sequence[SearchFilter | None] | None = None,
     ) -> list[list[Hit]]:
         """The k best documents of every query, with calibrated probabilities.
+
+        Whatever is asked of all queries can be asked of each: then it is a sequence, a value for
+        every query.
 
         Args:
             client: Qdrant.
             texts: the queries.
-            k: documents per query.
+            k: documents.
             min_probability: of a hit that fits, instead of the calibration's threshold.
+            filters: which documents may be found (`rabtriever_core.index.filters`); None for all.
+
+        Raises:
+            FilterError: a filter is none.
+            ValueError: k is below 1, or there are not as many values as queries.
         """
+        least = per_query("min_probability", min_probability, len(texts))
         encoded, params = self.tower.encode(texts), search_params(self.index)
-        threshold = self.calibration.threshold if min_probability is None else min_probability
         # By its own name: wherever the alias points by now.
-        found = search(client, self.release.collection, encoded, k, params)
-        return [self._calibrated(hits, threshold) for hits in found]
+        found = search(client, self.release.collection, encoded, k, params, filters)
+        fitted = self.calibration.threshold
+        return [
+            self._calibrated(hits, fitted if asked is None else asked)
+            for hits, asked in zip(found, least, strict=True)
+        ]
 
     @cached_property
     def reranker(self) -> "GenerativeReranker":

@@ -15,6 +15,7 @@ from rabtriever_core.errors import (
     RabtrieverError,
     ReleaseError,
 )
+from rabtriever_core.index.filters import SearchFilter, qdrant_filter
 from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.index.search import Hit
 from rabtriever_core.models.calibration import Calibration
@@ -25,7 +26,6 @@ from rabtriever_core.workspace import Workspace, workspace_root
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-    from qdrant_client.models import Filter
 
     from rabtriever_core.data.dataset import Document
 
@@ -44,7 +44,7 @@ class Query:
     text: str
     k: int = 5
     """Documents."""
-    filter: "Filter | dict[str, Any] | None" = None
+    filter: SearchFilter | None = None
     """Conditions on the documents' metadata (`rabtriever_core.index.filters`)."""
     min_probability: float | None = None
     """Least calibrated probability of a hit that fits; the fitted one when not given."""
@@ -53,6 +53,8 @@ class Query:
     student is unsure."""
 
     def __post_init__(self) -> None:
+        # Its own fault is found before it waits with others.
+        object.__setattr__(self, "filter", qdrant_filter(self.filter))
         if not self.text.strip():
             raise ValueError("a query must have text")
         if self.k < 1:
@@ -214,7 +216,7 @@ class Retriever:
         query: str,
         k: int = 5,
         *,
-        filter: "Filter | dict[str, Any] | None" = None,  # noqa: A002 - Qdrant's word
+        filter: SearchFilter | None = None,  # noqa: A002 - Qdrant's word
         min_probability: float | None = None,
         rerank: Rerank = False,
     ) -> Answer:
@@ -242,7 +244,7 @@ class Retriever:
         queries: Sequence[str],
         k: int = 5,
         *,
-        filter: "Filter | dict[str, Any] | None" = None,  # noqa: A002
+        filter: SearchFilter | None = None,  # noqa: A002
         min_probability: float | None = None,
         rerank: Rerank = False,
     ) -> list[Answer]:
