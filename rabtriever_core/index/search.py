@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.filters import SearchFilter, qdrant_filter
@@ -35,9 +33,7 @@ class Hit:
     margin: float
     """The model's T−F logit."""
     probability: float
-    """σ(margin); what it is worth, the calibration says."""
-    calibrated: float | None = None
-    """Probability that the document is right, fitted on dev; None without a calibration."""
+    """That it is right: calibrated on dev in a release; plainly σ(margin) without one."""
     fits: bool | None = None
     """Whether that reaches the threshold for an answer; None where there is no threshold."""
     metadata: dict[str, Any] = field(default_factory=dict)

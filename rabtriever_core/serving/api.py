@@ -85,9 +85,7 @@ async def search_batch(body: BatchRequest, request: Request, service: Answering)
 async def rerank(body: RerankRequest, request: Request, service: Answering) -> Response:
     """The teacher's order of candidates: it reads every one of them with the query."""
     candidates = body.document_ids or [each.document for each in body.documents or ()]
-    ranked = await service.job(
-        "teacher", lambda: service.retriever.rerank(body.query, candidates)
-    )
+    ranked = await service.job("teacher", lambda: service.retriever.rerank(body.query, candidates))
     _note(request, service, ranked.release.id, [body.query])
     results = [
         Judged(document_id=document.id, margin=margin, probability=float(sigmoid(margin)))

@@ -111,7 +111,9 @@ def _add_errors(app: FastAPI) -> None:
         return problem(request, 404, str(error))
 
     async def misread(request: Request, error: Exception) -> JSONResponse:
-        return problem(request, 422, [{"loc": ["body", "filter"], "msg": str(error), "type": "filter"}])
+        return problem(
+            request, 422, [{"loc": ["body", "filter"], "msg": str(error), "type": "filter"}]
+        )
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         # Without the input, which may be long, and private.

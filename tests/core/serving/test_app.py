@@ -13,13 +13,13 @@ from fastapi.testclient import TestClient
 
 from rabtriever_core.config import Settings
 from rabtriever_core.errors import IndexUnavailableError
-from rabtriever_core.releases.ask import ask
 from rabtriever_core.releases.promotion import promote, rollback
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import OpenRelease, open_release
 from rabtriever_core.serving import service
 from rabtriever_core.serving.app import create_app
 from rabtriever_core.workspace import Workspace
+from tests.asking import ask
 from tests.core.releases.conftest import Make
 
 
