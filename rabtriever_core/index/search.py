@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.filters import SearchFilter, qdrant_filter
 from rabtriever_core.index.query_tower import QueryVectors
