@@ -110,7 +110,8 @@ def _values(field: str, wanted: object) -> list[Any]:
     values = list(wanted) if several else [wanted]  # type: ignore[call-overload]
     if not values:
         raise FilterError(
-            f"filter field {field!r}: the list of values is empty: leave the condition out where any will do"
+            f"filter field {field!r}: the list of values is empty; leave the condition out where "
+            "every document may do"
         )
     for value in values:
         if field == _DOCUMENT_ID and not isinstance(value, str):

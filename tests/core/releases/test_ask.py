@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from qdrant_client import models
 
+from rabtriever_core.errors import FilterError
 from rabtriever_core.index.connection import connect
 from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.releases.ask import ask
@@ -53,6 +54,16 @@ def test_each_query_of_a_batch_has_its_own_demands(make: Make) -> None:
             assert sorted(hit.document_id for hit in hits) == [f"d{n}" for n in range(5)]
         with pytest.raises(ValueError, match="2 values of min_probability for 3 queries"):
             opened.search(client, texts, 5, [0.5, 0.5])
+
+
+def test_a_filter_may_leave_nothing(make: Make) -> None:
+    workspace = make()
+    promote(workspace, by="ana")
+    two = ask(workspace, "tell 7", 5, filter={"document_id": ["d7", "d3"]}).hits
+    assert [hit.document_id for hit in two] == ["d7", "d3"]
+    assert ask(workspace, "tell 7", 5, filter={"lang": "de"}).hits == []
+    with pytest.raises(FilterError, match="'lang'"):
+        ask(workspace, "tell 7", 5, filter={"lang": {"like": "d"}})
 
 
 def test_settings_of_another_build_do_not_reach_the_served_one(make: Make) -> None:
