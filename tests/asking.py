@@ -10,7 +10,7 @@ def ask(
     text: str,
     k: int,
     min_probability: float | None = None,
-    filter: SearchFilter | None = None,  # noqa: A002 - the client's word
+    filter: SearchFilter | None = None,
 ) -> Answer:
     """Open, ask, close; raises as `Retriever.open` and `Retriever.search`."""
     with Retriever.open(workspace) as retriever:
