@@ -14,9 +14,9 @@ import pytest
 import yaml
 from dagster import DagsterEventType
 
-from rabtriever_core.releases.ask import ask
 from rabtriever_core.releases.record import read_releases
 from rabtriever_core.workspace import Workspace
+from tests.asking import ask
 from tests.faults.conftest import QUERIES, Cell, answers
 from tests.faults.deployment import Deployment
 from tests.faults.injection import free_port, qdrant
