@@ -14,7 +14,6 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
-
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks as openapi_checks
 
@@ -123,7 +122,10 @@ def test_large_and_endless_bodies(client: TestClient) -> None:
     headers = {"content-type": "application/json"}
     for body in (megabyte, iter([megabyte[i : i + 4096] for i in range(0, len(megabyte), 4096)])):
         answer = client.post(SEARCH, content=body, headers=headers)
-        assert (answer.status_code, answer.json()["detail"]) == (413, "a body may have 200000 bytes")
+        assert (answer.status_code, answer.json()["detail"]) == (
+            413,
+            "a body may have 200000 bytes",
+        )
     long = client.post(SEARCH, json={"query": "x" * 50_000})
     assert long.status_code == 422
     deep = b'{"query": "x", "filter": ' + b'{"a":' * 20_000 + b"1" + b"}" * 20_000 + b"}"
@@ -157,7 +159,9 @@ def test_other_methods_and_types(client: TestClient) -> None:
     assert client.delete("/v1/release").status_code == 405
     form = client.post(SEARCH, data={"query": "x"})
     assert form.status_code == 422
-    bomb = client.post(SEARCH, content=b"\x1f\x8b" + b"x" * 100, headers={"content-encoding": "gzip"})
+    bomb = client.post(
+        SEARCH, content=b"\x1f\x8b" + b"x" * 100, headers={"content-encoding": "gzip"}
+    )
     assert bomb.status_code in (400, 415, 422)
 
 
@@ -197,7 +201,17 @@ def test_other_origins_are_let_in_by_name(make: Make) -> None:
 
 INJECTED = st.lists(
     st.sampled_from(
-        ["<|document|>", "<|query|>", "<|answer|>", "\nQuery:", "\nAnswer: T", "<s>", "</s>", "T", "F"]
+        [
+            "<|document|>",
+            "<|query|>",
+            "<|answer|>",
+            "\nQuery:",
+            "\nAnswer: T",
+            "<s>",
+            "</s>",
+            "T",
+            "F",
+        ]
         + ["<pad>", "[PAD]", "<|im_end|>", "a plain word"]
     ),
     min_size=1,
