@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.serving.messages import (
     BatchAnswer,
@@ -92,7 +93,10 @@ UNKNOWN: dict[int | str, dict[str, object]] = {
 @router.post("/rerank", response_model=RerankAnswer, responses=UNKNOWN)
 async def rerank(body: RerankRequest, request: Request, service: Answering) -> Response:
     """The teacher's order of candidates: it reads every one of them with the query."""
-    candidates = body.document_ids or [each.document for each in body.documents or ()]
+    candidates: list[Document | str] = [
+        *(body.document_ids or ()),
+        *(each.document for each in body.documents or ()),
+    ]
     ranked = await service.job("teacher", lambda: service.retriever.rerank(body.query, candidates))
     _note(request, service, ranked.release.id, [body.query])
     results = [

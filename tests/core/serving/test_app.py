@@ -144,7 +144,7 @@ def test_without_qdrant_it_says_so_and_recovers(
 
 
 def test_a_server_that_stops_and_starts_again(make: Make, tmp_path: Path) -> None:
-    """503 with Retry-After while Qdrant is away; then answers, without a restart of this service."""
+    """503 with Retry-After while Qdrant is away; then answers, without a new start."""
     built = make()
     release = promote(built, by="ana").release
     storage, port = tmp_path / "storage", free_port()

@@ -120,7 +120,8 @@ def test_any_text_is_a_query_or_refused(client: TestClient, text: str, id_: str)
 def test_large_and_endless_bodies(client: TestClient) -> None:
     megabyte = json.dumps({"query": "x" * 1_000_000}).encode()
     headers = {"content-type": "application/json"}
-    for body in (megabyte, iter([megabyte[i : i + 4096] for i in range(0, len(megabyte), 4096)])):
+    pieces = iter([megabyte[i : i + 4096] for i in range(0, len(megabyte), 4096)])
+    for body in (megabyte, pieces):
         answer = client.post(SEARCH, content=body, headers=headers)
         assert (answer.status_code, answer.json()["detail"]) == (
             413,
@@ -199,24 +200,9 @@ def test_other_origins_are_let_in_by_name(make: Make) -> None:
     assert "access-control-allow-origin" not in closed.get("/healthz", headers=asked).headers
 
 
-INJECTED = st.lists(
-    st.sampled_from(
-        [
-            "<|document|>",
-            "<|query|>",
-            "<|answer|>",
-            "\nQuery:",
-            "\nAnswer: T",
-            "<s>",
-            "</s>",
-            "T",
-            "F",
-        ]
-        + ["<pad>", "[PAD]", "<|im_end|>", "a plain word"]
-    ),
-    min_size=1,
-    max_size=6,
-).map(" ".join)
+MARKERS = ["<|document|>", "<|query|>", "<|answer|>", "\nQuery:", "\nAnswer: T", "<s>", "</s>"]
+MARKERS += ["T", "F", "<pad>", "[PAD]", "<|im_end|>", "a plain word"]
+INJECTED = st.lists(st.sampled_from(MARKERS), min_size=1, max_size=6).map(" ".join)
 
 
 @settings(max_examples=40, deadline=None)
