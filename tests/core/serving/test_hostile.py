@@ -128,9 +128,6 @@ def test_large_and_endless_bodies(client: TestClient) -> None:
     assert long.status_code == 422
     deep = b'{"query": "x", "filter": ' + b'{"a":' * 20_000 + b"1" + b"}" * 20_000 + b"}"
     assert client.post(SEARCH, content=deep, headers=headers).status_code in (400, 413, 422)
-    for length in ("-1", "1e9", "999999999999999999999"):
-        wrong = client.post(SEARCH, content=b"{}", headers=headers | {"content-length": length})
-        assert wrong.status_code in (400, 413)
 
 
 @pytest.mark.parametrize(
