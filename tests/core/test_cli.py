@@ -129,8 +129,8 @@ def _answering(
         def refresh(self) -> Any:
             """There is nothing to open."""
 
-        def search(self, query: str, k: int = 5, **options: Any) -> Answer:
-            return answer(k, options["min_probability"])
+        def search_batch(self, queries: Any, k: int = 5, **options: Any) -> list[Answer]:
+            return [answer(k, options["min_probability"]) for _ in queries]
 
     monkeypatch.setattr(retriever, "Retriever", Answering)
 
@@ -149,7 +149,7 @@ def test_query_prints_a_table_or_json(
     assert lines[2].split() == ["2", "-1.000", "0.269", "Plain"]
     assert lines[-1].startswith("probability: calibrated on dev; no threshold reached")
     shown = json.loads(rabtriever("query", "x", "--json", "-k", 1, "-w", workspace.root).output)
-    assert [hit["document_id"] for hit in shown] == ["d1"]
+    assert [hit["document_id"] for hit in shown["hits"]] == ["d1"]
     rabtriever("query", "x", "-k", 0, "-w", workspace.root, code=2)
     rabtriever("query", "x", "--min-probability", 1.5, "-w", workspace.root, code=2)
 
@@ -178,12 +178,13 @@ def test_query_says_when_nothing_fits(
     given: list[float | None] = []
     _answering(monkeypatch, lambda _, p: given.append(p) or _answer([hit], calibration))
     option = () if asked is None else ("--min-probability", asked)
-    output = rabtriever("query", "x", *option, "-w", workspace.root).output
+    code = 1 if fits is False else 0
+    output = rabtriever("query", "x", *option, "-w", workspace.root, code=code).output
     assert given == [asked]
     assert words in output
     assert "0.550" in output.splitlines()[1]
-    shown = json.loads(rabtriever("query", "x", "--json", "-w", workspace.root).output)
-    assert (shown[0]["probability"], shown[0]["fits"]) == (0.55, fits)
+    shown = json.loads(rabtriever("query", "x", "--json", "-w", workspace.root, code=code).stdout)
+    assert (shown["hits"][0]["probability"], shown["hits"][0]["fits"]) == (0.55, fits)
 
 
 def test_query_without_an_index_is_one_line(
