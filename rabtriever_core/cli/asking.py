@@ -37,7 +37,7 @@ _BATCH = 64
     epilog=examples(
         'rabtriever query "I snapped at my kids again." -k 3',
         'rabtriever query "What is the capital of France?" --min-probability 0.5',
-        "rabtriever query \"Ich bin so müde.\" --filter lang=de --filter '{\"year\": {\"gte\": 2020}}'",
+        'rabtriever query "Ich bin so müde." --filter lang=de --filter \'{"year": {"gte": 2020}}\'',
         "rabtriever query --queries questions.txt --rerank auto --json > answers.jsonl",
     ),
 )

@@ -76,7 +76,12 @@ def evaluate(
         )
     means = found.means(found.system)
     held = [
-        {"metric": metric, "wanted": least, "value": means[metric], "reached": means[metric] >= least}
+        {
+            "metric": metric,
+            "wanted": least,
+            "value": means[metric],
+            "reached": means[metric] >= least,
+        }
         for metric, least in wanted
     ]
     if per_query is not None:
@@ -162,7 +167,9 @@ def _missing(found: "Evaluated", percent: Any) -> list[str]:
     if gone:
         rest = found.answerable(found.system)
         said = f"; MRR@10 of the others: {percent(rest['MRR@10'])}" if rest else ""
-        lines.append(f"{gone} queries have no right document in the collection: each counts 0{said}")
+        lines.append(
+            f"{gone} queries have no right document in the collection: each counts 0{said}"
+        )
     if partly:
         lines.append(f"{partly} queries have some of their right documents outside the collection")
     return lines

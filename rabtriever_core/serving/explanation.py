@@ -1,4 +1,4 @@
-"""Why a document is where it is for a query: both models' margins and rankings, and what was cut."""
+"""Why a document is where it is for a query: margins and rankings of both models, what was cut."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -184,8 +184,8 @@ def _whole(prompt: "Prompt") -> "Prompt":
     """The same prompt, which cuts nothing."""
     from rabtriever_core.models.prompt import Prompt
 
-    limits = {"max_document_tokens": _UNLIMITED, "max_query_tokens": _UNLIMITED}
-    return Prompt(replace(prompt.spec, **limits), prompt.tokenizer)
+    spec = replace(prompt.spec, max_document_tokens=_UNLIMITED, max_query_tokens=_UNLIMITED)
+    return Prompt(spec, prompt.tokenizer)
 
 
 def _text(ids: list[int], before: int, after: int) -> list[int]:
