@@ -114,8 +114,10 @@ def test_rows_per_query(rabtriever: Rabtriever, folder: Path, tmp_path: Path) ->
     student = rows["a"]["systems"]["student"]
     assert (student["ranking"][0], len(student["ranking"])) == ("d1", 10)
     assert student["metrics"]["MRR@10"] == 1
-    assert "1 queries have no right document in the collection: each counts 0" in shown
-    assert "1 queries have some of their right documents outside the collection" in shown
+    assert (
+        "queries without a right document in the collection: 1, counted 0; MRR@10 of the" in shown
+    )
+    assert "queries of which some right documents are not in the collection: 1" in shown
     assert shown.splitlines()[0].endswith("24 documents; test, 5 queries")
     rabtriever("eval", folder, "--per-query", tmp_path / "none" / "rows.jsonl", code=2)
 
