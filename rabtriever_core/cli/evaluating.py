@@ -167,9 +167,7 @@ def _missing(found: "Evaluated", percent: Any) -> list[str]:
     if gone:
         rest = found.answerable(found.system)
         said = f"; MRR@10 of the others: {percent(rest['MRR@10'])}" if rest else ""
-        lines.append(
-            f"{gone} queries have no right document in the collection: each counts 0{said}"
-        )
+        lines.append(f"queries without a right document in the collection: {gone}, counted 0{said}")
     if partly:
-        lines.append(f"{partly} queries have some of their right documents outside the collection")
+        lines.append(f"queries of which some right documents are not in the collection: {partly}")
     return lines
