@@ -1,7 +1,8 @@
-"""Documents of a collection by their ids."""
+"""Documents of a collection: by their ids, or all of them."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import UnknownDocumentError
@@ -10,6 +11,8 @@ from rabtriever_core.index.vectors import point_id
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+
+_PAGE = 1000
 
 
 def stored_documents(client: "QdrantClient", collection: str, ids: Sequence[str]) -> list[Document]:
@@ -31,3 +34,34 @@ def stored_documents(client: "QdrantClient", collection: str, ids: Sequence[str]
         Document(id_, payload["text"], payload["title"])
         for id_, payload in ((id_, found[point]) for id_, point in zip(ids, points, strict=True))
     ]
+
+
+def present(client: "QdrantClient", collection: str, ids: Iterable[str]) -> set[str]:
+    """Those of some ids that a collection has documents of."""
+    wanted = {point_id(id_): id_ for id_ in ids}
+    points = list(wanted)
+    found: set[str] = set()
+    for start in range(0, len(points), _PAGE):
+        page = points[start : start + _PAGE]
+        records = with_retry(partial(client.retrieve, collection, page, with_payload=False))
+        found |= {wanted[str(record.id)] for record in records}
+    return found
+
+
+def all_documents(client: "QdrantClient", collection: str) -> Iterator[Document]:
+    """Every document as it is stored, in no order of meaning."""
+    offset: Any = None
+    while True:
+        records, offset = with_retry(
+            partial(client.scroll, collection, limit=_PAGE, offset=offset, with_payload=True)
+        )
+        for record in records:
+            payload = record.payload or {}
+            yield Document(
+                payload["document_id"],
+                payload["text"],
+                payload["title"],
+                payload.get("metadata", {}),
+            )
+        if offset is None:
+            return

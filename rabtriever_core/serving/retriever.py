@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -326,6 +327,17 @@ class Retriever:
             margins = now.opened.teacher_margins(query, candidates)
         order = sorted(zip(margins, candidates, strict=True), key=lambda p: (-p[0], p[1].id))
         return Reranked([(d, margin) for margin, d in order], now.opened.release)
+
+    @contextmanager
+    def held(self) -> "Iterator[tuple[OpenRelease, QdrantClient]]":
+        """The release that answers now, and where its collection is, for a look into it.
+
+        Within, nobody else is answered, and a promotion changes nothing: all that is asked is asked
+        of one release. Raises as `search`.
+        """
+        now = self._current()
+        with now.turn, now.teacher_turn, self._source.asking():
+            yield now.opened, now.client
 
     def refresh(self) -> Release:
         """Look for another release now, and open it; waits for whoever does so already.
