@@ -11,11 +11,10 @@ import dagster as dg
 
 from rabtriever_core.config import AutomationConfig
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.workspace import PARAMS, Workspace
+from rabtriever_core.workspace import PARAMS, Workspace, workspace_root
 
 logger = logging.getLogger(__name__)
 
-ONE = "RABTRIEVER_WORKSPACE"
 SEVERAL = "RABTRIEVER_WORKSPACES"
 
 SINGLE = ""
@@ -23,11 +22,6 @@ SINGLE = ""
 
 # Part of the names of schedules and sensors, for which Dagster allows these alone.
 _NAME = re.compile(r"[A-Za-z0-9_]+")
-
-
-def workspace_root() -> Path:
-    """The workspace of this deployment: RABTRIEVER_WORKSPACE, or the current folder."""
-    return Path(os.environ.get(ONE) or ".").resolve()
 
 
 def workspace_roots() -> dict[str, Path]:

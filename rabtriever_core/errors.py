@@ -41,8 +41,16 @@ class IndexMismatchError(RabtrieverError):
     """A collection does not fit: other parents, other size, or a ranking that differs."""
 
 
+class FilterError(RabtrieverError):
+    """A search filter is no filter: unknown field name, wrong kind of value, or too much of it."""
+
+
 class ReleaseError(RabtrieverError):
     """A release is unknown, incomplete, or cannot be served."""
+
+
+class UnknownDocumentError(RabtrieverError):
+    """The served collection has no document of that id."""
 
 
 class VectorError(RabtrieverError):

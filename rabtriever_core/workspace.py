@@ -1,6 +1,7 @@
 """A workspace: one folder with settings, data, artifacts and reports of one data set."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,13 @@ from typing import Any
 from rabtriever_core.config import Settings, load_settings
 
 PARAMS = "params.yaml"
+VARIABLE = "RABTRIEVER_WORKSPACE"
+"""Environment: the workspace, where none is given."""
+
+
+def workspace_root(given: Path | str | None = None) -> Path:
+    """The folder given, else that of RABTRIEVER_WORKSPACE, else the current one."""
+    return Path(given or os.environ.get(VARIABLE) or ".").resolve()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from rabtriever_core.config.operation import (
     RetrainingConfig,
 )
 from rabtriever_core.config.schedule import ScheduleConfig
+from rabtriever_core.config.serving import ServingConfig
 from rabtriever_core.config.settings import Settings, load_settings
 from rabtriever_core.config.training import BiEncoderConfig, DpoConfig, StudentConfig, TeacherConfig
 
@@ -49,6 +50,7 @@ __all__ = [
     "RetrainingConfig",
     "RuntimeConfig",
     "ScheduleConfig",
+    "ServingConfig",
     "Settings",
     "StudentConfig",
     "TeacherConfig",

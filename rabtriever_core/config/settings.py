@@ -20,6 +20,7 @@ from rabtriever_core.config.operation import (
     ReleasesConfig,
     RetrainingConfig,
 )
+from rabtriever_core.config.serving import ServingConfig
 from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
 from rabtriever_core.errors import ConfigError
 
@@ -44,6 +45,7 @@ class Settings(Component):
     gates: GatesConfig = GatesConfig()
     releases: ReleasesConfig = ReleasesConfig()
     retraining: RetrainingConfig = RetrainingConfig()
+    serving: ServingConfig = ServingConfig()
     automation: AutomationConfig = AutomationConfig()
 
 
@@ -69,6 +71,7 @@ class _FileAndEnvironment(BaseSettings):
     gates: dict[str, Any] = {}
     releases: dict[str, Any] = {}
     retraining: dict[str, Any] = {}
+    serving: dict[str, Any] = {}
     automation: dict[str, Any] = {}
 
     @classmethod

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.data.metadata import Metadata, canonical, metadata_problem, stated_metadata
 from rabtriever_core.errors import DatasetError
 
 Qrels = dict[str, dict[str, int]]
@@ -21,6 +22,8 @@ class Document:
     id: str
     text: str
     title: str = ""
+    metadata: Metadata = field(default_factory=dict, hash=False)
+    """For filters and display; see `rabtriever_core.data.metadata`."""
 
     @property
     def full_text(self) -> str:
@@ -46,7 +49,7 @@ class Dataset:
         """Hash of the content: the same rows in any order give the same fingerprint."""
         digest = hashlib.sha256()
         for rows in (
-            sorted(["d", d.id, d.title, d.text] for d in self.documents),
+            sorted(["d", d.id, d.title, d.text, *_said(d)] for d in self.documents),
             sorted(["q", id_, text] for id_, text in self.queries.items()),
             sorted(
                 ["j", split, query, document, str(label)]
@@ -156,10 +159,8 @@ def read_dataset(folder: Path, name: str | None = None) -> Dataset:
         DatasetError: anything is missing or malformed.
     """
     files = qrels_files(folder)
-    documents = tuple(
-        Document(id=str(row["_id"]), title=str(row.get("title") or ""), text=str(row["text"]))
-        for _, row in read_jsonl(folder / "corpus.jsonl")
-    )
+    corpus = folder / "corpus.jsonl"
+    documents = tuple(_document(row, f"{corpus}, line {n}") for n, row in read_jsonl(corpus))
     queries = {str(row["_id"]): str(row["text"]) for _, row in read_jsonl(folder / "queries.jsonl")}
     qrels: dict[str, Qrels] = {}
     for path in files:
@@ -174,7 +175,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     _write_jsonl(
         folder / "corpus.jsonl",
-        ({"_id": d.id, "title": d.title, "text": d.text} for d in dataset.documents),
+        (_row(d) for d in dataset.documents),
     )
     _write_jsonl(
         folder / "queries.jsonl", ({"_id": i, "text": t} for i, t in dataset.queries.items())
@@ -188,6 +189,28 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
         (folder / "qrels" / f"{split}.tsv").write_text(
             "\n".join(lines) + "\n", encoding="utf-8", newline="\n"
         )
+
+
+def _said(document: Document) -> list[str]:
+    """The metadata as part of a hashed row; nothing where there is none."""
+    return [canonical(document.metadata)] if document.metadata else []
+
+
+def _document(row: dict[str, Any], place: str) -> Document:
+    metadata = stated_metadata(row)
+    if problem := metadata_problem(metadata):
+        raise DatasetError(f"{place}: metadata: {problem}")
+    return Document(
+        id=str(row["_id"]),
+        title=str(row.get("title") or ""),
+        text=str(row["text"]),
+        metadata=metadata,
+    )
+
+
+def _row(document: Document) -> dict[str, Any]:
+    row: dict[str, Any] = {"_id": document.id, "title": document.title, "text": document.text}
+    return row | {"metadata": dict(document.metadata)} if document.metadata else row
 
 
 def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:

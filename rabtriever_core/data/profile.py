@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rabtriever_core.data.dataset import Dataset, read_dataset
+from rabtriever_core.data.dataset import Dataset, Document, read_dataset
+from rabtriever_core.data.metadata import canonical
 from rabtriever_core.data.overlap import normalised
 from rabtriever_core.errors import ArtifactError
 
@@ -51,7 +52,7 @@ class Profile:
             for document, label in labels.items()
         ]
         rows = {
-            "documents": {d.id: f"{d.title}\0{d.text}" for d in dataset.documents},
+            "documents": {d.id: _content(d) for d in dataset.documents},
             "queries": dataset.queries,
             "judgements": {"\0".join(row[:3]): str(row[3]) for row in judged},
         }
@@ -115,6 +116,11 @@ def asked_keys(query: str, text: str) -> tuple[str, str]:
 def hashed(text: str) -> int:
     """64 bits of a text's hash."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _content(document: Document) -> str:
+    said = f"\0{canonical(document.metadata)}" if document.metadata else ""
+    return f"{document.title}\0{document.text}{said}"
 
 
 def _hashes(texts: Iterable[str]) -> Hashes:

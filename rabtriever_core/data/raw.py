@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.data.dataset import qrels_files, read_jsonl, read_qrels_rows
+from rabtriever_core.data.metadata import stated_metadata
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -19,7 +20,7 @@ class RawTables:
     """The rows as they stand in the files; `row` is the original, `place` is `file:line`."""
 
     corpus: "DataFrame"
-    """place, file, line, row, id, title, text."""
+    """place, file, line, row, id, title, text, metadata (as it stands; {} where there is none)."""
     queries: "DataFrame"
     """place, file, line, row, id, text."""
     judgements: "DataFrame"
@@ -52,7 +53,9 @@ def read_raw(folder: Path) -> RawTables:
         for line, row in read_qrels_rows(path)
     ]
     return RawTables(
-        corpus=_read_jsonl(folder, CORPUS, {"id": _id, "title": _title, "text": _text}),
+        corpus=_read_jsonl(
+            folder, CORPUS, {"id": _id, "title": _title, "text": _text, "metadata": stated_metadata}
+        ),
         queries=_read_jsonl(folder, QUERIES, {"id": _id, "text": _text}),
         judgements=_table(judgements, ["split", "query", "document", "label"]),
         splits=tuple(path.stem for path in paths),
@@ -60,7 +63,7 @@ def read_raw(folder: Path) -> RawTables:
 
 
 def _read_jsonl(
-    folder: Path, file: str, columns: dict[str, Callable[[dict[str, Any]], str]]
+    folder: Path, file: str, columns: dict[str, Callable[[dict[str, Any]], Any]]
 ) -> "DataFrame":
     rows = [
         (file, line, row, *(value(row) for value in columns.values()))

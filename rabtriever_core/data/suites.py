@@ -3,29 +3,39 @@
 Every suite comes with the function that adds the columns it looks at.
 """
 
-import re
 from typing import TYPE_CHECKING
 
 from rabtriever_core.config import ValidationConfig
 from rabtriever_core.data import overlap
+from rabtriever_core.data.metadata import LONE_SURROGATE, metadata_problem
 from rabtriever_core.data.raw import CORPUS, QUERIES
 from rabtriever_core.data.rules import Rule
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
 
 def corpus_columns(corpus: "DataFrame") -> "DataFrame":
     """Add what the corpus suite looks at."""
     full = [f"{title} {text}" for title, text in zip(corpus["title"], corpus["text"], strict=True)]
-    return _text_columns(corpus, full)
+    problems = [metadata_problem(value) for value in corpus["metadata"]]
+    return _text_columns(corpus, full).assign(metadata_problem=problems)
 
 
 def corpus_suite(config: ValidationConfig) -> list[Rule]:
     """Rules for corpus.jsonl."""
-    return _text_rules("document", "title and text", config.max_document_characters)
+    import great_expectations.expectations as gxe
+
+    return [
+        *_text_rules("document", "title and text", config.max_document_characters),
+        Rule(
+            "document_metadata",
+            "Metadata are an object of strings, numbers, booleans, nulls, or lists of these.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "metadata_problem", "value_set": [""]},
+            "metadata: {metadata_problem}",
+        ),
+    ]
 
 
 def query_columns(queries: "DataFrame") -> "DataFrame":
@@ -146,7 +156,7 @@ def _text_columns(table: "DataFrame", full: list[str]) -> "DataFrame":
         occurrence=occurrence,
         characters=[len(text.strip()) for text in full],
         visible=[bool(text.strip()) for text in full],
-        unicode=[not _LONE_SURROGATE.search(f"{id_}{text}") for id_, text in both],
+        unicode=[not LONE_SURROGATE.search(f"{id_}{text}") for id_, text in both],
     )
 
 

@@ -106,14 +106,14 @@ def _check_set(
 
 
 def _dataset(clean: CleanTables, name: str) -> Dataset:
-    columns = (clean.corpus[column] for column in ("id", "title", "text"))
+    columns = (clean.corpus[column] for column in ("id", "text", "title", "metadata"))
     qrels: dict[str, Qrels] = {split: {} for split in clean.splits}
     rows = (clean.judgements[column] for column in ("split", "query", "document", "label"))
     for split, query, document, label in zip(*rows, strict=True):
         qrels[split].setdefault(query, {})[document] = int(label)
     return Dataset(
         name,
-        tuple(Document(id_, text, title) for id_, title, text in zip(*columns, strict=True)),
+        tuple(Document(*row) for row in zip(*columns, strict=True)),
         dict(zip(clean.queries["id"], clean.queries["text"], strict=True)),
         qrels,
     )

@@ -169,9 +169,10 @@ def _uploaded(
         yield len(batch)
 
 
-def payload(document: Document) -> dict[str, str]:
+def payload(document: Document) -> dict[str, Any]:
     """What is stored beside a document's vector."""
-    return {"document_id": document.id, "title": document.title, "text": document.text}
+    said = {"metadata": dict(document.metadata)} if document.metadata else {}
+    return {"document_id": document.id, "title": document.title, "text": document.text, **said}
 
 
 def _upsert(client: "QdrantClient", physical: str, batch: list[Any]) -> None:

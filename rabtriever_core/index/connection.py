@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rabtriever_core.config import IndexConfig
-from rabtriever_core.errors import ConfigError, IndexUnavailableError
+from rabtriever_core.errors import ConfigError, IndexMismatchError, IndexUnavailableError
 from rabtriever_core.index.retry import is_transient, with_retry
 
 if TYPE_CHECKING:
@@ -43,26 +43,51 @@ def connect(
 
 @contextmanager
 def _server(config: IndexConfig, url: str) -> Iterator["QdrantClient"]:
+    client = open_server(config, url)
+    try:
+        with server_errors(url):
+            with_retry(client.info, attempts=_PING_ATTEMPTS)
+            yield client
+    finally:
+        client.close()
+
+
+def open_server(config: IndexConfig, url: str) -> "QdrantClient":
+    """A client of a server, which nothing has been asked yet; threads may share it.
+
+    Raises:
+        ConfigError: the URL is malformed.
+    """
     from qdrant_client import QdrantClient
-    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
     from urllib3.exceptions import LocationParseError
 
     try:
-        client = QdrantClient(
+        return QdrantClient(
             url=url,
             api_key=config.api_key,
             timeout=max(1, round(config.timeout_seconds)),
-            # Its check runs in a thread of its own and only warns; the ping below says more.
+            # Its check runs in a thread of its own and only warns; the first request says more.
             check_compatibility=False,
         )
     except (ValueError, LocationParseError) as error:
         raise ConfigError(
             f"index.url {url!r} is not a URL ({error}): expected http://host:6333"
         ) from None
+
+
+@contextmanager
+def server_errors(url: str) -> Iterator[None]:
+    """What a server's client raises, said in this project's errors.
+
+    Raises:
+        IndexUnavailableError: the server cannot be reached, refuses the key or breaks off.
+        IndexMismatchError: it has no such collection.
+    """
+    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
     try:
-        with_retry(client.info, attempts=_PING_ATTEMPTS)
-        yield client
+        yield
     except ResponseHandlingException as error:
         if not is_transient(error):
             raise
@@ -78,13 +103,15 @@ def _server(config: IndexConfig, url: str) -> Iterator["QdrantClient"]:
             raise IndexUnavailableError(
                 f"Qdrant at {url} refuses the API key ({error.status_code}): set QDRANT_API_KEY"
             ) from error
+        if error.status_code == 404:
+            raise IndexMismatchError(
+                f"Qdrant at {url} has not what was asked for ({error.content.decode()[:200]})"
+            ) from error
         if error.status_code is not None and error.status_code >= 500:
             raise IndexUnavailableError(
                 f"Qdrant at {url} fails ({error.status_code} {error.reason_phrase}): see its log"
             ) from error
         raise
-    finally:
-        client.close()
 
 
 @contextmanager

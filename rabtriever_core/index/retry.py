@@ -1,6 +1,8 @@
 """Retries of Qdrant requests that failed for a passing reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
@@ -12,6 +14,17 @@ Result = TypeVar("Result")
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _BACKOFF = wait_exponential(multiplier=0.2, max=10)
 _LONGEST_WAIT = 60.0
+_attempts: ContextVar[int] = ContextVar("attempts", default=5)
+
+
+@contextmanager
+def patience(attempts: int) -> Iterator[None]:
+    """Within, a request is given up after so many attempts: somebody waits for its answer."""
+    token = _attempts.set(attempts)
+    try:
+        yield
+    finally:
+        _attempts.reset(token)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -27,15 +40,19 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, ResourceExhaustedResponse)
 
 
-def with_retry(request: Callable[[], Result], attempts: int = 5) -> Result:
+def with_retry(request: Callable[[], Result], attempts: int | None = None) -> Result:
     """Send an idempotent request; transient failures are retried with exponential back-off.
+
+    Args:
+        request: what to send.
+        attempts: before giving up; 5, or what `patience` says, when not given.
 
     Raises:
         Exception: the last failure, unchanged.
     """
     retrying = Retrying(
         retry=retry_if_exception(is_transient),
-        stop=stop_after_attempt(attempts),
+        stop=stop_after_attempt(attempts or _attempts.get()),
         wait=_wait,
         reraise=True,
     )

@@ -1,11 +1,14 @@
 """Search: query vectors in, ranked documents out."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError
+from rabtriever_core.index.filters import SearchFilter, qdrant_filter
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import check_queries
@@ -13,7 +16,9 @@ from rabtriever_core.models.calibration import sigmoid
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
-    from qdrant_client.models import ScoredPoint, SearchParams
+    from qdrant_client.models import Filter, QueryRequest, ScoredPoint, SearchParams
+
+Value = TypeVar("Value")
 
 _QUERIES_PER_REQUEST = 64
 # Hits asked for beyond k, to see whether ties straddle the cut.
@@ -35,14 +40,24 @@ class Hit:
     """Probability that the document is right, fitted on dev; None without a calibration."""
     fits: bool | None = None
     """Whether that reaches the threshold for an answer; None where there is no threshold."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """The document's own; empty where it has none."""
+    teacher_margin: float | None = None
+    """The teacher's T−F logit, where it read this document for the query."""
+
+    @property
+    def document(self) -> Document:
+        """What the models read."""
+        return Document(self.document_id, self.text, self.title, self.metadata)
 
 
 def search(
     client: "QdrantClient",
     collection: str,
     queries: QueryVectors,
-    k: int,
+    k: int | Sequence[int],
     params: "SearchParams | None" = None,
+    filters: SearchFilter | Sequence[SearchFilter | None] | None = None,
 ) -> list[list[Hit]]:
     """Rank documents for every query: by margin, and by document id where margins are equal.
 
@@ -50,67 +65,92 @@ def search(
         client: Qdrant.
         collection: alias or physical collection.
         queries: n queries, from the query tower of this collection.
-        k: hits per query; fewer when the collection is smaller.
+        k: hits, of all queries or of each; fewer where no more documents pass the filter.
         params: how to search; every document is compared with where they are not given.
+        filters: which documents may be found, by all queries or by each; None for all documents.
 
     Raises:
         VectorError: a query vector is not finite.
         IndexMismatchError: a point is damaged.
-        ValueError: k is below 1.
+        FilterError: a filter is none.
+        ValueError: k is below 1, or there are not as many values as queries.
     """
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
     from qdrant_client import models
 
+    count = len(queries)
+    depths = per_query("k", k, count)
+    if least := [depth for depth in depths if depth < 1]:
+        raise ValueError(f"k must be at least 1, got {least[0]}")
+    several = isinstance(filters, Sequence)
+    allowed = [qdrant_filter(f) for f in filters] if several else qdrant_filter(filters)
+    filter_of = per_query("filters", allowed, count)
     check_queries(queries.vectors)
     params = params or models.SearchParams(exact=True)
     rankings: list[list[Hit]] = []
-    for start in range(0, len(queries), _QUERIES_PER_REQUEST):
-        batch = queries[start : start + _QUERIES_PER_REQUEST]
-        rankings += _search_batch(client, collection, batch, k, params)
+    for start in range(0, count, _QUERIES_PER_REQUEST):
+        part = slice(start, start + _QUERIES_PER_REQUEST)
+        rankings += _search_batch(
+            client, collection, queries[part], depths[part], filter_of[part], params
+        )
     return rankings
 
 
+def per_query(name: str, value: Value | Sequence[Value], count: int) -> list[Value]:
+    """One value for all queries, or one for each, as a list.
+
+    Raises:
+        ValueError: there are not as many as queries.
+    """
+    if not isinstance(value, Sequence):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(f"{len(value)} values of {name} for {count} queries")
+    return list(value)
+
+
 def _search_batch(
-    client: "QdrantClient", collection: str, queries: QueryVectors, k: int, params: "SearchParams"
+    client: "QdrantClient",
+    collection: str,
+    queries: QueryVectors,
+    depths: Sequence[int],
+    filters: Sequence["Filter | None"],
+    params: "SearchParams",
 ) -> list[list[Hit]]:
     """Widen the limit of those queries whose ties go beyond it, so that the cut is determined."""
-    rankings: list[list[Hit]] = [[] for _ in range(len(queries))]
-    limit, rows = k + _LOOK_AHEAD, list(range(len(queries)))
+    from qdrant_client import models
+
+    rankings: list[list[Hit]] = [[] for _ in depths]
+    limits, rows = [k + _LOOK_AHEAD for k in depths], list(range(len(depths)))
     while rows:
+        requests = [
+            models.QueryRequest(
+                query=queries.vectors[row].tolist(),
+                filter=filters[row],
+                limit=limits[row],
+                params=params,
+                with_payload=True,
+            )
+            for row in rows
+        ]
         open_rows = []
-        responses = _request(client, collection, queries.vectors[rows], limit, params)
-        for row, points in zip(rows, responses, strict=True):
-            if len(points) == limit and points[-1].score == points[k - 1].score:
+        for row, points in zip(rows, _request(client, collection, requests), strict=True):
+            k = depths[row]
+            if len(points) == limits[row] and points[-1].score == points[k - 1].score:
                 open_rows.append(row)
+                limits[row] *= 4
             else:
                 scale, offset = float(queries.scales[row]), float(queries.offsets[row])
                 rankings[row] = sorted(
                     (_hit(point, scale, offset) for point in points),
                     key=lambda hit: (-hit.margin, hit.document_id),
                 )[:k]
-        rows, limit = open_rows, 4 * limit
+        rows = open_rows
     return rankings
 
 
 def _request(
-    client: "QdrantClient",
-    collection: str,
-    queries: np.ndarray,
-    limit: int,
-    params: "SearchParams",
+    client: "QdrantClient", collection: str, requests: list["QueryRequest"]
 ) -> list[list["ScoredPoint"]]:
-    from qdrant_client import models
-
-    requests = [
-        models.QueryRequest(
-            query=query.tolist(),
-            limit=limit,
-            params=params,
-            with_payload=True,
-        )
-        for query in queries
-    ]
     responses = with_retry(lambda: client.query_batch_points(collection, requests=requests))
     return [response.points for response in responses]
 
@@ -130,4 +170,5 @@ def _hit(point: "ScoredPoint", scale: float, offset: float) -> Hit:
         text=payload["text"],
         margin=margin,
         probability=float(sigmoid(margin)),
+        metadata=payload.get("metadata", {}),
     )

@@ -176,7 +176,7 @@ class Reranker(ABC):
         document_ids: Sequence[Sequence[int]],
         query_ids: Sequence[list[int]],
         candidates: npt.NDArray[np.int64],
-        label: str,
+        label: str | None,
         *,
         batch_pairs: int = 256,
         positions: npt.NDArray[np.int64] | None = None,
@@ -189,7 +189,7 @@ class Reranker(ABC):
             document_ids: token ids of all documents.
             query_ids: token ids of the n query sides.
             candidates: document numbers [n, k].
-            label: names the progress bar.
+            label: names the progress bar; there is none without.
             batch_pairs: pairs read at once.
             positions: other tokens of the query sides [n, q] whose states are wanted.
 
@@ -204,7 +204,8 @@ class Reranker(ABC):
         e_q = self.queries_alone(query_ids)
         order = np.lexsort((np.repeat(np.arange(n), k), candidates.ravel()))
         with torch.inference_mode():
-            for start in tqdm(range(0, len(order), batch_pairs), desc=label, unit="batch"):
+            starts = range(0, len(order), batch_pairs)
+            for start in tqdm(starts, desc=label, unit="batch", disable=label is None):
                 pairs = order[start : start + batch_pairs]
                 rows = pairs // k
                 distinct, of_document = np.unique(candidates.ravel()[pairs], return_inverse=True)
@@ -224,7 +225,7 @@ class Reranker(ABC):
         document_ids: Sequence[Sequence[int]],
         query_ids: Sequence[list[int]],
         candidates: npt.NDArray[np.int64],
-        label: str,
+        label: str | None,
     ) -> Floats:
         """Scores [n, k] of every query with candidates of its own.
 
@@ -232,7 +233,7 @@ class Reranker(ABC):
             document_ids: token ids of all documents.
             query_ids: token ids of the n query sides.
             candidates: document numbers [n, k].
-            label: names the progress bar.
+            label: names the progress bar; there is none without.
         """
         margins = np.zeros(candidates.shape, dtype=np.float32)
         for rows, columns, _, scores in self.candidate_states(
@@ -256,6 +257,15 @@ class GenerativeReranker(Reranker):
         Raises:
             ArtifactError: it does not say how it scores.
         """
+        return cls.on(Backbone.load(folder, runtime), folder)
+
+    @classmethod
+    def on(cls, backbone: Backbone, folder: Path) -> "GenerativeReranker":
+        """A teacher artifact whose backbone is open already.
+
+        Raises:
+            ArtifactError: it does not say how it scores.
+        """
         path = folder / RERANKER_FILE
         try:
             scale = float(json.loads(path.read_text(encoding="utf-8"))["cosine_scale"])
@@ -264,7 +274,7 @@ class GenerativeReranker(Reranker):
                 f"{path} does not say how this teacher scores ({error!r:.200}); an earlier version "
                 "may have made it: run `rabtriever run teacher --force` to materialize it again"
             ) from None
-        return cls(Backbone.load(folder, runtime), scale)
+        return cls(backbone, scale)
 
     def save(self, folder: Path) -> None:
         """Write the backbone and how it scores."""

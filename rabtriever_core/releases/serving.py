@@ -6,15 +6,21 @@ its collection by the collection's own name. The alias may move meanwhile; the a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from rabtriever_core.config import IndexConfig, RuntimeConfig
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
 from rabtriever_core.index.collection import RELEASE
+from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.search import Hit, search
+from rabtriever_core.index.search import Hit, per_query, search
 from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.releases.record import Release, read_release
 from rabtriever_core.releases.store import check
@@ -22,6 +28,8 @@ from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+
+    from rabtriever_core.models.reranker import GenerativeReranker
 
 Section = TypeVar("Section", IndexConfig, RuntimeConfig)
 
@@ -47,27 +55,65 @@ class OpenRelease:
     calibration: Calibration
     index: IndexConfig
     """How its collection is stored and searched."""
+    teacher: Path
+    """Its artifact."""
 
     def search(
         self,
         client: "QdrantClient",
         texts: Sequence[str],
-        k: int,
-        min_probability: float | None = None,
+        k: int | Sequence[int],
+        min_probability: float | Sequence[float | None] | None = None,
+        filters: SearchFilter | Sequence[SearchFilter | None] | None = None,
     ) -> list[list[Hit]]:
         """The k best documents of every query, with calibrated probabilities.
+
+        Whatever is asked of all queries can be asked of each: then it is a sequence, a value for
+        every query.
 
         Args:
             client: Qdrant.
             texts: the queries.
-            k: documents per query.
+            k: documents.
             min_probability: of a hit that fits, instead of the calibration's threshold.
+            filters: which documents may be found (`rabtriever_core.index.filters`); None for all.
+
+        Raises:
+            FilterError: a filter is none.
+            ValueError: k is below 1, or there are not as many values as queries.
         """
+        least = per_query("min_probability", min_probability, len(texts))
         encoded, params = self.tower.encode(texts), search_params(self.index)
-        threshold = self.calibration.threshold if min_probability is None else min_probability
         # By its own name: wherever the alias points by now.
-        found = search(client, self.release.collection, encoded, k, params)
-        return [self._calibrated(hits, threshold) for hits in found]
+        found = search(client, self.release.collection, encoded, k, params, filters)
+        fitted = self.calibration.threshold
+        return [
+            self._calibrated(hits, fitted if asked is None else asked)
+            for hits, asked in zip(found, least, strict=True)
+        ]
+
+    @cached_property
+    def reranker(self) -> "GenerativeReranker":
+        """The teacher, on the weights that the student holds already.
+
+        With a tokenizer of its own: it may read while another thread encodes queries.
+        """
+        from rabtriever_core.models.backbone import Backbone
+        from rabtriever_core.models.prompt import Prompt
+        from rabtriever_core.models.reranker import GenerativeReranker
+
+        backbone = Backbone(self.tower.student.backbone.model, Prompt.load(self.teacher))
+        return GenerativeReranker.on(backbone, self.teacher)
+
+    def teacher_margins(self, query: str, documents: Sequence[Document]) -> list[float]:
+        """The teacher's T − F logit of every document for a query."""
+        if not documents:
+            return []
+        prompt, candidates = self.reranker.backbone.prompt, np.arange(len(documents))[None]
+        margins = self.reranker.candidate_margins(
+            prompt.documents(documents), prompt.queries([query]), candidates, None
+        )
+        return [float(margin) for margin in margins[0]]
 
     def _calibrated(self, hits: list[Hit], threshold: float | None) -> list[Hit]:
         probabilities = self.calibration.probabilities([hit.margin for hit in hits]).tolist()
@@ -142,6 +188,7 @@ def open_release(workspace: Workspace, release: Release) -> OpenRelease:
         ),
         calibration=Calibration.load(folders["calibration"]),
         index=index,
+        teacher=folders["teacher"],
     )
 
 

@@ -1,43 +1,56 @@
-"""The query service over HTTP: search, release, health."""
+"""The query service over HTTP."""
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from rabtriever_core import __version__
-from rabtriever_core.errors import IndexMismatchError, IndexUnavailableError, ReleaseError
-from rabtriever_core.serving.messages import ReleaseAnswer, SearchAnswer, SearchRequest
-from rabtriever_core.serving.service import QueryService
+from rabtriever_core.errors import (
+    ConfigError,
+    FilterError,
+    IndexMismatchError,
+    IndexUnavailableError,
+    ReleaseError,
+    UnknownDocumentError,
+)
+from rabtriever_core.serving.api import Answering, authorized, router
+from rabtriever_core.serving.batching import OverloadedError
+from rabtriever_core.serving.messages import Problem
+from rabtriever_core.serving.middleware import LimitedBody, Observed
+from rabtriever_core.serving.service import Service
 from rabtriever_core.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 5
-UNAVAILABLE: dict[type[Exception], str] = {
-    IndexUnavailableError: "the index cannot be reached now",
-    IndexMismatchError: "no release is served now",
-    ReleaseError: "the served release is not complete on this machine",
+SAID: dict[type[Exception], tuple[int, str, int]] = {
+    IndexUnavailableError: (503, "the index cannot be reached now", 5),
+    IndexMismatchError: (503, "no release is served now", 5),
+    ReleaseError: (503, "the served release is not complete on this machine", 5),
+    ConfigError: (503, "the service is not set up correctly: see its log", 30),
+    TimeoutError: (503, "too slow now: ask again later", 2),
+    OverloadedError: (429, "too many queries wait: ask again later", 1),
 }
-"""Error → what a client is told; the log says more, with places that are none of its business."""
+"""Error → status, what a client is told, seconds until it may try again.
+
+The log says more, with places that are none of a client's business.
+"""
 
 
 def create_app(workspace: Workspace) -> FastAPI:
     """The application of one workspace; the served release is opened when it starts."""
-    service = QueryService(workspace)
+    service = Service(workspace)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        try:
-            release = await run_in_threadpool(service.ready)
-            logger.info("serving release %s of %r", release.id, workspace.alias)
-        except tuple(UNAVAILABLE) as error:
-            logger.warning("not ready yet: %s", error)
-        yield
+        async with service.running():
+            yield
 
     app = FastAPI(
         title="Rabtriever",
@@ -45,44 +58,75 @@ def create_app(workspace: Workspace) -> FastAPI:
         summary="Documents that are right for a query although they do not look like it.",
         lifespan=lifespan,
     )
-
-    async def unavailable(_: Request, error: Exception) -> JSONResponse:
-        logger.warning("503: %s", error)
-        return JSONResponse(
-            {"detail": UNAVAILABLE[type(error)]},
-            status_code=503,
-            headers={"Retry-After": str(RETRY_SECONDS)},
+    app.state.service = service
+    app.include_router(router)
+    _add_health(app)
+    _add_errors(app)
+    # The last one added is the outermost.
+    app.add_middleware(LimitedBody, max_bytes=service.settings.max_body_bytes)
+    if service.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(service.settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
         )
+    app.add_middleware(Observed, metrics=service.metrics)
+    return app
 
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
-        # Without the input, which may be long, and private.
-        problems = error.errors() if isinstance(error, RequestValidationError) else []
-        shown = [{name: problem[name] for name in ("loc", "msg", "type")} for problem in problems]
-        return JSONResponse({"detail": shown}, status_code=422)
 
-    for kind in UNAVAILABLE:
-        app.add_exception_handler(kind, unavailable)
-    app.add_exception_handler(RequestValidationError, invalid)
-
-    @app.post("/v1/search")
-    def search(request: SearchRequest) -> SearchAnswer:
-        """The documents that answer a query best."""
-        release, hits = service.search(request.query, request.k, request.min_probability)
-        return SearchAnswer(release=release.id, hits=hits)
-
-    @app.get("/v1/release")
-    def release() -> ReleaseAnswer:
-        """The release that is served."""
-        return ReleaseAnswer.of(service.release())
-
+def _add_health(app: FastAPI) -> None:
     @app.get("/healthz")
     async def alive() -> dict[str, str]:
         """The process runs; nothing else is asked."""
         return {"status": "ok"}
 
-    @app.get("/readyz")
-    def ready() -> dict[str, str]:
+    @app.get("/readyz", responses={503: {"model": Problem}})
+    async def ready(service: Answering) -> dict[str, str]:
         """A query would be answered."""
-        return {"status": "ready", "release": service.ready().id}
+        return {"status": "ready", "release": service.retriever.release.id}
 
-    return app
+    @app.get("/metrics", dependencies=[Depends(authorized)], response_class=Response)
+    async def metrics(service: Answering) -> Response:
+        """Figures for Prometheus."""
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_errors(app: FastAPI) -> None:
+    def problem(
+        request: Request, status: int, detail: object, headers: dict[str, str] | None = None
+    ) -> JSONResponse:
+        body = {"detail": detail, "request_id": request.state.request_id}
+        return JSONResponse(body, status_code=status, headers=headers)
+
+    async def not_now(request: Request, error: Exception) -> JSONResponse:
+        status, said, seconds = next(SAID[kind] for kind in type(error).__mro__ if kind in SAID)
+        logger.warning(
+            "%d: %s", status, error or said, extra={"request_id": request.state.request_id}
+        )
+        return problem(request, status, said, {"Retry-After": str(seconds)})
+
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        return problem(request, 404, str(error))
+
+    async def misread(request: Request, error: Exception) -> JSONResponse:
+        return problem(request, 422, [{"loc": ["body", "filter"], "msg": str(error), "type": "filter"}])
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        # Without the input, which may be long, and private.
+        problems = error.errors() if isinstance(error, RequestValidationError) else []
+        shown = [{name: each[name] for name in ("loc", "msg", "type")} for each in problems]
+        return problem(request, 422, shown)
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+        headers = dict(error.headers) if error.headers else None
+        return problem(request, error.status_code, error.detail, headers)
+
+    for kind in SAID:
+        app.add_exception_handler(kind, not_now)
+    app.add_exception_handler(UnknownDocumentError, unknown)
+    app.add_exception_handler(FilterError, misread)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, refused)

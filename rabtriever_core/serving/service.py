@@ -1,109 +1,108 @@
-"""Queries answered by whichever release is served: its models stay open until another one is."""
+"""What one process of the query service answers with: client, queues, keys, figures."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-from rabtriever_core.errors import IndexUnavailableError
-from rabtriever_core.index.connection import connect
-from rabtriever_core.index.search import Hit
-from rabtriever_core.releases.record import Release
-from rabtriever_core.releases.serving import OpenRelease, open_release, served_release
+from rabtriever_core.errors import RabtrieverError
+from rabtriever_core.serving.batching import Batcher
+from rabtriever_core.serving.keys import ApiKeys
+from rabtriever_core.serving.metrics import Metrics
+from rabtriever_core.serving.retriever import Answer, Query, Retriever
 from rabtriever_core.workspace import Workspace
 
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
+logger = logging.getLogger(__name__)
 
-# A promotion in the time it takes to open a release is rare, several in a row are a fault.
-_SWAPS = 5
+Result = TypeVar("Result")
 
 
-class QueryService:
-    """Thread-safe; answers one query at a time, since a tokenizer cannot be shared by threads.
+class Service:
+    """Queries go through bounded queues: student's in batches, the teacher's one by one."""
 
-    Qdrant is open only during an answer: in local mode other processes get their turn between two.
-    """
-
-    def __init__(self, workspace: Workspace, *, turn_seconds: float = 30.0) -> None:
-        """Opens nothing yet.
-
-        Args:
-            workspace: whose Qdrant and releases.
-            turn_seconds: how long a query waits for those before it.
-        """
+    def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._turn_seconds = turn_seconds
-        self._turn = threading.Lock()
-        self._opened: OpenRelease | None = None
-
-    def search(
-        self, text: str, k: int, min_probability: float | None = None
-    ) -> tuple[Release, list[Hit]]:
-        """The k documents that answer a query best, and the release that says so.
-
-        Args:
-            text: the query.
-            k: documents.
-            min_probability: of a hit that fits, instead of the calibration's threshold.
-
-        Raises:
-            IndexUnavailableError: Qdrant cannot be opened, or too many queries wait.
-            IndexMismatchError: nothing is served, or nothing that was released.
-            ReleaseError: the release is not here, or not complete.
-        """
-        with self._in_turn():
-            for _ in range(_SWAPS):
-                with self._connected() as (client, release):
-                    opened = self._opened
-                    if opened is not None and opened.release.id == release.id:
-                        (hits,) = opened.search(client, [text], k, min_probability)
-                        return release, hits
-                # With Qdrant closed: opening models takes seconds.
-                self._opened = open_release(self.workspace, release)
-        raise IndexUnavailableError(
-            f"{self.workspace.alias!r} was given {_SWAPS} releases in a row while a query waited: "
-            "see `rabtriever releases list` for what promotes them"
+        self.settings = workspace.settings.serving
+        self.metrics = Metrics()
+        self.keys = ApiKeys(workspace)
+        # Another release is opened by `follow`, so that no query waits for it.
+        self.retriever = Retriever(workspace, refresh_seconds=math.inf)
+        limits = {
+            "max_waiting": self.settings.max_waiting,
+            "timeout_seconds": self.settings.timeout_seconds,
+        }
+        self._searches: Batcher[Query, Answer] = Batcher(
+            self.retriever.answer,
+            max_batch=self.settings.max_batch,
+            on_batch=self.metrics.batches.observe,
+            **limits,
         )
+        self._jobs = {
+            name: Batcher[Callable[[], Any], Any](_done, max_batch=1, **limits)
+            for name in ("teacher", "embed")
+        }
+        self.metrics.waiting.set_function(lambda: sum(lane.waiting for lane in self._lanes))
 
-    def release(self) -> Release:
-        """The release that is served, without its models.
+    @property
+    def _lanes(self) -> "list[Batcher[Any, Any]]":
+        return [self._searches, *self._jobs.values()]
 
-        Raises:
-            IndexUnavailableError: Qdrant cannot be opened.
-            IndexMismatchError: nothing is served, or nothing that was released.
-            ReleaseError: there is no record of it here.
-        """
-        with self._connected() as (_, release):
-            return release
-
-    def ready(self) -> Release:
-        """Make sure that a query would be answered now; opens the models where they are not.
-
-        Raises:
-            IndexUnavailableError: as for `search`.
-            IndexMismatchError: as for `search`.
-            ReleaseError: as for `search`.
-        """
-        with self._in_turn():
-            release = self.release()
-            if self._opened is None or self._opened.release.id != release.id:
-                self._opened = open_release(self.workspace, release)
-            return release
-
-    @contextmanager
-    def _in_turn(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=self._turn_seconds):
-            raise IndexUnavailableError(
-                f"a query has waited {self._turn_seconds:g} s for those before it: ask again later"
-            )
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open what is served, and follow it; queries are answered within."""
+        await self._look()
+        tasks = [asyncio.create_task(lane.run()) for lane in self._lanes]
+        tasks.append(asyncio.create_task(self._follow()))
         try:
             yield
         finally:
-            self._turn.release()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.retriever.close()
 
-    @contextmanager
-    def _connected(self) -> "Iterator[tuple[QdrantClient, Release]]":
-        workspace = self.workspace
-        with connect(workspace.settings.index, workspace.qdrant) as client:
-            yield client, served_release(client, workspace)
+    async def search(self, queries: Sequence[Query]) -> list[Answer]:
+        """Answer the queries of one request, all from one release.
+
+        Raises:
+            OverloadedError: too many queries wait.
+            TimeoutError: these waited too long.
+            RabtrieverError: as `Retriever.search`.
+        """
+        if any(query.rerank for query in queries):
+            answers = await self.job("teacher", lambda: self.retriever.answer(queries))
+        else:
+            answers = await self._searches.submit(queries)
+        self.metrics.reranked.inc(sum(answer.reranked for answer in answers))
+        self.metrics.unfit.inc(sum(bool(a.hits) and a.hits[0].fits is False for a in answers))
+        return answers
+
+    async def job(self, lane: str, work: Callable[[], Result]) -> Result:
+        """Do something in a lane's own thread, in its turn; raises as `search`."""
+        result: Result = (await self._jobs[lane].submit([work]))[0]
+        return result
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.refresh_seconds)
+            await self._look()
+
+    async def _look(self) -> None:
+        before = self.retriever.problem
+        try:
+            release = await asyncio.to_thread(self.retriever.refresh)
+            self.metrics.release.set(release.number)
+        except RabtrieverError as error:
+            self.metrics.release.set(0)
+            if str(error) != before:
+                logger.warning("no release answers: %s", error)
+        except Exception:
+            # The next look may go better; without this one it would be the last.
+            logger.exception("looking for the served release failed")
+        self.metrics.stale.set(self.retriever.problem is not None)
+
+
+def _done(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+    return [job() for job in jobs]

@@ -205,7 +205,7 @@ def test_everything_loads_without_the_heavy_libraries() -> None:
 def test_the_workspace_is_the_environments_or_the_current_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from dagster_project.workspaces import workspace_root
+    from rabtriever_core.workspace import workspace_root
 
     monkeypatch.setenv("RABTRIEVER_WORKSPACE", str(tmp_path))
     assert workspace_root() == tmp_path

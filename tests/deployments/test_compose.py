@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from dagster_project.workspaces import ONE
 from deployments import prepare
 from deployments.native.stack import HOST, PORTS, commands
+from rabtriever_core.workspace import VARIABLE
 from rabtriever_core.config import load_settings
 from rabtriever_core.params_file import default_settings, params_yaml
 
@@ -141,7 +141,7 @@ def test_variables_reach_the_settings(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "params.yaml").write_text(params_yaml(default_settings()))
     index = load_settings(tmp_path / "params.yaml").index
     assert (index.url, index.api_key) == ("http://qdrant:6333", "secret")
-    assert values[ONE] == "/workspace"
+    assert values[VARIABLE] == "/workspace"
     assert values["DAGSTER_HOME"] == f"/workspace/{prepare.HOME}"
     storage = yaml.safe_load(prepare.STORAGE.read_text())["storage"]["postgres"]
     assert storage["postgres_url"]["env"] in values

@@ -1,0 +1,114 @@
+"""Around every request: an id, a limit to its body, a line in the log, a count."""
+
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rabtriever_core.serving.metrics import Metrics
+
+logger = logging.getLogger("rabtriever_core.serving.access")
+
+# Anything else could forge lines of a log, or fill it.
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# Not worth a line each: they are asked all the time.
+_QUIET = {"/healthz", "/readyz", "/metrics"}
+
+
+class Observed:
+    """Gives every request an id (its own X-Request-ID where that is a decent one) and measures it.
+
+    Where a handler fails unexpectedly, the client gets the id and the log the trace.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        id_ = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"], state["log"] = id_, {}
+        status = 500
+        began = time.perf_counter()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            logger.exception("a request failed", extra={"request_id": id_})
+            failed = {"detail": "internal error", "request_id": id_}
+            await JSONResponse(failed, status_code=500)(scope, receive, answer)
+        finally:
+            self._note(scope, id_, status, time.perf_counter() - began, state["log"])
+
+    def _note(
+        self, scope: Scope, id_: str, status: int, seconds: float, more: dict[str, Any]
+    ) -> None:
+        # A path that leads nowhere is anybody's text.
+        route = getattr(scope.get("route"), "path", None) or "none"
+        self._metrics.requests.labels(route, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        if route not in _QUIET:
+            said = {"route": route, "status": status, "ms": round(1000 * seconds, 2)}
+            logger.info("request", extra={"request_id": id_, **said, **more})
+
+
+class LimitedBody:
+    """Refuses bodies above a size, whatever their headers say."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self._max_bytes:
+            await self._refuse(scope, receive, send)
+            return
+        # Read here and handed on whole: a body in pieces has no length before its end.
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                await self._refuse(scope, receive, send)
+                return
+            if not message.get("more_body", False):
+                break
+        unread = True
+
+        async def whole() -> Message:
+            nonlocal unread
+            if unread:
+                unread = False
+                return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return await receive()
+
+        await self._app(scope, whole, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        detail = f"a body may have {self._max_bytes} bytes"
+        said = {"detail": detail, "request_id": scope["state"]["request_id"]}
+        await JSONResponse(said, status_code=413)(scope, receive, send)

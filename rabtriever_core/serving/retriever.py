@@ -1,0 +1,399 @@
+"""The client of applications: rationale-based search in whatever release is served."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from rabtriever_core.errors import (
+    IndexMismatchError,
+    IndexUnavailableError,
+    RabtrieverError,
+    ReleaseError,
+)
+from rabtriever_core.index.filters import SearchFilter, qdrant_filter
+from rabtriever_core.index.lookup import stored_documents
+from rabtriever_core.index.search import Hit
+from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.serving import OpenRelease, open_release
+from rabtriever_core.serving.source import source_of
+from rabtriever_core.workspace import Workspace, workspace_root
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from rabtriever_core.data.dataset import Document
+
+logger = logging.getLogger(__name__)
+
+Rerank = bool | Literal["auto"]
+
+# A promotion in the time of one answer is rare, several in a row are a fault.
+_SWAPS = 5
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question and what its answer must be like."""
+
+    text: str
+    k: int = 5
+    """Documents."""
+    filter: SearchFilter | None = None
+    """Conditions on the documents' metadata (`rabtriever_core.index.filters`)."""
+    min_probability: float | None = None
+    """Least calibrated probability of a hit that fits; the fitted one when not given."""
+    rerank: Rerank = False
+    """Let the teacher read the first documents and put them in its own order; "auto" where the
+    student is unsure."""
+
+    def __post_init__(self) -> None:
+        # Its own fault is found before it waits with others.
+        object.__setattr__(self, "filter", qdrant_filter(self.filter))
+        if not self.text.strip():
+            raise ValueError("a query must have text")
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, got {self.k}")
+        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
+            raise ValueError(f"min_probability must be from 0 to 1, got {self.min_probability}")
+        if self.rerank not in (True, False, "auto"):
+            raise ValueError(f'rerank must be True, False or "auto", got {self.rerank!r}')
+
+
+@dataclass(frozen=True)
+class Answer(Sequence[Hit]):
+    """Ranked documents, best first, all from one release.
+
+    Nothing is held back: where no hit `fits`, the first ones are the best of what does not.
+    """
+
+    hits: list[Hit]
+    release: Release
+    calibration: Calibration
+    reranked: bool = False
+    """Whether the teacher put the first documents in order."""
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Hit]: ...
+    def __getitem__(self, index: int | slice) -> Hit | list[Hit]:
+        return self.hits[index]
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Queries as vectors for any client of Qdrant: margin = score · scale + offset."""
+
+    vectors: list[list[float]]
+    scales: list[float]
+    offsets: list[float]
+    release: Release
+    """Its collection is the one to search, by its own name; no other has these coordinates."""
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """Candidates with the teacher's T − F logits, best first."""
+
+    results: "list[tuple[Document, float]]"
+    release: Release
+
+
+@dataclass(frozen=True, eq=False)
+class _Open:
+    """A release that answers."""
+
+    opened: OpenRelease
+    client: "QdrantClient"
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    """A tokenizer and local mode cannot be shared by threads."""
+    teacher_turn: threading.Lock = field(default_factory=threading.Lock)
+    """The teacher has a tokenizer of its own: others are answered while it reads."""
+
+
+class Retriever:
+    """Search in the served release; a promotion is noticed, and no answer mixes two releases.
+
+    Thread-safe. One look at Qdrant in `refresh_seconds` tells whether another release is served;
+    its models are opened by the query that notices, while others go on with the release before.
+
+        with Retriever.open() as retriever:
+            for hit in retriever.search("I snapped at my sister.", k=3):
+                print(hit.document_id, hit.calibrated, hit.text)
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        refresh_seconds: float | None = None,
+        lock_seconds: float = 5.0,
+    ) -> None:
+        """Opens nothing yet; see `open`.
+
+        Args:
+            workspace: whose index and releases.
+            refresh_seconds: how often to look for another release; `serving.refresh_seconds` when
+                not given, and infinity for `refresh` alone.
+            lock_seconds: how long to wait for another process in local mode.
+
+        Raises:
+            ConfigError: the server's URL is malformed.
+        """
+        self.workspace = workspace
+        settings = workspace.settings.serving
+        self._refresh_seconds = refresh_seconds or settings.refresh_seconds
+        self._source = source_of(workspace, lock_seconds)
+        self._swap = threading.Lock()
+        self._open: _Open | None = None
+        self._next_look = 0.0
+        self._problem: RabtrieverError | None = None
+
+    @classmethod
+    def open(
+        cls, workspace: Workspace | Path | str | None = None, *, refresh_seconds: float | None = None
+    ) -> "Retriever":
+        """Find the served release and load its query tower.
+
+        Args:
+            workspace: folder of the pipeline, or of a clone with `releases/`; when not given,
+                RABTRIEVER_WORKSPACE or the current folder. Its index is the server of QDRANT_URL
+                or of its settings, else local mode.
+            refresh_seconds: how often to look for another release.
+
+        Raises:
+            ConfigError: there is no workspace, or a setting is invalid.
+            IndexUnavailableError: Qdrant cannot be reached.
+            IndexMismatchError: nothing is served, or collection and models do not belong together.
+            ReleaseError: the release is not here, or not complete.
+        """
+        if not isinstance(workspace, Workspace):
+            workspace = Workspace.open(workspace_root(workspace))
+        retriever = cls(workspace, refresh_seconds=refresh_seconds)
+        try:
+            retriever.refresh()
+        except BaseException:
+            retriever.close()
+            raise
+        return retriever
+
+    def __enter__(self) -> "Retriever":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections and models."""
+        self._open = None
+        self._next_look = 0.0
+        self._source.close()
+
+    @property
+    def release(self) -> Release:
+        """The release that answers now."""
+        return self._current().opened.release
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last look for a served release failed; the one before may go on answering."""
+        return None if self._problem is None else str(self._problem)
+
+    def search(
+        self,
+        query: str,
+        k: int = 5,
+        *,
+        filter: SearchFilter | None = None,  # noqa: A002 - Qdrant's word
+        min_probability: float | None = None,
+        rerank: Rerank = False,
+    ) -> Answer:
+        """The k documents that answer a query best.
+
+        Args:
+            query: its text.
+            k: documents.
+            filter: conditions on their metadata, e.g. {"lang": "de", "year": {"gte": 2020}}.
+            min_probability: of a hit that fits, instead of the calibration's threshold.
+            rerank: let the teacher put the first ones in order; "auto": where the student is
+                unsure.
+
+        Raises:
+            ValueError: an argument is out of range.
+            FilterError: the filter cannot be understood.
+            IndexUnavailableError: Qdrant cannot be reached.
+            IndexMismatchError: nothing is served, or nothing that was released.
+            ReleaseError: the release is not here, or not complete.
+        """
+        return self.answer([Query(query, k, filter, min_probability, rerank)])[0]
+
+    def search_batch(
+        self,
+        queries: Sequence[str],
+        k: int = 5,
+        *,
+        filter: SearchFilter | None = None,  # noqa: A002
+        min_probability: float | None = None,
+        rerank: Rerank = False,
+    ) -> list[Answer]:
+        """`search` for several queries at once, all answered by one release."""
+        return self.answer([Query(text, k, filter, min_probability, rerank) for text in queries])
+
+    async def asearch(self, query: str, k: int = 5, **options: Any) -> Answer:
+        """`search` without blocking the event loop."""
+        return await asyncio.to_thread(self.search, query, k, **options)
+
+    async def asearch_batch(self, queries: Sequence[str], k: int = 5, **options: Any) -> list[Answer]:
+        """`search_batch` without blocking the event loop."""
+        return await asyncio.to_thread(self.search_batch, queries, k, **options)
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        """Answer queries that may ask for different things, encoded together; raises as `search`.
+
+        Raises:
+            IndexUnavailableError: also where releases change faster than queries are answered.
+        """
+        if not queries:
+            return []
+        for _ in range(_SWAPS):
+            now = self._current()
+            try:
+                with now.turn, self._source.asking():
+                    rankings = self._searched(now, queries)
+            except IndexMismatchError:
+                # Its collection may have been removed since: then another one is served.
+                self._look(wait=True)
+                if self._open is None or self._open is now:
+                    raise
+            else:
+                ranked = zip(queries, rankings, strict=True)
+                return [self._answer(now, query, hits) for query, hits in ranked]
+        raise IndexUnavailableError(
+            f"{self.workspace.alias!r} was given {_SWAPS} releases in a row while a query waited: "
+            "see `rabtriever releases list` for what promotes them"
+        )
+
+    def embed(self, queries: Sequence[str]) -> Embedded:
+        """Query vectors for a client of one's own; raises as `search`."""
+        now = self._current()
+        with now.turn:
+            encoded = now.opened.tower.encode(queries)
+        return Embedded(
+            vectors=encoded.vectors.tolist(),
+            scales=encoded.scales.tolist(),
+            offsets=encoded.offsets.tolist(),
+            release=now.opened.release,
+        )
+
+    def rerank(self, query: str, documents: "Sequence[Document | str]") -> Reranked:
+        """The teacher's order of candidates; equal ones by id.
+
+        Args:
+            query: its text.
+            documents: ids of documents of the collection, or any documents.
+
+        Raises:
+            UnknownDocumentError: the collection lacks one.
+            IndexUnavailableError: as for `search`, and IndexMismatchError and ReleaseError.
+        """
+        now = self._current()
+        ids = [document for document in documents if isinstance(document, str)]
+        stored = {}
+        if ids:
+            collection = now.opened.release.collection
+            with now.turn, self._source.asking():
+                found = stored_documents(now.client, collection, ids)
+            stored = dict(zip(ids, found, strict=True))
+        candidates = [stored[d] if isinstance(d, str) else d for d in documents]
+        with now.teacher_turn:
+            margins = now.opened.teacher_margins(query, candidates)
+        order = sorted(zip(margins, candidates, strict=True), key=lambda p: (-p[0], p[1].id))
+        return Reranked([(d, margin) for margin, d in order], now.opened.release)
+
+    def refresh(self) -> Release:
+        """Look for another release now, and open it; waits for whoever does so already.
+
+        Raises:
+            IndexUnavailableError: as for `search`.
+            IndexMismatchError: as for `search`.
+            ReleaseError: as for `search`.
+        """
+        self._look(wait=True)
+        return self._current().opened.release
+
+    def _current(self) -> _Open:
+        if time.monotonic() >= self._next_look:
+            self._look(wait=self._open is None)
+        now = self._open
+        if now is None:
+            # The last look, perhaps another thread's, found nothing.
+            raise self._problem or IndexUnavailableError("this retriever is closed")
+        return now
+
+    def _look(self, *, wait: bool) -> None:
+        """Open what is served, if that is another release; one thread does, for all."""
+        if not self._swap.acquire(blocking=wait):
+            return
+        try:
+            found = self._source.served()
+            before = self._open
+            if before is None or before.opened.release.id != found.release.id:
+                self._open = _Open(open_release(self.workspace, found.release), found.client)
+                logger.info("release %s answers for %r", found.release.id, self.workspace.alias)
+            self._problem = None
+        except IndexMismatchError as error:
+            self._open, self._problem = None, error
+            raise
+        except (IndexUnavailableError, ReleaseError) as error:
+            self._problem = error
+            if self._open is None:
+                raise
+            # What was served still answers, whole; whoever watches reads the log.
+            logger.warning("still answering from %s: %s", self._open.opened.release.id, error)
+        finally:
+            self._next_look = time.monotonic() + self._refresh_seconds
+            self._swap.release()
+
+    def _searched(self, now: _Open, queries: Sequence[Query]) -> list[list[Hit]]:
+        depth = self.workspace.settings.serving.rerank_depth
+        return now.opened.search(
+            now.client,
+            [query.text for query in queries],
+            k=[max(query.k, depth) if query.rerank else query.k for query in queries],
+            min_probability=[query.min_probability for query in queries],
+            filters=[query.filter for query in queries],
+        )
+
+    def _answer(self, now: _Open, query: Query, hits: list[Hit]) -> Answer:
+        rerank = query.rerank is True or (query.rerank == "auto" and self._unsure(hits))
+        if rerank:
+            with now.teacher_turn:
+                hits = self._reranked(now.opened, query.text, hits)
+        return Answer(hits[: query.k], now.opened.release, now.opened.calibration, rerank)
+
+    def _unsure(self, hits: list[Hit]) -> bool:
+        best = hits[0].calibrated if hits else None
+        return best is not None and best < self.workspace.settings.serving.rerank_below
+
+    def _reranked(self, opened: OpenRelease, text: str, hits: list[Hit]) -> list[Hit]:
+        """The first documents by the teacher's margin, equal ones by id; the others after them."""
+        depth = self.workspace.settings.serving.rerank_depth
+        margins = opened.teacher_margins(text, [hit.document for hit in hits[:depth]])
+        read = [
+            replace(hit, teacher_margin=margin)
+            for hit, margin in zip(hits[:depth], margins, strict=True)
+        ]
+        order = sorted(zip(margins, read, strict=True), key=lambda p: (-p[0], p[1].document_id))
+        return [hit for _, hit in order] + hits[depth:]
