@@ -6,6 +6,7 @@ in the collection's coordinates, `tokenizer.json`, and `tower.json`, which says 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ class Parity(_Frozen):
 class TowerInfo(_Frozen):
     """`tower.json`."""
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     release: str
     """The release it belongs to."""
     collection: str

@@ -16,6 +16,7 @@ from rabtriever_core.artifacts import folder_md5s, replace_folder
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.errors import ConfigError, ModelError
+from rabtriever_core.index.exactness import spread
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.integrations import missing_extra
@@ -30,7 +31,7 @@ from rabtriever_core.integrations.onnx import (
     QuerySide,
     TowerInfo,
 )
-from rabtriever_core.integrations.served import which_release
+from rabtriever_core.integrations.served import as_workspace, which_release
 from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import SERVING_PARTS, release_index, release_runtime
@@ -56,14 +57,17 @@ _PROBES = (
 
 
 def export_query_tower(
-    workspace: Path | str | Workspace, folder: Path | str, *, release: Release | None = None
+    workspace: Workspace | Path | str | None,
+    folder: Path | str,
+    *,
+    release: Release | None = None,
 ) -> TowerInfo:
     """Write the query tower of a release as a folder that needs neither torch nor transformers.
 
     The graph computes in float32, whatever the release computes in; the difference is measured.
 
     Args:
-        workspace: whose release.
+        workspace: whose release; see `Retriever.open`.
         folder: to write; an earlier export there is replaced.
         release: which one; the served one where it is not given.
 
@@ -78,10 +82,8 @@ def export_query_tower(
     folder = Path(folder)
     if folder.exists() and not (folder / TOWER_FILE).is_file() and any(folder.iterdir()):
         raise ConfigError(f"{folder} holds something that is no export: name another folder")
-    if release is None:
-        opened, release = which_release(workspace)
-    else:
-        opened = workspace if isinstance(workspace, Workspace) else Workspace.open(Path(workspace))
+    opened = as_workspace(workspace)
+    release = release or which_release(opened)
     parts = check(opened, release, (*SERVING_PARTS, "document_embeddings", "validated_dataset"))
     served = release_runtime(opened, release)
     exact = served.model_copy(update={"precision": "float32", "device": "cpu"})
@@ -94,7 +96,8 @@ def export_query_tower(
 
     reference = tower(exact)
     stored = _stored(reference, parts["document_embeddings"])
-    texts = [*_PROBES, *_spread(list(read_dataset(parts["validated_dataset"]).queries.values()))]
+    queries = list(read_dataset(parts["validated_dataset"]).queries.values())
+    texts = [*_PROBES, *spread(queries, _QUERIES)]
     with tempfile.TemporaryDirectory() as scratch:
         written = Path(scratch) / folder.name
         written.mkdir()
@@ -253,12 +256,8 @@ def _write_tokenizer(tokenizer: Any, path: Path) -> None:
 def _stored(tower: QueryTower, embeddings: Path) -> Floats:
     """Vectors as the collection holds them [m, k], of documents spread over the corpus."""
     _, states = read_shards(embeddings)
-    rows = np.array(_spread(range(len(states)), _DOCUMENTS))
+    rows = np.array(spread(range(len(states)), _DOCUMENTS))
     return tower.gauge.documents(tower.student.document_vectors(states[rows]))
-
-
-def _spread(values: Sequence[Any], most: int = _QUERIES) -> list[Any]:
-    return [values[i] for i in np.linspace(0, len(values) - 1, min(most, len(values)), dtype=int)]
 
 
 def _write(info: TowerInfo, folder: Path) -> None:

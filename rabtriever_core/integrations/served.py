@@ -5,25 +5,34 @@ from pathlib import Path
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import OpenRelease, open_release, served_release
-from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace import Workspace, workspace_root
 
 
-def which_release(workspace: Path | str | Workspace) -> tuple[Workspace, Release]:
-    """The workspace, and the release it serves now.
+def as_workspace(workspace: Workspace | Path | str | None) -> Workspace:
+    """The workspace given; RABTRIEVER_WORKSPACE or the current folder where none is.
 
     Raises:
-        ConfigError: there is no workspace.
+        ConfigError: there is none.
+    """
+    if isinstance(workspace, Workspace):
+        return workspace
+    return Workspace.open(workspace_root(workspace))
+
+
+def which_release(workspace: Workspace) -> Release:
+    """The release it serves now; Qdrant is closed again.
+
+    Raises:
         IndexMismatchError: nothing is served, or nothing that was released.
         IndexUnavailableError: Qdrant cannot be opened.
         ReleaseError: there is no record of the release.
     """
-    opened = workspace if isinstance(workspace, Workspace) else Workspace.open(Path(workspace))
-    with connect(opened.settings.index, opened.qdrant) as client:
-        return opened, served_release(client, opened)
+    with connect(workspace.settings.index, workspace.qdrant) as client:
+        return served_release(client, workspace)
 
 
-def open_served(workspace: Path | str | Workspace) -> OpenRelease:
-    """The models of the release that is served now; Qdrant is closed again.
+def open_served(workspace: Workspace | Path | str | None) -> OpenRelease:
+    """The models of the release that is served now.
 
     Raises:
         ConfigError: there is no workspace.
@@ -31,4 +40,5 @@ def open_served(workspace: Path | str | Workspace) -> OpenRelease:
         IndexUnavailableError: Qdrant cannot be opened.
         ReleaseError: the release is not here, or not complete.
     """
-    return open_release(*which_release(workspace))
+    opened = as_workspace(workspace)
+    return open_release(opened, which_release(opened))
