@@ -4,6 +4,8 @@
 
     retriever = RabtrieverRetriever(workspace="my-work", top_k=3)
     documents = retriever.run("I snapped at my sister.")["documents"]
+
+Haystack loads a saved pipeline with `allowed_modules=["rabtriever_core.integrations.haystack"]`.
 """
 
 from typing import Any

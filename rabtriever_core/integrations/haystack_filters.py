@@ -4,6 +4,8 @@
         {"field": "meta.lang", "operator": "==", "value": "de"},
         {"field": "meta.year", "operator": ">=", "value": 2020},
     ]}
+
+`id` is the document's id. Numbers have an order; dates as strings have none here.
 """
 
 from collections.abc import Mapping

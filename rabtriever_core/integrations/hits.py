@@ -6,7 +6,7 @@ from rabtriever_core.index.search import Hit
 from rabtriever_core.serving.retriever import Answer
 
 TOLD = ("document_id", "title", "margin", "probability", "fits", "release", "teacher_margin")
-"""Names of what is told beside the document's own metadata, whose fields of these names give way."""
+"""What is told beside the document's own metadata, whose fields of these names give way."""
 
 
 def metadata(hit: Hit, answer: Answer) -> dict[str, Any]:

@@ -4,6 +4,8 @@
 
     retriever = RabtrieverRetriever(retriever=Retriever.open("my-work"), k=3)
     documents = retriever.invoke("I snapped at my sister.")
+
+An option of the search can be said anew: `retriever.invoke(query, k=10)`.
 """
 
 from typing import Any

@@ -4,6 +4,8 @@
 
     retriever = RabtrieverRetriever(Retriever.open("my-work"), k=3)
     nodes = retriever.retrieve("I snapped at my sister.")
+
+Query engines read titles and the documents' own metadata beside the texts, but no figures.
 """
 
 from typing import Any
@@ -36,7 +38,7 @@ class RabtrieverRetriever(BaseRetriever):
         retriever: Retriever,
         *,
         k: int = 5,
-        filter: SearchFilter | None = None,  # noqa: A002 - Qdrant's word
+        filter: SearchFilter | None = None,
         min_probability: float | None = None,
         rerank: Rerank = False,
         only_fitting: bool = False,

@@ -94,11 +94,11 @@ def mcp_server(retriever: Retriever) -> MCPServer:
             ),
         ],
         k: Annotated[int, Field(ge=1, le=MAX_HITS, description="Documents.")] = 5,
-        filter: Annotated[  # noqa: A002 - Qdrant's word
+        filter: Annotated[
             dict[str, Any] | None,
             Field(
-                description='Conditions on metadata, all of which must hold: {"lang": "de", "year": '
-                '{"gte": 2020}, "kind": ["a", "b"], "state": {"not": "old"}}.'
+                description='Conditions on metadata, all of which must hold: {"lang": "de", '
+                '"year": {"gte": 2020}, "kind": ["a", "b"], "state": {"not": "old"}}.'
             ),
         ] = None,
         min_probability: Annotated[
@@ -107,7 +107,7 @@ def mcp_server(retriever: Retriever) -> MCPServer:
         ] = None,
         rerank: Annotated[
             Rerank,
-            Field(description='Let the large model order the first ones: slower; "auto" if unsure.'),
+            Field(description='The large model orders the first ones: slower; "auto" if unsure.'),
         ] = False,
     ) -> Found:
         """Find the documents that fit a situation, question or task best, with probabilities."""

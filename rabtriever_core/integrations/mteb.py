@@ -4,6 +4,8 @@
     from rabtriever_core.integrations.mteb import RabtrieverModel
 
     results = mteb.evaluate(RabtrieverModel.open("my-work"), mteb.get_tasks(["SciFact"]))
+
+`encode` needs to know queries from documents: retrieval and reranking tasks say so, others do not.
 """
 
 from pathlib import Path
@@ -101,10 +103,12 @@ class RabtrieverModel(AbsEncoder):
         """
         if prompt_type is PromptType.query:
             queries = [str(text) for batch in inputs for text in batch["text"]]
-            return self.model.encode_queries(queries, batch_size)
+            vectors: Floats = self.model.encode_queries(queries, batch_size)
+            return vectors
         if prompt_type is PromptType.document:
             documents = [document for batch in inputs for document in _documents(batch)]
-            return self.model.encode_documents(documents, batch_size)
+            stored: Floats = self.model.encode_documents(documents, batch_size)
+            return stored
         raise ConfigError(
             "queries and documents are read in different ways, and this task tells neither from "
             "the other: Rabtriever can be evaluated on retrieval and reranking tasks"

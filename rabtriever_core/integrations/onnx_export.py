@@ -211,6 +211,10 @@ def _module(tower: QueryTower) -> "nn.Module":
     has_offsets = type(student.predictor).query_offsets is not Predictor.query_offsets
 
     class Graph(nn.Module):
+        direction: "Tensor"
+        mean: "Tensor"
+        query_map: "Tensor"
+
         def __init__(self) -> None:
             super().__init__()
             self.body, self.predictor = student.query_backbone.body, student.predictor

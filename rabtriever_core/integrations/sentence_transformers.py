@@ -11,7 +11,7 @@ Queries and documents are read in different ways: say which, by `encode_query`, 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError
@@ -83,7 +83,7 @@ class RabtrieverEncoder(SentenceTransformer):
             )
         return super().encode(inputs, prompt_name, *args, task=task, **kwargs)
 
-    def save(self, *_: Any, **__: Any) -> None:
+    def save(self, *_: Any, **__: Any) -> NoReturn:
         """Refused.
 
         Raises:
@@ -93,14 +93,15 @@ class RabtrieverEncoder(SentenceTransformer):
             "a release is kept by its workspace: `rabtriever releases push` copies it elsewhere"
         )
 
-    save_pretrained = push_to_hub = save
+    save_pretrained: Any = save
+    push_to_hub: Any = save
 
 
 class _SideModule(InputModule):
     """Texts of one side → token ids → its vectors, as `Rabtriever` makes them."""
 
     def __init__(self, student: "Rabtriever", side: Side) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.student, self.side = student, side
         self.backbone = student.query_backbone if side == "query" else student.backbone
         # Registered, so that the encoder can be moved to another device.

@@ -48,13 +48,10 @@ def test_options_of_the_search_reach_it(retriever: Retriever) -> None:
     assert strict.retrieve(QUERY) == []
 
 
-def test_a_query_engine_reads_it(
-    retriever: Retriever, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_query_engine_reads_it(retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
     from llama_index.core import Settings
     from llama_index.core.llms import MockLLM
     from llama_index.core.query_engine import RetrieverQueryEngine
-
 
     from rabtriever_core.integrations.llama_index import RabtrieverRetriever
 
