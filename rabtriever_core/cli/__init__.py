@@ -5,7 +5,6 @@ The steps are the `cmd` of dvc.yaml's stages, so nothing here calls DVC while a 
 
 import json
 import logging
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rabtriever_core.cli.answers import hit_table, verdict_line
 from rabtriever_core.cli.releases import promote_and_say, releases_app
 from rabtriever_core.disk import is_full
 from rabtriever_core.errors import ArtifactError, RabtrieverError
@@ -205,40 +203,6 @@ def retrain(
     promote_and_say(opened)
 
 
-@app.command(
-    epilog=_examples(
-        'rabtriever query "I snapped at my kids again." -k 3',
-        'rabtriever query "What is the capital of France?" --min-probability 0.5',
-    )
-)
-def query(
-    text: Annotated[str, typer.Argument()],
-    k: Annotated[int, typer.Option("-k", min=1, help="Documents to show.")] = 5,
-    min_probability: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Least calibrated probability of an answer.", show_default="fitted"
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    workspace: WorkspaceOption = Path(),
-) -> None:
-    """Ask the served release: the documents that answer TEXT best.
-
-    Probabilities are calibrated on the dev split, and so is the least one of an answer.
-    """
-    from rabtriever_core.releases.ask import ask
-    from rabtriever_core.workspace import Workspace
-
-    answer = ask(Workspace.open(workspace), text, k, min_probability)
-    hits = answer.hits
-    if as_json:
-        typer.echo(json.dumps([asdict(hit) for hit in hits], ensure_ascii=False, indent=2))
-        return
-    typer.echo(hit_table(hits))
-    typer.echo("\n" + verdict_line(hits, answer.calibration, min_probability))
-
-
 @app.command()
 def report(workspace: WorkspaceOption = Path()) -> None:
     """Print the benchmark's summary table."""
@@ -382,4 +346,4 @@ def _stage_line(workspace: "Workspace", stage: str, artifact: "Artifact") -> str
 
 
 # Registers its commands with the app above.
-from rabtriever_core.cli import experiments, serve  # noqa: E402, F401
+from rabtriever_core.cli import asking, experiments, serve  # noqa: E402, F401

@@ -15,8 +15,7 @@ def hit_table(hits: "list[Hit]") -> str:
     for rank, hit in enumerate(hits, 1):
         text = " ".join(f"{hit.title}: {hit.text}".removeprefix(": ").split())
         shown = text if len(text) <= width else f"{text[: width - 1]}…"
-        probability = hit.probability if hit.calibrated is None else hit.calibrated
-        lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {probability:>11.3f}  {shown}")
+        lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {hit.probability:>11.3f}  {shown}")
     return "\n".join(lines)
 
 
@@ -36,4 +35,4 @@ def verdict_line(
         least = f"{min_probability:.3f}, as asked for"
     if hits[0].fits:
         return f"probability: calibrated on dev; an answer needs {least}"
-    return f"nothing here fits: the best has {hits[0].calibrated:.3f}, an answer needs {least}"
+    return f"nothing here fits: the best has {hits[0].probability:.3f}, an answer needs {least}"

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 
-def stored_documents(
-    client: "QdrantClient", collection: str, ids: Sequence[str]
-) -> list[Document]:
+def stored_documents(client: "QdrantClient", collection: str, ids: Sequence[str]) -> list[Document]:
     """Documents as they are stored, in the order of the ids.
 
     Raises:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.filters import SearchFilter, qdrant_filter
@@ -35,9 +33,7 @@ class Hit:
     margin: float
     """The model's T−F logit."""
     probability: float
-    """σ(margin); what it is worth, the calibration says."""
-    calibrated: float | None = None
-    """Probability that the document is right, fitted on dev; None without a calibration."""
+    """That it is right: calibrated on dev in a release; plainly σ(margin) without one."""
     fits: bool | None = None
     """Whether that reaches the threshold for an answer; None where there is no threshold."""
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -81,16 +77,14 @@ def search(
     depths = per_query("k", k, count)
     if least := [depth for depth in depths if depth < 1]:
         raise ValueError(f"k must be at least 1, got {least[0]}")
-    several = isinstance(filters, Sequence)
-    allowed = [qdrant_filter(f) for f in filters] if several else qdrant_filter(filters)
-    filter_of = per_query("filters", allowed, count)
+    allowed = [qdrant_filter(each) for each in per_query("filters", filters, count)]
     check_queries(queries.vectors)
     params = params or models.SearchParams(exact=True)
     rankings: list[list[Hit]] = []
     for start in range(0, count, _QUERIES_PER_REQUEST):
         part = slice(start, start + _QUERIES_PER_REQUEST)
         rankings += _search_batch(
-            client, collection, queries[part], depths[part], filter_of[part], params
+            client, collection, queries[part], depths[part], allowed[part], params
         )
     return rankings
 

@@ -118,7 +118,7 @@ class OpenRelease:
     def _calibrated(self, hits: list[Hit], threshold: float | None) -> list[Hit]:
         probabilities = self.calibration.probabilities([hit.margin for hit in hits]).tolist()
         return [
-            replace(hit, calibrated=p, fits=None if threshold is None else p >= threshold)
+            replace(hit, probability=p, fits=None if threshold is None else p >= threshold)
             for hit, p in zip(hits, probabilities, strict=True)
         ]
 

@@ -83,7 +83,9 @@ class ApiKeys:
         if not name.strip():
             raise ConfigError("a key needs a name that says whose it is")
         if any(key.name == name and key.revoked is None for key in self.all()):
-            raise ConfigError(f"there is a key named {name!r}: revoke it first, or name this another")
+            raise ConfigError(
+                f"there is a key named {name!r}: revoke it first, or name this another"
+            )
         id_ = secrets.token_hex(4)
         key = f"{_PREFIX}_{id_}_{secrets.token_urlsafe(32)}"
         self._write([*self.all(), ApiKey(id=id_, name=name, sha256=_hash(key), created=now())])

@@ -32,9 +32,7 @@ class Options(Asked):
 
     k: Annotated[int, Field(ge=1, le=MAX_HITS)] = 5
     """Documents."""
-    filter: dict[str, Any] | None = Field(
-        None, examples=[{"lang": "de", "year": {"gte": 2020}}]
-    )
+    filter: dict[str, Any] | None = Field(None, examples=[{"lang": "de", "year": {"gte": 2020}}])
     """Conditions on the documents' metadata, all of which must hold."""
     min_probability: Annotated[float, Field(ge=0, le=1)] | None = None
     """Least probability of a hit that fits; the fitted one when not given."""
@@ -85,7 +83,9 @@ class RerankRequest(Asked):
     """Candidates for a query: documents of the collection by id, or any others with their text."""
 
     query: Text = Field(examples=[_SITUATION])
-    document_ids: Annotated[list[DocumentId], Field(min_length=1, max_length=MAX_CANDIDATES)] | None = None
+    document_ids: (
+        Annotated[list[DocumentId], Field(min_length=1, max_length=MAX_CANDIDATES)] | None
+    ) = None
     documents: Annotated[list[Candidate], Field(min_length=1, max_length=MAX_CANDIDATES)] | None = (
         Field(
             None,
@@ -201,3 +201,19 @@ class Problem(Answered):
     detail: str
     request_id: str
     """Also in the service's log."""
+
+
+class Fault(Answered):
+    """What is wrong with a request; never the value itself, which may be long, and private."""
+
+    loc: list[str | int]
+    """Where."""
+    msg: str
+    type: str
+
+
+class Invalid(Answered):
+    """Why a request is none."""
+
+    detail: list[Fault]
+    request_id: str

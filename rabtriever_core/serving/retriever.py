@@ -47,7 +47,7 @@ class Query:
     filter: SearchFilter | None = None
     """Conditions on the documents' metadata (`rabtriever_core.index.filters`)."""
     min_probability: float | None = None
-    """Least calibrated probability of a hit that fits; the fitted one when not given."""
+    """Least probability of a hit that fits; the fitted one when not given."""
     rerank: Rerank = False
     """Let the teacher read the first documents and put them in its own order; "auto" where the
     student is unsure."""
@@ -131,7 +131,7 @@ class Retriever:
 
         with Retriever.open() as retriever:
             for hit in retriever.search("I snapped at my sister.", k=3):
-                print(hit.document_id, hit.calibrated, hit.text)
+                print(hit.document_id, hit.probability, hit.text)
     """
 
     def __init__(
@@ -163,7 +163,10 @@ class Retriever:
 
     @classmethod
     def open(
-        cls, workspace: Workspace | Path | str | None = None, *, refresh_seconds: float | None = None
+        cls,
+        workspace: Workspace | Path | str | None = None,
+        *,
+        refresh_seconds: float | None = None,
     ) -> "Retriever":
         """Find the served release and load its query tower.
 
@@ -216,7 +219,7 @@ class Retriever:
         query: str,
         k: int = 5,
         *,
-        filter: SearchFilter | None = None,  # noqa: A002 - Qdrant's word
+        filter: SearchFilter | None = None,
         min_probability: float | None = None,
         rerank: Rerank = False,
     ) -> Answer:
@@ -244,7 +247,7 @@ class Retriever:
         queries: Sequence[str],
         k: int = 5,
         *,
-        filter: SearchFilter | None = None,  # noqa: A002
+        filter: SearchFilter | None = None,
         min_probability: float | None = None,
         rerank: Rerank = False,
     ) -> list[Answer]:
@@ -255,7 +258,9 @@ class Retriever:
         """`search` without blocking the event loop."""
         return await asyncio.to_thread(self.search, query, k, **options)
 
-    async def asearch_batch(self, queries: Sequence[str], k: int = 5, **options: Any) -> list[Answer]:
+    async def asearch_batch(
+        self, queries: Sequence[str], k: int = 5, **options: Any
+    ) -> list[Answer]:
         """`search_batch` without blocking the event loop."""
         return await asyncio.to_thread(self.search_batch, queries, k, **options)
 
@@ -384,8 +389,7 @@ class Retriever:
         return Answer(hits[: query.k], now.opened.release, now.opened.calibration, rerank)
 
     def _unsure(self, hits: list[Hit]) -> bool:
-        best = hits[0].calibrated if hits else None
-        return best is not None and best < self.workspace.settings.serving.rerank_below
+        return bool(hits) and hits[0].probability < self.workspace.settings.serving.rerank_below
 
     def _reranked(self, opened: OpenRelease, text: str, hits: list[Hit]) -> list[Hit]:
         """The first documents by the teacher's margin, equal ones by id; the others after them."""

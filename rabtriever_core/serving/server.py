@@ -1,40 +1,118 @@
 """The query service as a process."""
 
+import ipaddress
 import logging
 import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.workspace import Workspace
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 _GRACE_SECONDS = 10
+_EXTRA = {"uvicorn", "fastapi", "prometheus_client", "pythonjsonlogger", "swagger_ui_bundle"}
 
 
-def serve(workspace: Workspace, host: str, port: int) -> None:
+@dataclass(frozen=True)
+class Listening:
+    """Where a service listens, and how it is spoken to."""
+
+    host: str
+    port: int
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+
+def serve(
+    workspace: Workspace,
+    listening: Listening,
+    *,
+    without_keys: bool = False,
+    text_log: bool = False,
+) -> None:
     """Answer over HTTP until the process is told to stop; queries begun are then finished.
 
-    Raises:
-        ConfigError: the port is taken, the host is no address of this machine, or the extra
-            `serve` is not installed.
-    """
-    try:
-        import uvicorn
+    Args:
+        workspace: whose served release answers.
+        listening: address and TLS.
+        without_keys: answer everyone on an address that others reach.
+        text_log: lines for people instead of JSON.
 
+    Raises:
+        ConfigError: the port is taken, the host is no address of this machine or is open to others
+            without keys, TLS files cannot be used, or the extra `serve` is not installed.
+    """
+    app = _app(workspace)
+    import uvicorn
+
+    if not (without_keys or _is_loopback(listening.host) or ApiKeys(workspace).required):
+        raise ConfigError(
+            f"{listening.host} can be reached by others, and there is no API key: make one with "
+            "`rabtriever keys create NAME`, or say --without-keys where a proxy checks who asks"
+        )
+    _set_up_log(text_log)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        # `Observed` writes a line of its own.
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        server_header=False,
+        ssl_certfile=listening.tls_certificate,
+        ssl_keyfile=listening.tls_key,
+    )
+    if (listening.tls_certificate is None) != (listening.tls_key is None):
+        raise ConfigError("TLS takes both files: --tls-certificate and --tls-key")
+    try:
+        config.load()
+    except OSError as error:  # ssl's errors are OSErrors
+        raise ConfigError(
+            f"the TLS files {listening.tls_certificate} and {listening.tls_key} cannot be used "
+            f"({error})"
+        ) from None
+    with _bound(listening.host, listening.port) as bound:
+        uvicorn.Server(config).run(sockets=[bound])
+
+
+def _app(workspace: Workspace) -> "FastAPI":
+    try:
         from rabtriever_core.serving.app import create_app
     except ModuleNotFoundError as error:
-        if error.name not in ("uvicorn", "fastapi"):
+        if error.name not in _EXTRA:
             raise
         raise ConfigError(
             f"serving needs {error.name}, which is not installed: pip install 'rabtriever[serve]'"
         ) from None
-    config = uvicorn.Config(
-        create_app(workspace),
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        server_header=False,
+    return create_app(workspace)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _set_up_log(text: bool) -> None:
+    """One JSON object per line: who runs many services reads their logs by machine."""
+    from pythonjsonlogger.json import JsonFormatter
+
+    for name in ("uvicorn", "rabtriever_core"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    if text:
+        return
+    formatter = JsonFormatter(
+        ["levelname", "name", "message"],
+        rename_fields={"levelname": "level", "name": "logger"},
+        timestamp="time",
     )
-    logging.getLogger("uvicorn").setLevel(logging.INFO)
-    with _bound(host, port) as listening:
-        uvicorn.Server(config).run(sockets=[listening])
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(formatter)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -29,7 +29,7 @@ class Service:
         self.keys = ApiKeys(workspace)
         # Another release is opened by `follow`, so that no query waits for it.
         self.retriever = Retriever(workspace, refresh_seconds=math.inf)
-        limits = {
+        limits: dict[str, Any] = {
             "max_waiting": self.settings.max_waiting,
             "timeout_seconds": self.settings.timeout_seconds,
         }

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from rabtriever_core.cli import app
 from rabtriever_core.errors import IndexUnavailableError
 from rabtriever_core.index.search import Hit
 from rabtriever_core.models.calibration import Calibration
-from rabtriever_core.releases import ask as ask_module
 from rabtriever_core.releases import promotion
-from rabtriever_core.releases.ask import Answer
+from rabtriever_core.serving import retriever
+from rabtriever_core.serving.retriever import Answer, Retriever
 from rabtriever_core.workspace import Workspace
 from tests import standins
 
@@ -121,11 +122,24 @@ def _answer(hits: list[Hit], calibration: Calibration = CALIBRATION) -> Answer:
     return Answer(hits, standins.outcome().release, calibration)
 
 
+def _answering(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[int, float | None], Answer]
+) -> None:
+    class Answering(Retriever):
+        def refresh(self) -> Any:
+            """There is nothing to open."""
+
+        def search(self, query: str, k: int = 5, **options: Any) -> Answer:
+            return answer(k, options["min_probability"])
+
+    monkeypatch.setattr(retriever, "Retriever", Answering)
+
+
 def test_query_prints_a_table_or_json(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hits = [Hit("d1", "Title", "Some\ntext " * 40, 2.5, 0.924), Hit("d2", "", "Plain", -1, 0.269)]
-    monkeypatch.setattr(ask_module, "ask", lambda _, text, k, p: _answer(hits[:k]))
+    _answering(monkeypatch, lambda k, _: _answer(hits[:k]))
     monkeypatch.setenv("COLUMNS", "90")
     lines = rabtriever("query", "hello", "-w", workspace.root).output.splitlines()
     assert lines[0].split() == ["rank", "margin", "probability", "document"]
@@ -160,18 +174,16 @@ def test_query_says_when_nothing_fits(
     calibration = Calibration(
         slope=1, bias=-2, threshold=threshold, precision=0.9, unanswerable_share=0.5
     )
-    hit = Hit("d1", "Title", "Text", 2.2, 0.9, calibrated=0.55, fits=fits)
+    hit = Hit("d1", "Title", "Text", 2.2, 0.55, fits=fits)
     given: list[float | None] = []
-    monkeypatch.setattr(
-        ask_module, "ask", lambda _, text, k, p: given.append(p) or _answer([hit], calibration)
-    )
+    _answering(monkeypatch, lambda _, p: given.append(p) or _answer([hit], calibration))
     option = () if asked is None else ("--min-probability", asked)
     output = rabtriever("query", "x", *option, "-w", workspace.root).output
     assert given == [asked]
     assert words in output
     assert "0.550" in output.splitlines()[1]
     shown = json.loads(rabtriever("query", "x", "--json", "-w", workspace.root).output)
-    assert (shown[0]["calibrated"], shown[0]["fits"]) == (0.55, fits)
+    assert (shown[0]["probability"], shown[0]["fits"]) == (0.55, fits)
 
 
 def test_query_without_an_index_is_one_line(
@@ -180,7 +192,7 @@ def test_query_without_an_index_is_one_line(
     def unavailable(*_: object) -> None:
         raise IndexUnavailableError("Qdrant cannot be reached:\n start it")
 
-    monkeypatch.setattr(ask_module, "ask", unavailable)
+    monkeypatch.setattr(Retriever, "refresh", unavailable)
     result = rabtriever("query", "x", "-w", workspace.root, code=2)
     assert result.stderr == "error: Qdrant cannot be reached: start it\n"
 

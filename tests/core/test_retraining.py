@@ -13,7 +13,6 @@ from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.errors import ArtifactError, ConfigError, ReleaseError, ValidationStoppedError
 from rabtriever_core.kept import FILE, kept
-from rabtriever_core.releases.ask import ask
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.retraining import (
     needed_now,
@@ -24,6 +23,7 @@ from rabtriever_core.retraining import (
 )
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
+from tests.asking import ask
 from tests.core.small import small_dataset
 from tests.e2e.conftest import small_workspace
 

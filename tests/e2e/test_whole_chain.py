@@ -9,10 +9,10 @@ import pytest
 
 from rabtriever_core.artifacts import folder_hash, load_artifact
 from rabtriever_core.errors import ArtifactError, ValidationStoppedError
-from rabtriever_core.releases.ask import ask
 from rabtriever_core.stages import STAGES, run_stage, stage_named
 from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace
+from tests.asking import ask
 from tests.core.small import small_dataset
 from tests.e2e.conftest import small_workspace
 
@@ -101,8 +101,8 @@ def test_the_index_answers_as_the_model_ranks(finished) -> None:
     hits = answer.hits
     assert [hit.document_id for hit in hits] == expected
     assert hits[0].margin == pytest.approx(margins.max(), abs=1e-3)
-    calibrated = [hit.calibrated for hit in hits]
-    assert calibrated == sorted(calibrated, reverse=True)
+    probabilities = [hit.probability for hit in hits]
+    assert probabilities == sorted(probabilities, reverse=True)
 
 
 def test_dvc_is_clean_and_restores_byte_for_byte(finished) -> None:

@@ -7,12 +7,12 @@ import pytest
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases import retention
-from rabtriever_core.releases.ask import ask
 from rabtriever_core.releases.log import read_log, retired
 from rabtriever_core.releases.promotion import promote, prune, rollback
 from rabtriever_core.releases.record import read_releases
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.workspace import Workspace
+from tests.asking import ask
 from tests.core.releases.conftest import Make
 
 KEEP_ONE = {"releases": {"keep": 1}, "index": {"keep_collections": 1}}
