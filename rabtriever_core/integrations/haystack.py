@@ -13,7 +13,7 @@ from typing import Any
 from rabtriever_core.index.search import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.haystack_filters import search_filter
-from rabtriever_core.integrations.hits import metadata, probability, wanted
+from rabtriever_core.integrations.hits import metadata, wanted
 from rabtriever_core.serving.retriever import Answer, Rerank, Retriever
 
 try:
@@ -126,5 +126,5 @@ def _document(hit: Hit, answer: Answer) -> Document:
         id=hit.document_id,
         content=hit.text or hit.title,
         meta=metadata(hit, answer),
-        score=probability(hit),
+        score=hit.probability,
     )

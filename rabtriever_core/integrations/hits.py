@@ -15,18 +15,13 @@ def metadata(hit: Hit, answer: Answer) -> dict[str, Any]:
         "document_id": hit.document_id,
         "title": hit.title,
         "margin": hit.margin,
-        "probability": probability(hit),
+        "probability": hit.probability,
         "fits": hit.fits,
         "release": answer.release.id,
     }
     if hit.teacher_margin is not None:
         told["teacher_margin"] = hit.teacher_margin
     return {**hit.metadata, **told}
-
-
-def probability(hit: Hit) -> float:
-    """That the document is right: calibrated where that can be said."""
-    return hit.probability if hit.calibrated is None else hit.calibrated
 
 
 def wanted(answer: Answer, *, only_fitting: bool) -> list[Hit]:

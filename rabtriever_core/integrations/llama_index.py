@@ -13,7 +13,7 @@ from typing import Any
 from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.search import Hit
 from rabtriever_core.integrations import missing_extra
-from rabtriever_core.integrations.hits import TOLD, metadata, probability, wanted
+from rabtriever_core.integrations.hits import TOLD, metadata, wanted
 from rabtriever_core.serving.retriever import Answer, Rerank, Retriever
 
 try:
@@ -73,7 +73,7 @@ class RabtrieverRetriever(BaseRetriever):
 
     def _nodes(self, answer: Answer) -> list[NodeWithScore]:
         hits = wanted(answer, only_fitting=self.only_fitting)
-        return [NodeWithScore(node=_node(hit, answer), score=probability(hit)) for hit in hits]
+        return [NodeWithScore(node=_node(hit, answer), score=hit.probability) for hit in hits]
 
 
 def _node(hit: Hit, answer: Answer) -> TextNode:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rabtriever_core.errors import RabtrieverError
 from rabtriever_core.integrations import missing_extra
-from rabtriever_core.integrations.hits import probability
 from rabtriever_core.serving.retriever import Rerank, Retriever
 
 try:
@@ -123,7 +122,7 @@ def mcp_server(retriever: Retriever) -> MCPServer:
                 title=hit.title,
                 text=hit.text,
                 metadata=hit.metadata,
-                probability=probability(hit),
+                probability=hit.probability,
                 fits=hit.fits,
                 margin=hit.margin,
             )

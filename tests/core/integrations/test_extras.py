@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.integrations.hits import TOLD, metadata, probability, wanted
+from rabtriever_core.integrations.hits import TOLD, metadata, wanted
 from rabtriever_core.serving.retriever import Retriever
 
 ROOT = Path(__file__).parents[3]
@@ -47,8 +47,7 @@ def test_a_documents_own_fields_give_way(retriever: Retriever) -> None:
     assert set(told) == {*TOLD, "lang"}
 
 
-def test_without_calibration_and_threshold(retriever: Retriever) -> None:
+def test_without_a_threshold_nothing_is_left_out(retriever: Retriever) -> None:
     answer = retriever.search("He lied again", 1)
-    plain = replace(answer[0], calibrated=None, fits=None)
-    assert probability(plain) == plain.probability
+    plain = replace(answer[0], fits=None)
     assert wanted(replace(answer, hits=[plain]), only_fitting=True) == [plain]

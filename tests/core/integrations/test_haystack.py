@@ -33,7 +33,7 @@ def test_documents_are_the_hits(retriever: Retriever) -> None:
     documents = component.run(QUERY)["documents"]
     assert [document.id for document in documents] == [hit.document_id for hit in answer]
     for document, hit in zip(documents, answer, strict=True):
-        assert (document.content, document.score) == (hit.text, hit.calibrated)
+        assert (document.content, document.score) == (hit.text, hit.probability)
         assert document.meta["margin"] == hit.margin
         assert document.meta["title"] == hit.title
         assert document.meta["release"] == answer.release.id

@@ -28,7 +28,7 @@ def test_documents_are_the_hits(retriever: Retriever) -> None:
             "document_id": hit.document_id,
             "title": hit.title,
             "margin": hit.margin,
-            "probability": hit.calibrated,
+            "probability": hit.probability,
             "fits": hit.fits,
             "release": answer.release.id,
         }

@@ -21,7 +21,7 @@ def test_nodes_are_the_hits(retriever: Retriever) -> None:
     nodes = found.retrieve(QUERY)
     assert [node.node_id for node in nodes] == [hit.document_id for hit in answer]
     for node, hit in zip(nodes, answer, strict=True):
-        assert node.score == hit.calibrated
+        assert node.score == hit.probability
         assert node.text == hit.text
         assert node.metadata["margin"] == hit.margin
         assert node.metadata["fits"] == hit.fits

@@ -21,7 +21,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return read_dataset(folder)
 
 
-def _task(dataset: Dataset, split: str) -> Any:
+def local_task(dataset: Dataset, split: str) -> Any:
     """A retrieval task of mteb on a split of a data set that lies here."""
     from datasets import Dataset as Rows
     from mteb.abstasks.retrieval import AbsTaskRetrieval
@@ -71,7 +71,7 @@ def test_its_figures_are_ours(dataset: Dataset) -> None:
     model = RabtrieverModel(student, name="rabtriever/small", revision="1")
     split = "test"
     result = mteb.evaluate(
-        model, _task(dataset, split), cache=None, co2_tracker=False, show_progress_bar=False
+        model, local_task(dataset, split), cache=None, co2_tracker=False, show_progress_bar=False
     )
     (task,) = result.task_results
     (scores,) = task.scores[split]

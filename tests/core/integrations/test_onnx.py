@@ -40,14 +40,12 @@ QUERIES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def exported(released: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("onnx") / "tower"
-    info = export_query_tower(released, folder)
-    assert info.parity.documents == len(titled_dataset().documents)
+def test_the_export_says_what_it_measured(exported: Path, retriever: Retriever) -> None:
+    info = OnnxQueryTower(exported).info
+    assert info.parity.documents == retriever.release.count
+    assert info.parity.queries > len(QUERIES)
     assert info.parity.max_error <= TOLERANCE
     assert info.parity.served_difference == info.parity.max_error
-    return folder
 
 
 def test_vectors_are_those_of_the_client(exported: Path, retriever: Retriever) -> None:
@@ -108,18 +106,6 @@ def test_offsets_scales_and_a_query_side_of_its_own(exported: Path, tmp_path: Pa
     encoded = tower.encode(QUERIES)
     assert np.abs(encoded.offsets).min() > 0
     assert np.ptp(encoded.scales) > 0
-
-
-@pytest.fixture
-def ready_graph(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The graph that `exported` holds, without the seconds of making it."""
-
-    def copy(_: QueryTower, folder: Path) -> None:
-        for path in exported.iterdir():
-            if path.name != TOWER_FILE:
-                shutil.copy(path, folder)
-
-    monkeypatch.setattr(onnx_export, "write_graph", copy)
 
 
 @pytest.mark.usefixtures("ready_graph")
