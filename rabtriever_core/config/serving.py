@@ -14,7 +14,7 @@ class ServingConfig(Component):
     """First documents of the student that the teacher reads where a query asks for reranking."""
     rerank_below: float = Field(0.9, ge=0, le=1)
     """`rerank: auto` asks the teacher where the student's best document is less probable than this
-    (calibrated)."""
+    (calibrated). The benchmark report shows what that gains and costs, and what dev suggests."""
     max_batch: int = Field(32, ge=1)
     """Queries that wait at the same time and are then encoded together, at most."""
     max_waiting: int = Field(256, ge=1)

@@ -20,6 +20,7 @@ def write_report(
     examples: Sequence[Mapping[str, Any]],
     folder: Path,
     calibration_plots: Mapping[str, Path] | None = None,
+    two_stage_plots: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write `benchmark.json` and `benchmark.html`.
 
@@ -29,6 +30,7 @@ def write_report(
         examples: see `evaluation.examples.pick_examples`.
         folder: where to write.
         calibration_plots: title → PNG file, for the section of the calibration; inlined.
+        two_stage_plots: title → PNG file, for the section of two-stage answers; inlined.
 
     Returns:
         The page.
@@ -39,7 +41,11 @@ def write_report(
     benchmark = validated(benchmark)
     shown = wording.headline_split(benchmark["splits"])
     environment = page_environment(
-        {"milliseconds": wording.milliseconds, "comparison": wording.comparison}
+        {
+            "milliseconds": wording.milliseconds,
+            "comparison": wording.comparison,
+            "points": wording.points,
+        }
     )
     page = environment.get_template("report.html.j2").render(
         benchmark=benchmark,
@@ -50,6 +56,7 @@ def write_report(
         labels=SYSTEM_LABELS,
         plots={title: data_uri(path) for title, path in plots.items()},
         calibration_plots={t: data_uri(path) for t, path in (calibration_plots or {}).items()},
+        two_stage_plots={t: data_uri(path) for t, path in (two_stage_plots or {}).items()},
         examples=examples,
     )
     folder.mkdir(parents=True, exist_ok=True)
