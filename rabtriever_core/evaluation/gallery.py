@@ -96,7 +96,7 @@ def draw_two_stage(folder: Path, two_stage: Mapping[str, Any]) -> dict[str, Path
     """Write a plot per split as PNG, the title says what is best: title → file."""
     figures = {
         f"two_stage_{split}": (
-            f"{wording.reranking(split, curve['points'])}; labels: share of queries reranked",
+            wording.reranking(split, curve["points"]),
             two_stage_plot.quality_for_time(two_stage, split),
         )
         for split, curve in two_stage["splits"].items()

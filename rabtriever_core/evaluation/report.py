@@ -45,6 +45,7 @@ def write_report(
             "milliseconds": wording.milliseconds,
             "comparison": wording.comparison,
             "points": wording.points,
+            "shown_points": _shown_points,
         }
     )
     page = environment.get_template("report.html.j2").render(
@@ -63,6 +64,12 @@ def write_report(
     (folder / JSON_FILE).write_text(json.dumps(benchmark, indent=2) + "\n", encoding="utf-8")
     (folder / HTML_FILE).write_text(page, encoding="utf-8")
     return folder / HTML_FILE
+
+
+def _shown_points(curve: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of two-stage answers the named points, and the best one where that is another."""
+    best = min(curve, key=lambda point: (-point["metrics"]["MRR@10"], point["share"]))
+    return [point for point in curve if "role" in point or point is best]
 
 
 def _best(systems: Mapping[str, Any]) -> dict[str, str]:

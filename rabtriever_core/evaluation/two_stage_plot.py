@@ -63,10 +63,12 @@ def quality_for_time(two_stage: Mapping[str, Any], split: str, metric: str = "MR
             axes.annotate(
                 f"{point['share']:.0%}",
                 (at, 100 * point["metrics"][metric]),
-                xytext=(4, 8),
+                xytext=(0, 10),
                 textcoords="offset points",
+                ha="center",
                 fontsize=9.5,
                 color=INK,
+                bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5},
             )
     axes.margins(x=0.06, y=0.12)
     label_axes(axes, x="expected milliseconds per query", y=f"{metric} (%)")

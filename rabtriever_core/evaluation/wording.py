@@ -75,19 +75,20 @@ def reranking(split: str, curve: Sequence[Mapping[str, Any]]) -> str:
     if clear:
         # The cheaper one where both gain as much.
         best = max(clear, key=lambda p: (round(p["gain"], 3), -p["ms"]))
-        return f"Reranking pays on {where}: {_gained(best, alone)}"
+        return f"On {where}, reranking {_gained(best, alone, 'pays')}"
     harm = [p for p in asking if p["gain_interval"][1] < 0]
     if harm:
         worst = min(harm, key=lambda p: float(p["gain"]))
-        return f"Reranking does harm on {where}: {_gained(worst, alone)}"
-    return f"No clear gain from reranking on {where}: {_gained(asking[-1], alone)}"
+        return f"On {where}, reranking {_gained(worst, alone, 'does harm')}"
+    return f"On {where}, reranking {_gained(asking[-1], alone, 'brings no clear gain')}"
 
 
-def _gained(point: Mapping[str, Any], alone: Mapping[str, Any]) -> str:
+def _gained(point: Mapping[str, Any], alone: Mapping[str, Any], verdict: str) -> str:
     """What one way of asking gains in MRR@10 and takes in time."""
+    asked = "every query" if point["role"] == "always" else f"{point['share']:.0%} of them (auto)"
     low, high = (points(value) for value in point["gain_interval"])
     return (
-        f"{point['role']} {points(point['gain'])} points of MRR@10 ({low} to {high}) for "
+        f"{asked} {verdict}: {points(point['gain'])} points of MRR@10 ({low} to {high}) for "
         f"{milliseconds(point['ms'] - alone['ms'])} ms more per query"
     )
 
