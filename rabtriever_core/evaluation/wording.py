@@ -85,7 +85,8 @@ def reranking(split: str, curve: Sequence[Mapping[str, Any]]) -> str:
 
 def _gained(point: Mapping[str, Any], alone: Mapping[str, Any], verdict: str) -> str:
     """What one way of asking gains in MRR@10 and takes in time."""
-    asked = "every query" if point["role"] == "always" else f"{point['share']:.0%} of the queries (auto)"
+    share = f"{point['share']:.0%} of the queries (auto)"
+    asked = "every query" if point["role"] == "always" else share
     low, high = (points(value) for value in point["gain_interval"])
     return (
         f"{asked} {verdict}: {points(point['gain'])} points of MRR@10 ({low} to {high}) for "
