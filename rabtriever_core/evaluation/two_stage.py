@@ -116,8 +116,8 @@ def rerank_milliseconds(
 ) -> float:
     """Median time in which the teacher reads a query with the student's first documents.
 
-    One query at a time, its documents in one batch, from texts to margins: as
-    `OpenRelease.teacher_margins` answers applications.
+    One query at a time, from texts to margins, every document read anew: the most that applications
+    wait, who are spared that for documents read before (`serving.prefix_cache_mib`).
 
     Raises:
         ValueError: there are no queries.
