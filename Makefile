@@ -8,7 +8,7 @@ SHELL := bash
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 VENV := $(ROOT)/.venv
 # Newer than pyproject.toml when these extras are installed: what runs needs no test tools.
-STAMP := $(VENV)/.installed-edge
+STAMP := $(VENV)/.installed-serve,edge
 DEV_STAMP := $(VENV)/.installed-dev,edge
 STACK_STAMP := $(VENV)/.installed-stack,edge
 PYTHON ?= python3

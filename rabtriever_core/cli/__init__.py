@@ -11,6 +11,7 @@ from rabtriever_core.cli import (  # isort: skip
     asking,  # noqa: F401
     explaining,  # noqa: F401
     evaluating,  # noqa: F401
+    exporting,  # noqa: F401
     serve,  # noqa: F401
     releases,  # noqa: F401
     reports,  # noqa: F401

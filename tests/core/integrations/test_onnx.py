@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from rabtriever_core.cli import app
 from rabtriever_core.config import GaugeConfig
 from rabtriever_core.errors import ArtifactError, ConfigError, ModelError
 from rabtriever_core.index.gauge import Gauge
@@ -164,3 +166,14 @@ def test_without_the_library_it_says_which_extra(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"rabtriever\[onnx\]"):
         OnnxQueryTower(exported)
+
+
+@pytest.mark.usefixtures("ready_graph")
+def test_command_line(released: Workspace, tmp_path: Path, retriever: Retriever) -> None:
+    arguments = ["export-onnx", str(tmp_path / "tower"), "-w", str(released.root), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    info = json.loads(result.stdout)
+    assert info["release"] == retriever.release.id
+    assert info["parity"]["max_error"] <= 1e-3
+    assert OnnxQueryTower(tmp_path / "tower").info.release == info["release"]
