@@ -19,7 +19,8 @@ def corpus_columns(corpus: "DataFrame") -> "DataFrame":
     """Add what the corpus suite looks at."""
     full = [f"{title} {text}" for title, text in zip(corpus["title"], corpus["text"], strict=True)]
     problems = [metadata_problem(value) for value in corpus["metadata"]]
-    return _text_columns(corpus, full).assign(metadata_problem=problems)
+    columns = _text_columns(corpus, full).assign(metadata_problem=problems)
+    return columns.astype({"metadata_problem": object})
 
 
 def corpus_suite(config: ValidationConfig) -> list[Rule]:

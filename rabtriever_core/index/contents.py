@@ -1,7 +1,8 @@
 """What a collection's points hold, against what was uploaded: storage can be damaged unnoticed."""
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def differing(
     vectors: np.ndarray,
     limit: int | None = None,
 ) -> list[int]:
-    """Rows whose point is missing, or holds another vector or text.
+    """Rows whose point is missing, or holds another vector, text or metadata.
 
     Args:
         client: Qdrant.
@@ -51,7 +52,7 @@ def differing(
             point = points.get(id_)
             if (
                 point is None
-                or point.payload != payload(documents[row])
+                or not _same(point.payload, payload(documents[row]))
                 or not np.allclose(np.asarray(point.vector), vectors[row], rtol=1e-5, atol=1e-7)
             ):
                 found.append(row)
@@ -69,3 +70,16 @@ def mend(
     rows = differing(client, physical, documents, vectors)
     upload(client, physical, documents, vectors, rows, batch_size)
     return [documents[row].id for row in rows]
+
+
+def _same(stored: Any, uploaded: Any) -> bool:
+    """Equality of JSON values; a server's parser may read a number's last bit differently."""
+    if isinstance(stored, dict) and isinstance(uploaded, dict):
+        return stored.keys() == uploaded.keys() and all(
+            _same(stored[name], uploaded[name]) for name in uploaded
+        )
+    if isinstance(stored, list) and isinstance(uploaded, list):
+        return len(stored) == len(uploaded) and all(map(_same, stored, uploaded))
+    if isinstance(uploaded, float) and isinstance(stored, int | float):
+        return math.isclose(stored, uploaded, rel_tol=1e-12)
+    return bool(stored == uploaded)

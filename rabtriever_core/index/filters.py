@@ -11,8 +11,8 @@ A filter is an object of conditions that must all hold. What it finds, by exampl
 | `{"lang": null}` | without the field, or where it is null or an empty list |
 | `{"document_id": ["d1", "d2"]}` | with these ids; `not` works here, too |
 
-Values are strings (compared exactly), numbers (2020 and 2020.0 are one), booleans and null. The name
-of a field with dots in it is one name. A field called `document_id` cannot be asked for.
+Values are strings (compared exactly), numbers (2020 and 2020.0 are one), booleans and null. Dots
+are part of a field's name: metadata are flat. A field called `document_id` cannot be asked for.
 """
 
 import math
@@ -110,7 +110,8 @@ def _values(field: str, wanted: object) -> list[Any]:
     values = list(wanted) if several else [wanted]  # type: ignore[call-overload]
     if not values:
         raise FilterError(
-            f"filter field {field!r}: an empty list would find nothing, or everything"
+            f"filter field {field!r}: the list of values is empty; leave the condition out where "
+            "every document may do"
         )
     for value in values:
         if field == _DOCUMENT_ID and not isinstance(value, str):

@@ -77,16 +77,14 @@ def search(
     depths = per_query("k", k, count)
     if least := [depth for depth in depths if depth < 1]:
         raise ValueError(f"k must be at least 1, got {least[0]}")
-    several = isinstance(filters, Sequence)
-    allowed = [qdrant_filter(f) for f in filters] if several else qdrant_filter(filters)
-    filter_of = per_query("filters", allowed, count)
+    allowed = [qdrant_filter(each) for each in per_query("filters", filters, count)]
     check_queries(queries.vectors)
     params = params or models.SearchParams(exact=True)
     rankings: list[list[Hit]] = []
     for start in range(0, count, _QUERIES_PER_REQUEST):
         part = slice(start, start + _QUERIES_PER_REQUEST)
         rankings += _search_batch(
-            client, collection, queries[part], depths[part], filter_of[part], params
+            client, collection, queries[part], depths[part], allowed[part], params
         )
     return rankings
 

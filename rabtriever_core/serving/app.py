@@ -102,9 +102,10 @@ def _add_errors(app: FastAPI) -> None:
 
     async def not_now(request: Request, error: Exception) -> JSONResponse:
         status, said, seconds = next(SAID[kind] for kind in type(error).__mro__ if kind in SAID)
-        logger.warning(
-            "%d: %s", status, error or said, extra={"request_id": request.state.request_id}
-        )
+        if status != 429:  # thousands a second, and the line of the request says it all
+            logger.warning(
+                "%d: %s", status, error or said, extra={"request_id": request.state.request_id}
+            )
         return problem(request, status, said, {"Retry-After": str(seconds)})
 
     async def unknown(request: Request, error: Exception) -> JSONResponse:

@@ -53,22 +53,22 @@ def test_a_stage(cell: Cell, stage: str) -> None:
 
 def test_inputs_that_change_meanwhile(cell: Cell) -> None:
     """What was named at the start and what was read later are told apart."""
-    workspace = cell.without("document_embeddings").workspace
+    workspace = cell.without("calibration").workspace
     changed = Workspace.open(workspace.root, ("student.reverse_kl_weight=0.9",))
     ready = workspace.root / "ready"
 
     def paused() -> str:
-        from rabtriever_core.stages import document_embeddings
+        from rabtriever_core.stages import calibration
 
-        make = document_embeddings.make
+        make = calibration.make
 
         def slow(context: Any) -> Any:
             ready.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGSTOP)
             return make(context)
 
-        document_embeddings.make = slow
-        return str(run_stage(workspace, "document_embeddings"))
+        calibration.make = slow
+        return str(run_stage(workspace, "calibration"))
 
     said: list[str] = []
     thread = threading.Thread(target=lambda: said.append(in_a_process(paused)))
@@ -78,9 +78,9 @@ def test_inputs_that_change_meanwhile(cell: Cell) -> None:
     run_stage(changed, "student")
     os.kill(int(ready.read_text()), signal.SIGCONT)
     thread.join()
-    assert said[0].startswith("StageBusyError: student changed while document_embeddings was"), said
-    assert not workspace.artifact("document_embeddings").exists()
-    run_stage(changed, "document_embeddings")
+    assert said[0].startswith("StageBusyError: student changed while calibration was"), said
+    assert not workspace.artifact("calibration").exists()
+    run_stage(changed, "calibration")
     assert cell.is_served_as_before()
 
 

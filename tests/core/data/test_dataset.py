@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rabtriever_core.data.dataset import Dataset, Document, read_dataset, write_dataset
+from rabtriever_core.data.demo import write_demo
+from rabtriever_core.data.metadata import canonical, metadata_problem
 from rabtriever_core.errors import DatasetError
+from rabtriever_core.index.reuse import text_hash
 from tests.core.data.authored import clean_rows, write
 
 # Ids are columns of tab-separated lines, so they hold no tabs and line breaks.
@@ -19,16 +25,24 @@ IDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_si
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 
 
+SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+METADATA = st.dictionaries(TEXTS, SCALARS | NUMBERS | st.lists(SCALARS, max_size=3), max_size=3)
+DEMO_FINGERPRINT = "66f28293b861a7c2f47f597c325d7a956830211bad4206dca2445aad9521321c"
+DEMO_CORPUS = "4137af388a3483f0bb720be4ba0d226285b62be9b6e15175b9c53e7281420369"
+
+
 @st.composite
 def datasets(draw: st.DrawFn) -> Dataset:
-    documents = draw(st.dictionaries(IDS, st.tuples(TEXTS, TEXTS), min_size=1, max_size=4))
+    fields = st.tuples(TEXTS, TEXTS, METADATA)
+    documents = draw(st.dictionaries(IDS, fields, min_size=1, max_size=4))
     queries = draw(st.dictionaries(IDS, TEXTS, min_size=1, max_size=4))
     labels = st.dictionaries(st.sampled_from(sorted(documents)), st.integers(0, 3), min_size=1)
     qrels = st.dictionaries(st.sampled_from(sorted(queries)), labels)
     splits = draw(st.dictionaries(st.sampled_from(["dev", "test", "train"]), qrels, min_size=1))
     return Dataset(
         "set",
-        tuple(Document(id_, text, title) for id_, (text, title) in documents.items()),
+        tuple(Document(id_, *fields) for id_, fields in documents.items()),
         queries,
         splits,
     )
@@ -55,6 +69,56 @@ def test_fingerprint_ignores_order_and_notices_content(dataset: Dataset) -> None
     first = dataset.documents[0]
     changed = (replace(first, text=first.text + "!"), *dataset.documents[1:])
     assert replace(dataset, documents=changed).fingerprint != dataset.fingerprint
+
+
+@settings(max_examples=30, deadline=None)
+@given(datasets(), METADATA)
+def test_metadata_count_where_there_are_any(dataset: Dataset, metadata: dict[str, Any]) -> None:
+    first, *rest = dataset.documents
+    reordered = replace(first, metadata=dict(reversed(first.metadata.items())))
+    assert replace(dataset, documents=(reordered, *rest)).fingerprint == dataset.fingerprint
+    told = replace(first, metadata=metadata)
+    assert hash(told) == hash(first)
+    assert text_hash(told) == text_hash(first), "nothing is embedded again"
+    fingerprint = replace(dataset, documents=(told, *rest)).fingerprint
+    assert (fingerprint == dataset.fingerprint) == (
+        canonical(metadata) == canonical(first.metadata)
+    )
+
+
+def test_a_set_without_metadata_is_what_it_was(tmp_path: Path) -> None:
+    """Bytes and fingerprint as they were before documents could have metadata."""
+    write_demo(tmp_path / "demo")
+    dataset = read_dataset(tmp_path / "demo")
+    write_dataset(dataset, tmp_path / "again")
+    assert dataset.fingerprint == DEMO_FINGERPRINT
+    corpus = (tmp_path / "again" / "corpus.jsonl").read_bytes()
+    assert hashlib.sha256(corpus).hexdigest() == DEMO_CORPUS
+
+
+@pytest.mark.parametrize(
+    ("metadata", "problem"),
+    [
+        ([], "it is a list, not an object of fields"),
+        ("de", "it is 'de', not an object of fields"),
+        ({"by": {"name": "Ana"}}, "field 'by' holds an object; values are strings"),
+        ({"by": ["Ana", ["Bo"]]}, "field 'by' holds a list with a list; values are strings"),
+        ({"score": float("nan")}, "field 'score' holds nan, which is no JSON number"),
+        ({"score": [1, float("inf")]}, "field 'score' holds a list with inf, which is no"),
+        ({"number": 2**63}, "field 'number' holds a whole number of more than 64 bits"),
+        ({"lang": "\ud83d"}, "field 'lang' holds half a surrogate pair"),
+        ({"\ud83d": 1}, "the name of field '\\ud83d' holds half a surrogate pair"),
+    ],
+)
+def test_metadata_that_cannot_be_used_are_named(
+    tmp_path: Path, metadata: object, problem: str
+) -> None:
+    assert metadata_problem(metadata).startswith(problem)
+    documents, queries, qrels = clean_rows()
+    documents[2]["metadata"] = metadata
+    raw = write(tmp_path / "raw", documents, queries, qrels)
+    with pytest.raises(DatasetError, match=re.escape(f"corpus.jsonl, line 3: metadata: {problem}")):
+        read_dataset(raw)
 
 
 def test_splits_and_relevance(tmp_path: Path) -> None:

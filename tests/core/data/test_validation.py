@@ -182,3 +182,31 @@ def test_clean_data_passes_and_gives_the_same_bytes_twice(tmp_path: Path) -> Non
     validate(raw, tmp_path / "one", ValidationConfig())
     assert not (tmp_path / "one" / "docs" / "stale.html").exists()
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["docs", "out"]
+
+
+def test_metadata_survive_and_what_is_none_leaves_with_its_row(tmp_path: Path) -> None:
+    documents, queries, qrels = clean_rows()
+    told = {"lang": "de", "tags": ["a", None, 2], "score": 0.1, "open": False, "ü.b": None}
+    documents[0]["metadata"] = told
+    documents[1]["metadata"] = None
+    bad = [[1], {"<b>by</b>": {"name": "Ana"}}, {"lang": "\ud83d"}, {"score": float("nan")}]
+    documents += [{"_id": f"b{n}", "text": f"b {n}", "metadata": m} for n, m in enumerate(bad)]
+    home = tmp_path
+    outcome = validate(write(home / "raw", documents, queries, qrels), home)
+    kept = {d.id: d.metadata for d in read_dataset(home / "out").documents}
+    assert kept == {"d0": told, "d1": {}, "d2": {}, "d3": {}}
+    assert quarantine(home) == {
+        "corpus.jsonl:5": ["metadata: it is a list, not an object of fields"],
+        "corpus.jsonl:6": [
+            "metadata: field '<b>by</b>' holds an object; values are strings, numbers, booleans, "
+            "null, or lists of these"
+        ],
+        "corpus.jsonl:7": ["metadata: field 'lang' holds half a surrogate pair"],
+        "corpus.jsonl:8": ["metadata: field 'score' holds nan, which is no JSON number"],
+    }
+    assert outcome.reasons == {"document_metadata": 4}
+    pages = [page.read_text(encoding="utf-8") for page in (home / "docs").rglob("*.html")]
+    assert any("&lt;b&gt;by" in page for page in pages)
+    assert not any("<b>by" in page for page in pages)
+    lines = (home / "out" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+    assert ["metadata" in json.loads(line) for line in lines] == [True, False, False, False]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rabtriever_core.artifacts import build_artifact
-from rabtriever_core.config import Settings
+from rabtriever_core.config import RetrainingConfig, Settings
 from rabtriever_core.data.changes import Rows, compare
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.data.profile import Profile
@@ -15,6 +15,7 @@ from rabtriever_core.errors import ArtifactError, ValidationStoppedError
 from rabtriever_core.releases.data_changes import DOCS, PLOT, compare_versions, score_drift
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.releases.record import read_releases
+from rabtriever_core.retraining import retraining_needed
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.stages.run import load_inputs
 from rabtriever_core.verdict import read_verdict, verdict_file
@@ -86,6 +87,25 @@ def test_rows_and_drifts_of_a_made_change() -> None:
     assert found.answers > 0
     # Every example names another text now.
     assert found.training == 1.0
+
+
+def test_changed_metadata_are_changed_rows_and_nothing_more() -> None:
+    before = life_dataset()
+    first, second, *rest = before.documents
+    told = (replace(first, metadata={"a": 1, "b": 2}), replace(second, metadata={"a": 1}), *rest)
+    with_some = replace(before, documents=told)
+    again = (replace(first, metadata={"b": 2, "a": 1}), replace(second, metadata={"a": 1.0}), *rest)
+    now = replace(before, documents=again)
+    profiles = [Profile.of(dataset, "train") for dataset in (before, with_some, now)]
+    for earlier, later, changed in ((0, 1, 2), (1, 2, 1), (2, 0, 2)):
+        found = compare(profiles[earlier], profiles[later], before, "train")
+        assert found.rows["documents"] == Rows(
+            before=24, now=24, added=0, removed=0, changed=changed
+        )
+        assert found.training == 0
+        assert {*found.lengths.values(), *found.words.values()} == {0.0}
+    need = retraining_needed(profiles[0], profiles[1], RetrainingConfig())
+    assert need.kind == "reindex"
 
 
 def test_a_profile_is_the_same_in_any_order_and_survives_the_disk(tmp_path: Path) -> None:

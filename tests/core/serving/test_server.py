@@ -68,6 +68,16 @@ def asked(port: int, path: str, body: object = None) -> tuple[int, dict[str, obj
     raise AssertionError(f"nothing listens on {port}")
 
 
+def wait_for_release(port: int, release: str, body: object) -> dict[str, object]:
+    """The first answer of a release."""
+    for _ in range(100):
+        status, answer = asked(port, "/v1/search", body)
+        if status == 200 and answer["release"] == release:
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"release {release} never answers: {status} {answer}")
+
+
 def test_a_process_answers_follows_promotions_and_ends_when_told(make: Make) -> None:
     workspace = make()
     params = workspace.root / "params.yaml"
@@ -79,8 +89,7 @@ def test_a_process_answers_follows_promotions_and_ends_when_told(make: Make) -> 
         body = {"query": "tell 7", "k": 2}
         for salt in (0, 1):
             release = promote(make(salt=salt), by="ana").release
-            status, answer = asked(port, "/v1/search", body)
-            assert (status, answer["release"]) == (200, release.id)
+            answer = wait_for_release(port, release.id, body)
             assert answer["hits"][0]["document_id"] == "d7"
         second = subprocess.run(
             [sys.executable, "-m", "rabtriever_core.cli", "serve", "--port", str(port),

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from rabtriever_core.config import Settings, StudentConfig
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.contents import differing, mend
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.search import search
+from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.vectors import point_id
 from rabtriever_core.kept import keep
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.retriever import DocumentReader
@@ -97,6 +100,38 @@ def test_another_student_embeds_nothing(
         assert (after.reused, after.hash) == (True, before.hash)
         run_stage(other, "qdrant_collection")
     assert not student.encoded
+
+
+def test_changed_metadata_embed_nothing_and_reach_another_build(
+    workspace: Workspace, make_workspace: MakeWorkspace, student: Any
+) -> None:
+    run_stage(workspace, "document_embeddings")
+    before = _points(workspace)
+    name = run_stage(workspace, "qdrant_collection").meta.metrics["collection"]
+    student.encoded.clear()
+    told = {"lang": "de", "tags": ["a", 0.1]}
+    first, *rest = DATASET.documents
+    changed = replace(DATASET, documents=(replace(first, metadata=told), *rest))
+    other = make_workspace(workspace.root, dataset=changed, keep_models=True, index=INDEX)
+    run_stage(other, "document_embeddings")
+    assert other.embedding_work()["embedded"] == 0
+    assert not student.encoded
+    after = _points(other)
+    built = run_stage(other, "qdrant_collection")
+    assert built.meta.metrics["collection"] != name
+    assert after.keys() == before.keys()
+    point = point_id(first.id)
+    vector, payload = before[point]
+    assert after.pop(point) == (vector, payload | {"metadata": told})
+    assert "metadata" not in payload
+    assert all(before[id_] == held for id_, held in after.items())
+    _, vectors = read_shards(other.artifact("document_embeddings"))
+    with connect(other.settings.index, other.qdrant) as client:
+        where = client, built.meta.metrics["collection"]
+        assert differing(*where, changed.documents, vectors) == []
+        assert differing(*where, DATASET.documents, vectors) == [0]
+        assert mend(*where, DATASET.documents, vectors, 10) == [first.id]
+        assert differing(*where, DATASET.documents, vectors) == []
 
 
 def test_states_that_do_not_come_out_the_same_are_not_reused(
