@@ -8,7 +8,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexUnavailableError
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.releases.record import Release
-from rabtriever_core.serving.retriever import Answer, Query, Retriever
+from rabtriever_core.serving.retriever import Query, Retriever
 
 MAX_BM25_DOCUMENTS = 200_000
 """They are all read into memory."""

@@ -189,7 +189,9 @@ function draw(answers, milliseconds) {
 
 function columnOf(answer, hits, view) {
   const made = element("section", { class: "answer", "aria-label": nameOf(answer) });
-  if (view.several) {
+  if (!view.several) {
+    made.append(element("h2", { class: "hidden", text: "Documents" }));
+  } else {
     made.append(element("header", {},
       element("h2", { text: nameOf(answer) }),
       element("p", { class: "small", text: `${answer.milliseconds.toFixed(1)} ms` })));
