@@ -16,6 +16,8 @@ PORT ?= 3000
 DATA ?=
 # More options of `make stack`, e.g. STACK="--query-port 8001".
 STACK ?=
+# More options of `make load`, e.g. LOAD="--soak 600".
+LOAD ?=
 WORK ?= $(ROOT)
 WORKSPACE := $(if $(filter /%,$(WORK)),$(WORK),$(CURDIR)/$(WORK))
 
@@ -25,7 +27,7 @@ export VIRTUAL_ENV := $(VENV)
 run dev workspace: export DAGSTER_HOME := $(WORKSPACE)/.dagster_home
 run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 
-.PHONY: help run dev stack test test-slow year check generated workspace
+.PHONY: help run dev stack test test-slow year load check generated workspace
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
@@ -53,6 +55,9 @@ test-slow: $(DEV_STAMP)  ## Run the tests that take minutes.
 
 year: $(DEV_STAMP)  ## Live through twelve versions of DATA in a new WORK: killed, damaged, rolled back.
 	@cd "$(ROOT)" && python -m tests.year "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))" "$(WORKSPACE)"
+
+load: $(DEV_STAMP)  ## Put load on the query service of WORK: clients, promotions, memory.
+	@cd "$(ROOT)" && python -m tests.load "$(WORKSPACE)" $(LOAD)
 
 check: $(DEV_STAMP)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy

@@ -36,13 +36,14 @@ def install_dagster_home(folder: Path) -> Path:
 def end_dead_runs(folder: Path) -> list[str]:
     """Mark runs as failed whose process is gone from this machine, and free the pools they hold.
 
-    A daemon does this, too. Without one (`dg launch`) a run killed with SIGKILL would hold its
-    pool's slot for ever, and the next run wait for it.
+    A code location does this for the runs that it started, while it lives itself. Else a run killed
+    with SIGKILL would hold its pool's slot and its place in the queue for ever, and the next run
+    wait for it.
 
     Returns:
         Ids of these runs.
     """
-    if not (folder / "history").is_dir():
+    if not _has_records(folder):
         return []
     from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
@@ -57,6 +58,16 @@ def end_dead_runs(folder: Path) -> list[str]:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             ended.append(run.run_id)
     return ended
+
+
+def _has_records(folder: Path) -> bool:
+    """Whether there may be runs: in files, or in the storage that dagster.yaml names."""
+    import yaml
+
+    if (folder / "history").is_dir():
+        return True
+    settings = folder / TEMPLATE.name
+    return settings.is_file() and "storage" in (yaml.safe_load(settings.read_text("utf-8")) or {})
 
 
 def _executor(instance: "DagsterInstance", run_id: str) -> int | None:

@@ -52,9 +52,8 @@ def commands(root: Path, ports: dict[str, int]) -> dict[str, list[str]]:
     """Process → its command line."""
     on = {name: ["--host", HOST, "--port", str(port)] for name, port in ports.items()}
     found = ["--workspace", str(root / ".dagster_home" / "workspace.yaml")]
-    module = ["--module-name", "dagster_project.definitions"]
     return {
-        "code": ["dagster", "api", "grpc", *module, *on["code"]],
+        "code": ["python", "-m", "dagster_project.code_location", *on["code"]],
         "webserver": ["dagster-webserver", *found, *on["webserver"]],
         "daemon": ["dagster-daemon", "run", *found],
         "query": ["rabtriever", "serve", "--workspace", str(root), *on["query"]],

@@ -15,6 +15,8 @@ class ServingConfig(Component):
     rerank_below: float = Field(0.9, ge=0, le=1)
     """`rerank: auto` asks the teacher where the student's best document is less probable than this
     (calibrated)."""
+    prefix_cache_mib: int = Field(256, ge=0)
+    """Memory for documents that the teacher has read: the next query need not wait for that."""
     max_batch: int = Field(32, ge=1)
     """Queries that wait at the same time and are then encoded together, at most."""
     max_waiting: int = Field(256, ge=1)

@@ -145,31 +145,60 @@ class Reranker(ABC):
         at = torch.arange(len(document_ids), device=device), lengths - 1
         read_states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
         e_d = [state[at].float() for state in read_states]
+        e_t = self.states_after(
+            read.past_key_values, lengths, query_ids, document_index, query_index, positions
+        )
+        return e_t, e_d
+
+    def states_after(
+        self,
+        cache: Any,
+        lengths: "torch.Tensor",
+        query_ids: Sequence[Sequence[int]],
+        document_index: Sequence[int],
+        query_index: Sequence[int],
+        positions: npt.NDArray[np.int64] | None = None,
+    ) -> "torch.Tensor":
+        """Answer-position states of pairs whose documents were read; differentiable.
+
+        Args:
+            cache: keys and values of the documents, right-padded to one width.
+            lengths: tokens of every document.
+            query_ids: token ids of the distinct query sides.
+            document_index: document of every pair, length p.
+            query_index: query of every pair, length p.
+            positions: other tokens of every query side, as for `pair_states`.
+
+        Returns:
+            e_T as `pair_states`.
+        """
+        import torch
+
+        backbone, device = self.backbone, lengths.device
         of_document = torch.as_tensor(document_index, device=device)
         of_query = torch.as_tensor(query_index, device=device)
-        cache = _repeat_cache(read.past_key_values, of_document)
+        width = cache.layers[0].keys.shape[2]
         query_rows, query_lengths = backbone.pad(query_ids)
         mask = None
-        if len({len(row) for row in document_ids}) > 1:
+        if int(lengths.min()) < width:
             # Shorter documents are padded in the middle of the sequence: hide that.
-            real = torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]
+            real = torch.arange(width, device=device)[None] < lengths[:, None]
             after = torch.ones(len(of_query), query_rows.shape[1], dtype=torch.bool, device=device)
             mask = torch.cat([real[of_document], after], dim=1).long()
         steps = torch.arange(query_rows.shape[1], device=device)[None]
         states = backbone.body(
             input_ids=query_rows[of_query],
-            past_key_values=cache,
+            past_key_values=_repeat_cache(cache, of_document),
             attention_mask=mask,
             position_ids=lengths[of_document][:, None] + steps,
         ).last_hidden_state
         rows = torch.arange(len(of_query), device=device)
         answers = query_lengths[of_query] - 1
         if positions is None:
-            e_t = states[rows, answers]
-        else:
-            others = torch.from_numpy(positions).to(device)[of_query]
-            e_t = states[rows[:, None], torch.cat([answers[:, None], others], dim=1)]
-        return e_t.float(), e_d
+            return states[rows, answers].float()
+        others = torch.from_numpy(positions).to(device)[of_query]
+        e_t = states[rows[:, None], torch.cat([answers[:, None], others], dim=1)]
+        return e_t.float()
 
     def candidate_states(
         self,

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
@@ -29,6 +27,7 @@ from rabtriever_core.workspace import Workspace
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
+    from rabtriever_core.models.document_prefixes import DocumentPrefixes
     from rabtriever_core.models.reranker import GenerativeReranker
 
 Section = TypeVar("Section", IndexConfig, RuntimeConfig)
@@ -57,6 +56,8 @@ class OpenRelease:
     """How its collection is stored and searched."""
     teacher: Path
     """Its artifact."""
+    prefix_bytes: int
+    """For documents that the teacher has read, so that the next query need not wait for that."""
 
     def search(
         self,
@@ -105,15 +106,15 @@ class OpenRelease:
         backbone = Backbone(self.tower.student.backbone.model, Prompt.load(self.teacher))
         return GenerativeReranker.on(backbone, self.teacher)
 
+    @cached_property
+    def _prefixes(self) -> "DocumentPrefixes":
+        from rabtriever_core.models.document_prefixes import DocumentPrefixes
+
+        return DocumentPrefixes(self.reranker, self.prefix_bytes)
+
     def teacher_margins(self, query: str, documents: Sequence[Document]) -> list[float]:
-        """The teacher's T − F logit of every document for a query."""
-        if not documents:
-            return []
-        prompt, candidates = self.reranker.backbone.prompt, np.arange(len(documents))[None]
-        margins = self.reranker.candidate_margins(
-            prompt.documents(documents), prompt.queries([query]), candidates, None
-        )
-        return [float(margin) for margin in margins[0]]
+        """The teacher's T − F logit of every document for a query; one thread at a time."""
+        return [float(margin) for margin in self._prefixes.margins(query, documents)]
 
     def _calibrated(self, hits: list[Hit], threshold: float | None) -> list[Hit]:
         probabilities = self.calibration.probabilities([hit.margin for hit in hits]).tolist()
@@ -189,6 +190,7 @@ def open_release(workspace: Workspace, release: Release) -> OpenRelease:
         calibration=Calibration.load(folders["calibration"]),
         index=index,
         teacher=folders["teacher"],
+        prefix_bytes=workspace.settings.serving.prefix_cache_mib * 2**20,
     )
 
 

@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.serving.messages import (
     BatchAnswer,
     BatchRequest,
     EmbedAnswer,
     EmbedRequest,
+    Invalid,
     Judged,
     Problem,
     ReleaseAnswer,
@@ -22,8 +24,10 @@ from rabtriever_core.serving.messages import (
 from rabtriever_core.serving.service import Service
 
 PROBLEMS: dict[int | str, dict[str, object]] = {
+    400: {"model": Problem, "description": "The body cannot be read."},
     401: {"model": Problem, "description": "No valid API key."},
     413: {"model": Problem, "description": "The body is too large."},
+    422: {"model": Invalid, "description": "A value is missing, unknown or out of range."},
     429: {"model": Problem, "description": "Too many queries wait; Retry-After says when."},
     503: {"model": Problem, "description": "No answer now; Retry-After says when."},
 }
@@ -81,10 +85,18 @@ async def search_batch(body: BatchRequest, request: Request, service: Answering)
     return _json(BatchAnswer(release=release, answers=[SearchAnswer.of(a) for a in answers]))
 
 
-@router.post("/rerank", response_model=RerankAnswer)
+UNKNOWN: dict[int | str, dict[str, object]] = {
+    404: {"model": Problem, "description": "A document is not in the served collection."}
+}
+
+
+@router.post("/rerank", response_model=RerankAnswer, responses=UNKNOWN)
 async def rerank(body: RerankRequest, request: Request, service: Answering) -> Response:
     """The teacher's order of candidates: it reads every one of them with the query."""
-    candidates = body.document_ids or [each.document for each in body.documents or ()]
+    candidates: list[Document | str] = [
+        *(body.document_ids or ()),
+        *(each.document for each in body.documents or ()),
+    ]
     ranked = await service.job("teacher", lambda: service.retriever.rerank(body.query, candidates))
     _note(request, service, ranked.release.id, [body.query])
     results = [

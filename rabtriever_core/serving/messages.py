@@ -201,3 +201,19 @@ class Problem(Answered):
     detail: str
     request_id: str
     """Also in the service's log."""
+
+
+class Fault(Answered):
+    """What is wrong with a request; never the value itself, which may be long, and private."""
+
+    loc: list[str | int]
+    """Where."""
+    msg: str
+    type: str
+
+
+class Invalid(Answered):
+    """Why a request is none."""
+
+    detail: list[Fault]
+    request_id: str

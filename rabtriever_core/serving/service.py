@@ -31,7 +31,7 @@ class Service:
         # Another release is opened by `follow`, so that no query waits for it.
         self.retriever = Retriever(workspace, refresh_seconds=math.inf)
         self.lexical = LexicalSearch(self.retriever)
-        limits = {
+        limits: dict[str, Any] = {
             "max_waiting": self.settings.max_waiting,
             "timeout_seconds": self.settings.timeout_seconds,
         }

@@ -120,6 +120,7 @@ def test_commands_are_those_that_the_native_stack_runs() -> None:
             if part == "0.0.0.0"  # noqa: S104 - inside a container
             else part
             for part in SERVICES[service]["command"]
+            if part != "--without-keys"  # an outer address inside the container alone
         ]
         assert found == native[process]
 

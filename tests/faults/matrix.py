@@ -8,7 +8,8 @@ from rabtriever_core.stages import STAGES
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 TRAINED = ("backbone", "bi_encoder", "teacher", "student")
 RECORD, RELEASE, ROLLBACK, RESTORE, READER = "record", "release", "rollback", "restore", "reader"
-COLUMNS = (*STAGE_NAMES, RECORD, RELEASE, ROLLBACK, RESTORE, READER)
+TICK, QUEUE = "sensor's tick", "queued run"
+COLUMNS = (*STAGE_NAMES, RECORD, RELEASE, ROLLBACK, RESTORE, READER, TICK, QUEUE)
 
 MATRIX: dict[str, tuple[str, ...]] = {
     "kill -9": (*STAGE_NAMES, RECORD, RELEASE, ROLLBACK, RESTORE),
@@ -22,6 +23,8 @@ MATRIX: dict[str, tuple[str, ...]] = {
     "two at once": (*STAGE_NAMES, RECORD, RELEASE, ROLLBACK),
     "clock backwards": (*STAGE_NAMES, RECORD, RELEASE, ROLLBACK, READER),
     "run worker killed": ("teacher", RELEASE),
+    "daemon killed": ("document_embeddings", RELEASE, READER, TICK, QUEUE),
+    "deployment killed": (READER, QUEUE),
 }
 """Fault → columns it is injected into. What is empty cannot happen there, or is another cell's."""
 

@@ -1,7 +1,8 @@
 """A Dagster run whose processes are all killed: launched again, it finishes what there was.
 
-Under the daemon, Dagster's run monitoring notices the dead run; without one `make run` does, since
-the next launch would wait for ever for the pool that the dead one holds.
+In a deployment the code location notices the dead run (test_daemon.py: also where it was killed
+itself); without one `make run` does, since the next launch would wait for ever for the pool that
+the dead one holds.
 """
 
 import os

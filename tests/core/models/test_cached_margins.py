@@ -15,6 +15,7 @@ from transformers import (
 from rabtriever_core.config import PromptConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.backbone import Backbone, train_tokenizer
+from rabtriever_core.models.document_prefixes import DocumentPrefixes
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.templates import make_prompt
 from tests.core.small import small_dataset
@@ -85,3 +86,21 @@ def test_documents_of_any_length_in_one_batch(backbone, cosine_scale) -> None:
         margins[rows, columns] = scores.numpy()
     expected = _uncached(backbone, cosine_scale)[:, ::-1]
     np.testing.assert_allclose(margins, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cosine_scale", [0.0, 20.0])
+def test_documents_kept_between_queries(backbone, cosine_scale) -> None:
+    """Read before, read now, or forgotten meanwhile: the margins are those without a cache."""
+    expected = _uncached(backbone, cosine_scale)
+    teacher = GenerativeReranker(backbone, cosine_scale)
+    for max_bytes in (2**30, 60_000, 0):
+        prefixes = DocumentPrefixes(teacher, max_bytes)
+        for picked in ([0], [2, 0], [1, 2, 0, 2], [2], [0, 1, 2]):
+            for number, query in enumerate(QUERIES):
+                margins = prefixes.margins(query, [DOCUMENTS[d] for d in picked])
+                np.testing.assert_allclose(
+                    margins, expected[number, picked], rtol=1e-4, atol=1e-4, err_msg=str(picked)
+                )
+        assert prefixes._bytes <= max_bytes
+        assert (len(prefixes) == 3) == (max_bytes == 2**30)
+    assert DocumentPrefixes(teacher, 0).margins("x", []).shape == (0,)

@@ -1,22 +1,26 @@
 """The query service: the served release's answers, others after a promotion, 503 without Qdrant."""
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from rabtriever_core.config import Settings
+from rabtriever_core.config import IndexConfig, Settings
 from rabtriever_core.releases.promotion import promote, rollback
 from rabtriever_core.serving.app import create_app
 from rabtriever_core.workspace import Workspace
 from tests.asking import ask
 from tests.core.releases.conftest import Make
+from tests.faults.injection import free_port, qdrant
 
 
 def test_answers_are_those_of_the_library(make: Make) -> None:
@@ -137,3 +141,32 @@ def test_without_qdrant_it_says_so_and_recovers(
         assert (nothing.status_code, nothing.json()["detail"]) == (503, "no release is served now")
         promote(workspace, by="ana")
         _wait_for(lambda: client.post("/v1/search", json={"query": "tell 7"}).status_code == 200)
+
+
+def test_a_server_that_stops_and_starts_again(make: Make, tmp_path: Path) -> None:
+    """503 with Retry-After while Qdrant is away; then answers, without a new start."""
+    built = make()
+    release = promote(built, by="ana").release
+    storage, port = tmp_path / "storage", free_port()
+    shutil.copytree(built.qdrant, storage)
+    (storage / ".rabtriever.lock").unlink()
+    index = IndexConfig(url=f"http://127.0.0.1:{port}", canaries=2)
+    workspace = Workspace(built.root, built.settings.model_copy(update={"index": index}))
+
+    def answer(client: TestClient) -> Any:
+        return client.post("/v1/search", json={"query": "tell 9", "k": 3})
+
+    server = ExitStack()
+    server.enter_context(qdrant(storage, port))
+    with server, TestClient(create_app(workspace)) as client:
+        found = answer(client).json()
+        assert (found["release"], found["hits"][0]["document_id"]) == (release.id, "d9")
+        server.close()  # SIGKILL
+        _wait_for(lambda: answer(client).status_code == 503)
+        for _ in range(5):
+            away = answer(client)
+            assert (away.status_code, int(away.headers["retry-after"])) == (503, 5)
+        assert client.get("/healthz").status_code == 200
+        with qdrant(storage, port):
+            _wait_for(lambda: answer(client).status_code == 200)
+            assert answer(client).json() == found

@@ -1,0 +1,127 @@
+"""Documents that were read stay read: their keys and values, kept from one query to the next."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.reranker import Floats, Reranker
+
+if TYPE_CHECKING:
+    import torch
+
+_BATCH = 32
+"""Documents read at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A document as the model left it."""
+
+    keys: "list[torch.Tensor]"
+    """Of every layer: [heads, tokens, width]."""
+    values: "list[torch.Tensor]"
+    e_d: "torch.Tensor"
+    """[d]."""
+
+    @property
+    def bytes(self) -> int:
+        """What it takes."""
+        return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values, self.e_d))
+
+
+class DocumentPrefixes:
+    """Scores pairs of one query with documents, of which each is read once while it is kept.
+
+    Those not asked for the longest time are forgotten first. Not for several threads at once.
+    """
+
+    def __init__(self, reranker: Reranker, max_bytes: int) -> None:
+        self.reranker = reranker
+        self.max_bytes = max_bytes
+        self._read: OrderedDict[tuple[int, ...], _Read] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        """Documents that are kept."""
+        return len(self._read)
+
+    def margins(self, query: str, documents: Sequence[Document]) -> Floats:
+        """Scores of a query with documents: float32 [m]; those of `Reranker.margins`."""
+        import numpy as np
+        import torch
+
+        if not documents:
+            return np.zeros(0, dtype=np.float32)
+        prompt = self.reranker.backbone.prompt
+        query_ids = prompt.queries([query])
+        with torch.inference_mode():
+            rows = [tuple(row) for row in prompt.documents(documents)]
+            found = self._all_read(rows)
+            e_q = self.reranker.queries_alone(query_ids)
+            e_d = torch.stack([read.e_d for read in found])
+            numbers, zeros = range(len(rows)), [0] * len(rows)
+            states = self.reranker.states_after(
+                _side_by_side(found),
+                torch.tensor([len(row) for row in rows], device=e_d.device),
+                query_ids,
+                numbers,
+                zeros,
+            )
+            margins: Floats = self.reranker.scores(states, e_q, e_d, zeros, numbers).cpu().numpy()
+        self._forget()
+        return margins
+
+    def _all_read(self, rows: Sequence[tuple[int, ...]]) -> list[_Read]:
+        new = [row for row in dict.fromkeys(rows) if row not in self._read]
+        for start in range(0, len(new), _BATCH):
+            self._add(sorted(new[start : start + _BATCH], key=len))
+        for row in rows:
+            self._read.move_to_end(row)
+        return [self._read[row] for row in rows]
+
+    def _add(self, rows: Sequence[tuple[int, ...]]) -> None:
+        import torch
+
+        backbone = self.reranker.backbone
+        ids, lengths = backbone.pad(rows)
+        read = backbone.body(input_ids=ids, use_cache=True)
+        layers = read.past_key_values.layers
+        last = torch.arange(len(rows), device=ids.device), lengths - 1
+        e_d = read.last_hidden_state[last].float()
+        for number, row in enumerate(rows):
+            # Copies: a slice would keep the whole batch.
+            kept = _Read(
+                keys=[layer.keys[number, :, : len(row)].clone() for layer in layers],
+                values=[layer.values[number, :, : len(row)].clone() for layer in layers],
+                e_d=e_d[number].clone(),
+            )
+            self._read[row] = kept
+            self._bytes += kept.bytes
+
+    def _forget(self) -> None:
+        while self._bytes > self.max_bytes:
+            _, oldest = self._read.popitem(last=False)
+            self._bytes -= oldest.bytes
+
+
+def _side_by_side(found: Sequence[_Read]) -> object:
+    """One cache of documents [m, heads, longest, width] a layer, right-padded."""
+    from torch.nn.utils.rnn import pad_sequence
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    def padded(tensors: "list[torch.Tensor]") -> "torch.Tensor":
+        # Pads the first dimension: tokens.
+        return pad_sequence([t.transpose(0, 1) for t in tensors], batch_first=True).transpose(1, 2)
+
+    cache = DynamicCache()
+    for number in range(len(found[0].keys)):
+        keys = padded([read.keys[number] for read in found])
+        values = padded([read.values[number] for read in found])
+        layer = DynamicLayer()
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        cache.layers.append(layer)
+    return cache
