@@ -141,7 +141,7 @@ function measureOf({ who, probability, margin, rank, fits }) {
     bar,
     element("span", { class: "small" },
       fits === true && element("span", { class: "fits", text: "fits" }),
-      document.createTextNode(details.join(" · "))),
+      document.createTextNode(` ${details.join(" · ")}`)),
   );
 }
 

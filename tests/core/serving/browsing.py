@@ -72,8 +72,6 @@ def serving(workspace: Workspace) -> Iterator[str]:
 def opened(
     browser: "Browser",
     origin: str,
-    viewport: dict[str, int] | None = None,
-    scheme: str = "light",
     errors: tuple[str, ...] = (),
 ) -> "Iterator[Page]":
     """A page of a new session: it may ask its origin alone, and nothing may go wrong in it.
@@ -81,14 +79,10 @@ def opened(
     Args:
         browser: Chromium.
         origin: the only address that may be asked.
-        viewport: width and height.
-        scheme: light or dark.
         errors: parts of what the console may say is wrong.
     """
     context = browser.new_context(
-        viewport=viewport or DESKTOP,  # type: ignore[arg-type]
-        color_scheme=scheme,  # type: ignore[arg-type]
-        has_touch=viewport == PHONE,
+        viewport=DESKTOP,  # type: ignore[arg-type]
         reduced_motion="reduce",
     )
     page = context.new_page()
