@@ -163,6 +163,7 @@ function labelOf(release) {
 }
 
 function setBusy(busy) {
+  if (busy) at("status").textContent = "Searching…";
   results.setAttribute("aria-busy", String(busy));
 }
 
@@ -206,7 +207,7 @@ function columnOf(answer, hits, view) {
     shown: hits,
     ranks: answer.reranked ? studentRanks(answer.hits) : null,
     judged: (id) => verdicts.get(pairOf(id)),
-    judge: known && !known.feedback ? null : judge,
+    judge: known && !known.feedback ? null : (id, relevant) => judge(id, relevant, answer.release),
   }));
   return made;
 }
@@ -246,13 +247,12 @@ function pairOf(id) {
   return JSON.stringify([asked.q, id]);
 }
 
-async function judge(id, relevant) {
+async function judge(id, relevant, release) {
   const pair = pairOf(id);
   const before = verdicts.get(pair);
   showVerdict(results, id, relevant, "Saving…");
   try {
-    const shown = asked.release === "served" ? {} : { release: asked.release };
-    const said = await ask("v1/feedback", { query: asked.q, document_id: id, relevant, ...shown });
+    const said = await ask("v1/feedback", { query: asked.q, document_id: id, relevant, release });
     verdicts.set(pair, relevant);
     const verdict = relevant ? "it fits" : "it does not fit";
     showVerdict(results, id, relevant, said.stored ? `Saved: ${verdict}` : `Saved before: ${verdict}`);

@@ -25,24 +25,24 @@ def rows(workspace: Workspace) -> list[dict[str, object]]:
 def test_a_judgement_becomes_a_training_example(make: Make) -> None:
     workspace = make(validation={"min_train_queries": 4})
     release = promote(workspace, by="ana").release
-    judged = {"query": " a new question ", "document_id": "d3", "relevant": True}
+    judged = {"query": " tell 50 anew ", "document_id": "d3", "relevant": True}
     with TestClient(create_app(workspace)) as client:
         stored = {"document_id": "d3", "relevant": True, "stored": True}
         assert client.post("/v1/feedback", json=judged).json() == stored
-        again = client.post("/v1/feedback", json=judged | {"query": "A new  question"})
+        again = client.post("/v1/feedback", json=judged | {"query": "Tell 50  ANEW"})
         assert again.json() == stored | {"stored": False}
         other = client.post("/v1/feedback", json=judged | {"relevant": False, "comment": "no"})
         assert other.json() == stored | {"relevant": False}
         assert client.post("/v1/feedback", json=judged | {"release": release.id}).json() == stored
     assert [(row["query"], row["label"], row["release"], row["by"]) for row in rows(workspace)] == [
-        ("a new question", label, release.id, None) for label in (1, 0, 1)
+        ("tell 50 anew", label, release.id, None) for label in (1, 0, 1)
     ]
     (workspace.root / "params.yaml").write_text(params_yaml(workspace.settings), encoding="utf-8")
     ran = CliRunner().invoke(app, ["run", "validated_dataset", "-w", str(workspace.root)])
     assert ran.exit_code == 0, ran.output
     validated = read_dataset(workspace.artifact("validated_dataset"))
-    id_ = query_id("a new question")
-    assert validated.queries[id_] == "a new question"
+    id_ = query_id("tell 50 anew")
+    assert validated.queries[id_] == "tell 50 anew"
     assert validated.qrels["train"][id_] == {"d3": 1}
     assert id_ in validated.split_queries("train")
 

@@ -79,6 +79,10 @@ def stored(workspace: Workspace) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def served(page: Page) -> str:
+    return page.locator("#served").inner_text().removeprefix("release ")
+
+
 def search(page: Page, text: str) -> None:
     page.get_by_label("Situation").fill(text)
     page.get_by_role("button", name="Search").click()
@@ -110,7 +114,7 @@ def test_type_results_judge_row(page: Page, workspace: Workspace) -> None:
     expect(first.locator(".said")).to_have_text("Saved: it does not fit")
     rows = [row for row in stored(workspace) if row["query"] == "tell 12"]
     assert [(row["document_id"], row["label"]) for row in rows] == [("d12", 1), ("d12", 0)]
-    assert rows[0]["release"] == page.locator("#served").inner_text().removeprefix("release ")
+    assert rows[0]["release"] == served(page)
 
 
 def test_texts_of_documents_stay_texts(page: Page, workspace: Workspace) -> None:
@@ -147,6 +151,7 @@ def test_everything_works_without_a_mouse(page: Page, workspace: Workspace) -> N
     rows = [row for row in stored(workspace) if row["query"] == "tell 15"]
     assert [row["label"] for row in rows] == [1, 0]
     assert rows[0]["document_id"] == "d15" != rows[1]["document_id"]
+    assert {row["release"] for row in rows} == {served(page)}
     page.keyboard.press("/")
     expect(page.get_by_label("Situation")).to_be_focused()
     page.keyboard.type("tell 9")  # instead of what was there
@@ -221,7 +226,7 @@ def test_the_teachers_opinion_stands_beside_the_students(page: Page) -> None:
     expect(page.locator(".hit").first.locator(".measure").last).to_contain_text("20th")
 
 
-def test_systems_stand_side_by_side(page: Page) -> None:
+def test_systems_stand_side_by_side(page: Page, workspace: Workspace) -> None:
     search(page, "tell 12")
     titles(page)
     page.get_by_label("Beside it").select_option("bm25")
@@ -242,6 +247,9 @@ def test_systems_stand_side_by_side(page: Page) -> None:
     ]  # fmt: skip
     page.get_by_label("Answered by").select_option(before)
     expect(page.locator(".answer h2").first).to_have_text(f"Release {before}")
+    page.locator(".answer").first.locator(".verdict").first.click()
+    expect(page.locator(".said").first).to_contain_text("Saved: it fits")
+    assert stored(workspace)[-1]["release"] == before
 
 
 def test_what_goes_wrong_is_said_and_tried_again(browser: Browser, origin: str) -> None:
@@ -262,6 +270,15 @@ def test_what_goes_wrong_is_said_and_tried_again(browser: Browser, origin: str) 
         expect(page.locator("#notice")).to_contain_text("Trying again in 1 s.")
         assert titles(page)[0] == "d8"
         expect(page.locator("#notice")).to_be_hidden()
+        page.evaluate(
+            "{const now = fetch; fetch = async (...asked) => {"
+            "await new Promise((go) => setTimeout(go, 600)); return now(...asked)}}"
+        )
+        search(page, "tell 9")
+        expect(page.locator("#results")).to_have_attribute("aria-busy", "true")
+        expect(page.get_by_role("status").first).to_have_text("Searching…")
+        expect(page.locator("#results")).to_have_attribute("aria-busy", "false")
+        assert titles(page)[0] == "d9"
 
 
 def test_nothing_that_fits_is_said_above_the_nearest(page: Page) -> None:
