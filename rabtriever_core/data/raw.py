@@ -69,11 +69,16 @@ def read_raw(folder: Path, train: str) -> RawTables:
     lines = 0
     # Without a training split the chain stops, and says so.
     if (folder / FEEDBACK).is_file() and train in splits:
-        trained = {query for *_, split, query, _, _ in judgements if split == train}
+        trained = {str(query) for *_, split, query, _, _ in judgements if split == train}
         asked, judged, lines = _feedback(folder, queries, trained)
         queries += asked
         judgements += [(*row[:3], train, *row[3:]) for row in judged]
-    columns = {"id": _id, "title": _title, "text": _text, "metadata": stated_metadata}
+    columns: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "id": _id,
+        "title": _title,
+        "text": _text,
+        "metadata": stated_metadata,
+    }
     return RawTables(
         corpus=_table(_read_jsonl(folder, CORPUS, columns), list(columns)),
         queries=_table(queries, ["id", "text"]),

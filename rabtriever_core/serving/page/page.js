@@ -106,6 +106,7 @@ async function run() {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Refused)) throw error;
+    results.replaceChildren();
     refuse(error);
   } finally {
     clearTimeout(slow);
@@ -286,7 +287,6 @@ function refuse(error) {
     at("key").focus();
     return;
   }
-  results.replaceChildren();
   at("notice-title").textContent = TITLES[error.status] ?? "Something went wrong";
   at("notice").hidden = false;
   const soon = error.seconds !== null && tries < MAX_TRIES;

@@ -247,8 +247,8 @@ def test_systems_stand_side_by_side(page: Page, workspace: Workspace) -> None:
     ]  # fmt: skip
     page.get_by_label("Answered by").select_option(before)
     expect(page.locator(".answer h2").first).to_have_text(f"Release {before}")
-    page.locator(".answer").first.locator(".verdict").first.click()
-    expect(page.locator(".said").first).to_contain_text("Saved: it fits")
+    page.locator(".hit").first.get_by_role("button", name="Does not fit").click()
+    expect(page.locator(".said").first).to_have_text("Saved: it does not fit")
     assert stored(workspace)[-1]["release"] == before
 
 
