@@ -35,7 +35,8 @@ def _entry(stage: Stage) -> dict[str, Any]:
         read.append(f"artifacts/${{{stage.chosen_by}}}")
     return {
         "desc": stage.summary,
-        "cmd": f"rabtriever run {stage.name}",
+        # The workspace is where this file is, whatever RABTRIEVER_WORKSPACE says.
+        "cmd": f"rabtriever run {stage.name} --workspace .",
         "deps": raw_data + read,
         "params": list(stage.sections),
         # The stage replaces its artifact itself, in one move: DVC must not delete it beforehand.

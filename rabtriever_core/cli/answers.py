@@ -9,14 +9,28 @@ if TYPE_CHECKING:
 
 
 def hit_table(hits: "list[Hit]") -> str:
-    """Rank, margin, probability and text of every hit, in as many columns as there are."""
-    width = max(40, shutil.get_terminal_size().columns) - 29
-    lines = ["rank    margin  probability  document"]
+    """Rank, margin, probability and text of every hit, in as many columns as there are.
+
+    The teacher's margin stands beside the student's where the teacher read one of the documents.
+    """
+    teacher = any(hit.teacher_margin is not None for hit in hits)
+    head = f"rank    margin  {'teacher  ' if teacher else ''}probability  document"
+    width = max(40, shutil.get_terminal_size().columns) - len(head) + len("document")
+    lines = [head]
     for rank, hit in enumerate(hits, 1):
-        text = " ".join(f"{hit.title}: {hit.text}".removeprefix(": ").split())
-        shown = text if len(text) <= width else f"{text[: width - 1]}…"
-        lines.append(f"{rank:>4}  {hit.margin:>8.3f}  {hit.probability:>11.3f}  {shown}")
+        shown = one_line(hit.title, hit.text, width)
+        judged = f"{'' if hit.teacher_margin is None else format(hit.teacher_margin, '.3f'):>7}  "
+        lines.append(
+            f"{rank:>4}  {hit.margin:>8.3f}  {judged if teacher else ''}{hit.probability:>11.3f}  "
+            f"{shown}"
+        )
     return "\n".join(lines)
+
+
+def one_line(title: str, text: str, width: int) -> str:
+    """A document in at most `width` characters."""
+    whole = " ".join(f"{title}: {text}".removeprefix(": ").split())
+    return whole if len(whole) <= width else f"{whole[: width - 1]}…"
 
 
 def verdict_line(
@@ -33,6 +47,15 @@ def verdict_line(
         least = f"{calibration.threshold:.3f}, {source}"
     else:
         least = f"{min_probability:.3f}, as asked for"
-    if hits[0].fits:
+    if something_fits(hits):
         return f"probability: calibrated on dev; an answer needs {least}"
-    return f"nothing here fits: the best has {hits[0].probability:.3f}, an answer needs {least}"
+    best = max(hit.probability for hit in hits)
+    return f"nothing here fits: the best has {best:.3f}, an answer needs {least}"
+
+
+def something_fits(hits: "list[Hit]") -> bool:
+    """Whether a hit reaches the threshold; any does where there is no threshold.
+
+    Not always the first one: the teacher may have put another document there.
+    """
+    return any(hit.fits is not False for hit in hits)

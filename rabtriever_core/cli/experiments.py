@@ -1,24 +1,34 @@
 """Commands that run and show experiments: ablations, sweeps, the results page."""
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rabtriever_core.cli import WorkspaceOption, _examples, app
+from rabtriever_core.cli.application import MEASURE, app, examples
+from rabtriever_core.cli.completion import plans
+from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
 from rabtriever_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rabtriever_core.ablation.plan import Plan
+    from rabtriever_core.ablation.runs import PlannedRun
 
 
 @app.command(
-    epilog=_examples(
+    rich_help_panel=MEASURE,
+    epilog=examples(
         "rabtriever ablate paper --data my-data --seeds 17,18,19 --dry-run",
         "rabtriever ablate paper --data my-data --data other-data --out results",
         "rabtriever ablate my-plan.yaml --data my-workspace --set runtime.threads=1",
-    )
+    ),
 )
 def ablate(
-    plan: Annotated[str, typer.Argument()],
+    plan: Annotated[str, typer.Argument(autocompletion=plans)],
     data: Annotated[
         list[Path],
         typer.Option(help="A BEIR folder, or a workspace, whose settings and artifacts are used."),
@@ -41,6 +51,7 @@ def ablate(
         typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Override a setting; PLAN wins."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train and measure the variants of a plan over data sets and seeds.
 
@@ -59,23 +70,42 @@ def ablate(
     sources = open_sources(data, work, params)
     runs = planned_runs(chosen, sources, _seeds(seeds), tuple(overrides or ()), folder)
     if dry_run:
-        typer.echo(f"base: {' '.join(chosen.base) or 'the settings as they are'}")
-        for run in runs:
-            state = "finished" if run.finished() else "to run  "
-            variant = chosen.variants[run.variant]
-            words = [*variant.set, *([] if variant.base else ["(without the base)"])]
-            typer.echo(f"{state}  {run.title}  {' '.join(words)}".rstrip())
+        _list_runs(chosen, runs, as_json)
         return
     write_plan(chosen, folder)
     failed = carry_out(runs, work, command_line("rabtriever", sys.argv[1:]))
-    if len(failed) < len(runs):
-        write_summary(chosen, folder)
+    summary = write_summary(chosen, folder) if len(failed) < len(runs) else None
+    if as_json:
+        print_json({"results": str(folder), "failed": failed, "summary": summary})
+    elif summary is not None:
         typer.echo((folder / TABLE).read_text(encoding="utf-8"))
         typer.echo(f"results: {folder}")
+    for title, reason in failed.items():
+        typer.secho(f"failed: {title}: {reason}", fg=typer.colors.RED, err=True)
     if failed:
-        for title, reason in failed.items():
-            typer.secho(f"failed: {title}: {reason}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1)
+
+
+def _list_runs(plan: "Plan", runs: "Sequence[PlannedRun]", as_json: bool) -> None:
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        variant = plan.variants[run.variant]
+        rows.append(
+            {
+                "title": run.title,
+                "finished": run.finished(),
+                "set": list(variant.set),
+                "base": variant.base,
+            }
+        )
+    if as_json:
+        print_json({"base": list(plan.base), "runs": rows})
+        return
+    typer.echo(f"base: {' '.join(plan.base) or 'the settings as they are'}")
+    for row in rows:
+        state = "finished" if row["finished"] else "to run  "
+        words = [*row["set"], *([] if row["base"] else ["(without the base)"])]
+        typer.echo(f"{state}  {row['title']}  {' '.join(words)}".rstrip())
 
 
 def _seeds(text: str) -> list[int]:
@@ -88,10 +118,11 @@ def _seeds(text: str) -> list[int]:
 
 
 @app.command(
-    epilog=_examples(
+    rich_help_panel=MEASURE,
+    epilog=examples(
         "rabtriever results docs/results --add work-17 --add work-18 --add work-19",
         "rabtriever results docs/results -o docs/results.md",
-    )
+    ),
 )
 def results(
     folder: Annotated[Path, typer.Argument()],
@@ -102,6 +133,7 @@ def results(
     name: Annotated[
         str | None, typer.Option(help="Store under this name.", show_default="the data set's")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the results page from FOLDER: stored benchmarks, ablations, measurements.
 
@@ -112,22 +144,30 @@ def results(
     from rabtriever_core.findings.add import add_workspace
     from rabtriever_core.findings.page import write_page
 
+    stored = []
     for workspace in add or ():
-        typer.echo(f"stored: {add_workspace(workspace, folder, name)}")
+        stored.append(add_workspace(workspace, folder, name))
+        typer.echo(f"stored: {stored[-1]}", err=as_json)
     page = output or folder.with_suffix(".md")
     write_page(folder, page)
+    if as_json:
+        print_json({"page": str(page), "stored": [str(path) for path in stored]})
+        return
     typer.echo(f"page: {page}")
 
 
 @app.command(
     "compare-data",
-    epilog=_examples(
+    rich_help_panel=MEASURE,
+    epilog=examples(
         "rabtriever compare-data v1 v2 HEAD",
         "rabtriever compare-data 3498243de670c86055592402b332871a HEAD -w work",
     ),
 )
 def compare_data(
-    versions: Annotated[list[str], typer.Argument()], workspace: WorkspaceOption = Path()
+    versions: Annotated[list[str], typer.Argument()],
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = Path(),
 ) -> None:
     """Run the whole chain on past VERSIONS of the data and put their MRR@10 side by side.
 
@@ -142,7 +182,10 @@ def compare_data(
     opened = Workspace.open(workspace)
     found = measure_versions(opened, versions)
     path = write_comparison(found, opened.measurements)
-    typer.echo(path.with_suffix(".md").read_text(encoding="utf-8"))
-    typer.echo(f"results: {path}")
+    if as_json:
+        print_json(json.loads(path.read_text(encoding="utf-8")))
+    else:
+        typer.echo(path.with_suffix(".md").read_text(encoding="utf-8"))
+        typer.echo(f"results: {path}")
     if any(version.problem for version in found):
         raise typer.Exit(1)

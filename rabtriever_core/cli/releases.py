@@ -1,17 +1,25 @@
 """`rabtriever releases`: what is served, where it came from, and how to go back."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rabtriever_core.cli.application import RELEASE, app
+from rabtriever_core.cli.completion import release_ids
+from rabtriever_core.cli.options import (
+    ByOption,
+    JsonOption,
+    ReleaseArgument,
+    WorkspaceOption,
+    print_json,
+)
 from rabtriever_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rabtriever_core.releases.record import GateResult
+    from rabtriever_core.releases.record import GateResult, Release
     from rabtriever_core.releases.table import Row
     from rabtriever_core.workspace import Workspace
 
@@ -20,12 +28,7 @@ releases_app = typer.Typer(
     rich_markup_mode=None,
     help="Releases: list, compare, promote, roll back.",
 )
-
-WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", "-w", help="The workspace folder.", show_default="here")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ByOption = Annotated[str | None, typer.Option("--by", help="Your name.", show_default="the user's")]
+app.add_typer(releases_app, name="releases", rich_help_panel=RELEASE)
 
 
 @releases_app.command("list")
@@ -35,7 +38,7 @@ def list_releases(as_json: JsonOption = False, workspace: WorkspaceOption = Path
 
     found = rows(_open(workspace))
     if as_json:
-        typer.echo(json.dumps([_plain(row) for row in found], ensure_ascii=False, indent=2))
+        print_json([_plain(row) for row in found])
         return
     if not found:
         typer.echo("no releases yet: `rabtriever run all` builds and releases one")
@@ -62,7 +65,7 @@ def list_releases(as_json: JsonOption = False, workspace: WorkspaceOption = Path
 
 @releases_app.command()
 def show(
-    release: Annotated[str, typer.Argument()],
+    release: ReleaseArgument,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
@@ -73,7 +76,7 @@ def show(
     found = {row.release.id: row for row in rows(_open(workspace))}
     row = found[find_release({id_: r.release for id_, r in found.items()}, release).id]
     if as_json:
-        typer.echo(json.dumps(_plain(row), ensure_ascii=False, indent=2))
+        print_json(_plain(row))
         return
     record = row.release
     lines = {
@@ -102,8 +105,8 @@ def show(
 
 @releases_app.command()
 def diff(
-    a: Annotated[str, typer.Argument()],
-    b: Annotated[str, typer.Argument()],
+    a: ReleaseArgument,
+    b: ReleaseArgument,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
@@ -114,7 +117,7 @@ def diff(
     releases = read_releases(_open(workspace))
     found = difference(find_release(releases, a), find_release(releases, b))
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        print_json(found)
         return
     typer.echo(f"{found['a']} → {found['b']}")
     for section in ("data", "parts", "settings", "metrics"):
@@ -128,65 +131,91 @@ def diff(
 
 @releases_app.command()
 def promote(
-    release: Annotated[str | None, typer.Argument(show_default="what was built last")] = None,
+    release: Annotated[
+        str | None, typer.Argument(show_default="what was built last", autocompletion=release_ids)
+    ] = None,
     override: Annotated[
         bool, typer.Option("--override", help="Serve it although a gate does not pass.")
     ] = False,
     by: ByOption = None,
     reason: Annotated[str | None, typer.Option(help="Why; kept with --override.")] = None,
+    as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
     """Hold RELEASE to the gates and serve it where it passes; exit code 1 where it does not."""
     if override and not (by and reason):
         raise ConfigError("--override needs --by NAME and --reason TEXT: both are kept for good")
-    promote_and_say(_open(workspace), release, by=by, override=reason if override else None)
+    outcome = promote_and_say(
+        _open(workspace), release, by=by, override=reason if override else None, aside=as_json
+    )
+    if as_json:
+        print_json(outcome)
+    if outcome["decision"] == "refused":
+        raise typer.Exit(1)
 
 
 @releases_app.command()
 def rollback(
-    release: Annotated[str | None, typer.Argument(show_default="the one served before")] = None,
+    release: Annotated[
+        str | None, typer.Argument(show_default="the one served before", autocompletion=release_ids)
+    ] = None,
     by: ByOption = None,
     reason: Annotated[str, typer.Option(help="Why; kept in the log.")] = "",
+    as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
     """Serve an older RELEASE again, without gates."""
     from rabtriever_core.releases.promotion import rollback as roll_back
 
     served = roll_back(_open(workspace), release, by=_by(by), reason=reason)
-    typer.echo(f"served: release {served.id} ({served.collection})")
+    _say_served(served, as_json)
 
 
 @releases_app.command()
 def restore(
-    release: Annotated[str | None, typer.Argument(show_default="the one served last")] = None,
+    release: Annotated[
+        str | None, typer.Argument(show_default="the one served last", autocompletion=release_ids)
+    ] = None,
     by: ByOption = None,
+    as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
     """Serve RELEASE on a Qdrant or a machine that does not have it, from DVC, without training."""
     from rabtriever_core.releases.promotion import restore as bring_back
 
     served = bring_back(_open(workspace), release, by=_by(by))
-    typer.echo(f"served: release {served.id} ({served.collection})")
+    _say_served(served, as_json)
 
 
 @releases_app.command()
 def push(
-    release: Annotated[str | None, typer.Argument(show_default="all that are kept")] = None,
+    release: Annotated[
+        str | None, typer.Argument(show_default="all that are kept", autocompletion=release_ids)
+    ] = None,
+    as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
     """Copy RELEASE to DVC's default remote, from which other machines restore it."""
     from rabtriever_core.releases.remote import push as push_releases
 
     pushed = push_releases(_open(workspace), release)
+    if as_json:
+        print_json({"pushed": pushed})
+        return
     typer.echo(f"in the remote: {', '.join(pushed)}")
 
 
 @releases_app.command()
-def prune(by: ByOption = None, workspace: WorkspaceOption = Path()) -> None:
+def prune(
+    by: ByOption = None, as_json: JsonOption = False, workspace: WorkspaceOption = Path()
+) -> None:
     """Retire what the section `releases` of params.yaml no longer keeps."""
     from rabtriever_core.releases.promotion import prune as retire_now
 
     gone = retire_now(_open(workspace), by=_by(by))
+    if as_json:
+        print_json({"retired": gone})
+        return
     typer.echo(f"retired: {', '.join(gone) or 'none'}")
 
 
@@ -196,20 +225,28 @@ def promote_and_say(
     *,
     by: str | None = None,
     override: str | None = None,
-) -> None:
-    """Promote and print the gates; ends with exit code 1 where one was not passed."""
+    aside: bool = False,
+) -> dict[str, Any]:
+    """Promote, print the gates (aside: on stderr), and give the outcome as JSON has it."""
     from rabtriever_core.releases.promotion import promote as promote_release
 
     outcome = promote_release(workspace, release, by=_by(by), override=override)
-    _say_gates(outcome.release.gates)
+    found = outcome.release
+    _say_gates(found.gates, aside)
     if outcome.decision == "refused":
         typer.secho(
-            f"release {outcome.release.id} is refused, what was served stays: {outcome.reason}",
+            f"release {found.id} is refused, what was served stays: {outcome.reason}",
             fg=typer.colors.RED,
             err=True,
         )
-        raise typer.Exit(1)
-    typer.echo(f"{outcome.decision}: release {outcome.release.id} ({outcome.release.collection})")
+    else:
+        typer.echo(f"{outcome.decision}: release {found.id} ({found.collection})", err=aside)
+    return {
+        "decision": outcome.decision,
+        "release": found.id,
+        "collection": found.collection,
+        "gates": [gate.model_dump(mode="json") for gate in found.gates],
+    }
 
 
 def _open(folder: Path) -> "Workspace":
@@ -233,6 +270,14 @@ def _plain(row: "Row") -> dict[str, object]:
     }
 
 
-def _say_gates(gates: "Sequence[GateResult]") -> None:
+def _say_served(release: "Release", as_json: bool) -> None:
+    if as_json:
+        print_json({"release": release.id, "collection": release.collection})
+        return
+    typer.echo(f"served: release {release.id} ({release.collection})")
+
+
+def _say_gates(gates: "Sequence[GateResult]", aside: bool = False) -> None:
     for gate in gates:
-        typer.echo(f"  {'passed' if gate.passed else 'FAILED'}  {gate.name}: {gate.text}")
+        word = "passed" if gate.passed else "FAILED"
+        typer.echo(f"  {word}  {gate.name}: {gate.text}", err=aside)

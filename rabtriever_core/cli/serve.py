@@ -1,26 +1,31 @@
 """`rabtriever serve` and `rabtriever keys`: the query service and who may use it."""
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rabtriever_core.cli import WorkspaceOption, _examples, app
+from rabtriever_core.cli.application import ASK, app, examples
+from rabtriever_core.cli.completion import key_names
+from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
+
+if TYPE_CHECKING:
+    from rabtriever_core.serving.keys import ApiKey
 
 keys_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="API keys of the query service."
 )
-app.add_typer(keys_app, name="keys")
+app.add_typer(keys_app, name="keys", rich_help_panel=ASK)
 
 
 @app.command(
-    epilog=_examples(
+    rich_help_panel=ASK,
+    epilog=examples(
         "rabtriever serve -w work",
         "curl -s localhost:8000/v1/search -H 'content-type: application/json' "
         """-d '{"query": "I snapped at my sister.", "k": 3}'""",
         "rabtriever keys create search-page && rabtriever serve --host 0.0.0.0",
-    )
+    ),
 )
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -59,41 +64,54 @@ def serve(
     )
 
 
-@keys_app.command("create", epilog=_examples("rabtriever keys create mobile-app"))
-def create_key(name: Annotated[str, typer.Argument()], workspace: WorkspaceOption = Path()) -> None:
+@keys_app.command("create", epilog=examples("rabtriever keys create mobile-app"))
+def create_key(
+    name: Annotated[str, typer.Argument()],
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = Path(),
+) -> None:
     """Print a new key, which is stored nowhere, for NAME, whoever will use it."""
     from rabtriever_core.serving.keys import ApiKeys
     from rabtriever_core.workspace import Workspace
 
-    typer.echo(ApiKeys(Workspace.open(workspace)).create(name))
+    key = ApiKeys(Workspace.open(workspace)).create(name)
+    if as_json:
+        print_json({"name": name, "key": key})
+        return
+    typer.echo(key)
 
 
 @keys_app.command("list")
-def list_keys(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    workspace: WorkspaceOption = Path(),
-) -> None:
+def list_keys(as_json: JsonOption = False, workspace: WorkspaceOption = Path()) -> None:
     """Names of all keys there ever were, without the keys."""
     from rabtriever_core.serving.keys import ApiKeys
     from rabtriever_core.workspace import Workspace
 
     keys = ApiKeys(Workspace.open(workspace)).all()
     if as_json:
-        shown = [key.model_dump(mode="json", exclude={"sha256"}) for key in keys]
-        typer.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        print_json([_plain(key) for key in keys])
         return
     for key in keys:
         state = "in use" if key.revoked is None else f"revoked {key.revoked:%Y-%m-%d %H:%M}"
         typer.echo(f"{key.id}  {key.created:%Y-%m-%d %H:%M}  {state:<24}  {key.name}")
 
 
-@keys_app.command("revoke", epilog=_examples("rabtriever keys revoke mobile-app"))
+@keys_app.command("revoke", epilog=examples("rabtriever keys revoke mobile-app"))
 def revoke_key(
-    which: Annotated[str, typer.Argument()], workspace: WorkspaceOption = Path()
+    which: Annotated[str, typer.Argument(autocompletion=key_names)],
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = Path(),
 ) -> None:
     """Refuse a key, WHICH is its id or its name, from now on, also in a running service."""
     from rabtriever_core.serving.keys import ApiKeys
     from rabtriever_core.workspace import Workspace
 
     key = ApiKeys(Workspace.open(workspace)).revoke(which)
+    if as_json:
+        print_json(_plain(key))
+        return
     typer.echo(f"revoked: {key.id} {key.name}")
+
+
+def _plain(key: "ApiKey") -> dict[str, Any]:
+    return key.model_dump(mode="json", exclude={"sha256"})

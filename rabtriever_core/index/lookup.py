@@ -1,6 +1,6 @@
-"""Documents of a collection by their ids."""
+"""Documents of a collection: by their ids, or all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,31 +13,7 @@ from rabtriever_core.index.vectors import point_id
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-
 _PAGE = 1000
-
-
-def every_document(
-    client: "QdrantClient", collection: str, conditions: SearchFilter | None = None
-) -> list[Document]:
-    """All documents that pass a filter, by id.
-
-    Raises:
-        FilterError: the filter is none.
-    """
-    allowed = qdrant_filter(conditions)
-    found: list[Document] = []
-    offset = None
-    while True:
-        page = partial(client.scroll, collection, allowed, _PAGE, offset=offset, with_payload=True)
-        records, offset = with_retry(page)
-        payloads = (record.payload or {} for record in records)
-        found += [
-            Document(p["document_id"], p["text"], p["title"], p.get("metadata", {}))
-            for p in payloads
-        ]
-        if offset is None:
-            return sorted(found, key=lambda document: document.id)
 
 
 def stored_documents(client: "QdrantClient", collection: str, ids: Sequence[str]) -> list[Document]:
@@ -59,3 +35,36 @@ def stored_documents(client: "QdrantClient", collection: str, ids: Sequence[str]
         Document(id_, payload["text"], payload["title"])
         for id_, payload in ((id_, found[point]) for id_, point in zip(ids, points, strict=True))
     ]
+
+
+def present(client: "QdrantClient", collection: str, ids: Iterable[str]) -> set[str]:
+    """Those of some ids that a collection has documents of."""
+    wanted = {point_id(id_): id_ for id_ in ids}
+    points = list(wanted)
+    found: set[str] = set()
+    for start in range(0, len(points), _PAGE):
+        page = points[start : start + _PAGE]
+        records = with_retry(partial(client.retrieve, collection, page, with_payload=False))
+        found |= {wanted[str(record.id)] for record in records}
+    return found
+
+
+def all_documents(
+    client: "QdrantClient", collection: str, conditions: SearchFilter | None = None
+) -> Iterator[Document]:
+    """Every document, or all that pass a filter, as stored, in no order of meaning."""
+    allowed, offset = qdrant_filter(conditions), None
+    while True:
+        records, offset = with_retry(
+            partial(client.scroll, collection, allowed, _PAGE, offset=offset, with_payload=True)
+        )
+        for record in records:
+            payload = record.payload or {}
+            yield Document(
+                payload["document_id"],
+                payload["text"],
+                payload["title"],
+                payload.get("metadata", {}),
+            )
+        if offset is None:
+            return

@@ -26,7 +26,7 @@ from rabtriever_core.serving.service import Service
 PROBLEMS: dict[int | str, dict[str, object]] = {
     400: {"model": Problem, "description": "The body cannot be read."},
     401: {"model": Problem, "description": "No valid API key."},
-    413: {"model": Problem, "description": "The body is too large."},
+    413: {"description": "The body is too large."},
     422: {"model": Invalid, "description": "A value is missing, unknown or out of range."},
     429: {"model": Problem, "description": "Too many queries wait; Retry-After says when."},
     503: {"model": Problem, "description": "No answer now; Retry-After says when."},
@@ -36,8 +36,8 @@ _bearer = HTTPBearer(auto_error=False, description="An API key of `rabtriever ke
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key.")
 
 
-def service_of(request: Request) -> Service:
-    """The service of this application."""
+async def service_of(request: Request) -> Service:
+    """The service of this application; not in a thread of its own, which would cost more."""
     service: Service = request.app.state.service
     return service
 

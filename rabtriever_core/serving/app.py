@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
 from rabtriever_core import __version__
@@ -27,7 +28,7 @@ from rabtriever_core.serving import compare_api, feedback_api
 from rabtriever_core.serving.api import Answering, authorized, router
 from rabtriever_core.serving.batching import OverloadedError
 from rabtriever_core.serving.messages import Problem
-from rabtriever_core.serving.middleware import LimitedBody, Observed
+from rabtriever_core.serving.middleware import Observed
 from rabtriever_core.serving.page_routes import add_page
 from rabtriever_core.serving.service import Service
 from rabtriever_core.workspace import Workspace
@@ -75,7 +76,7 @@ def create_app(workspace: Workspace) -> FastAPI:
     _add_health(app)
     _add_errors(app)
     # The last one added is the outermost.
-    app.add_middleware(LimitedBody, max_bytes=service.settings.max_body_bytes)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=service.settings.max_body_bytes)
     if service.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexUnavailableError
+from rabtriever_core.index.lookup import all_documents
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.releases.record import Release
 from rabtriever_core.serving.retriever import Query, Retriever
@@ -46,8 +47,10 @@ class LexicalSearch:
             for _ in range(_SWAPS):
                 release, allowed = self._retriever.release, None
                 if query.filter is not None:
-                    release, passing = self._retriever.every_document(query.filter)
-                    allowed = {document.id for document in passing}
+                    with self._retriever.held() as (opened, client):
+                        release = opened.release
+                        passing = all_documents(client, release.collection, query.filter)
+                        allowed = {document.id for document in passing}
                 bm25, documents = self._indexed(release)
                 if self._index is not None and self._index[0] == release.id:
                     scores = bm25.scores([query.text])[0]
@@ -63,6 +66,8 @@ class LexicalSearch:
     def _indexed(self, release: Release) -> tuple[Bm25, Sequence[Document]]:
         if self._index is None or self._index[0] != release.id:
             self._index = None  # before the next one takes its room
-            now, documents = self._retriever.every_document()
+            with self._retriever.held() as (opened, client):
+                now = opened.release
+                documents = list(all_documents(client, now.collection))
             self._index = now.id, Bm25.fit(documents), documents
         return self._index[1:]

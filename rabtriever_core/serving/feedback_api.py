@@ -7,6 +7,7 @@ from pydantic import Field, StrictBool, field_validator
 
 from rabtriever_core.data.feedback import CONTROL_CHARACTERS, Judgement, add_feedback
 from rabtriever_core.errors import UnknownReleaseError
+from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.releases.log import now
 from rabtriever_core.releases.record import read_release
 from rabtriever_core.serving.api import PROBLEMS, Answering, _note, authorized
@@ -74,8 +75,9 @@ def _store(service: Service, body: FeedbackRequest, by: str | None) -> tuple[str
     workspace = service.workspace
     if body.release is not None and read_release(workspace, body.release) is None:
         raise UnknownReleaseError(f"there is no release {body.release}")
-    service.retriever.documents([body.document_id])
-    release = body.release or service.retriever.release.id
+    with service.retriever.held() as (opened, client):
+        stored_documents(client, opened.release.collection, [body.document_id])
+    release = body.release or opened.release.id
     judgement = Judgement(
         query=body.query,
         document_id=body.document_id,

@@ -1,4 +1,4 @@
-"""Around every request: an id, a limit to its body, a line in the log, a count."""
+"""Around every request: an id, a line in the log, a count."""
 
 import logging
 import re
@@ -67,48 +67,3 @@ class Observed:
         if route not in _QUIET:
             said = {"route": route, "status": status, "ms": round(1000 * seconds, 2)}
             logger.info("request", extra={"request_id": id_, **said, **more})
-
-
-class LimitedBody:
-    """Refuses bodies above a size, whatever their headers say."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self._max_bytes:
-            await self._refuse(scope, receive, send)
-            return
-        # Read here and handed on whole: a body in pieces has no length before its end.
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                await self._refuse(scope, receive, send)
-                return
-            if not message.get("more_body", False):
-                break
-        unread = True
-
-        async def whole() -> Message:
-            nonlocal unread
-            if unread:
-                unread = False
-                return {"type": "http.request", "body": bytes(body), "more_body": False}
-            return await receive()
-
-        await self._app(scope, whole, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        detail = f"a body may have {self._max_bytes} bytes"
-        said = {"detail": detail, "request_id": scope["state"]["request_id"]}
-        await JSONResponse(said, status_code=413)(scope, receive, send)

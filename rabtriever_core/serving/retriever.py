@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -18,7 +19,7 @@ from rabtriever_core.errors import (
     UnknownReleaseError,
 )
 from rabtriever_core.index.filters import SearchFilter, qdrant_filter
-from rabtriever_core.index.lookup import every_document, stored_documents
+from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.index.search import Hit
 from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.releases.record import Release, read_release
@@ -314,21 +315,6 @@ class Retriever:
             ranked = zip(queries, rankings, strict=True)
             return [self._answer(now, query, hits) for query, hits in ranked]
 
-    def documents(self, ids: Sequence[str]) -> "list[Document]":
-        """Documents of the served collection by their ids; raises as `rerank`."""
-        now = self._current()
-        with now.turn, self._source.asking():
-            return stored_documents(now.client, now.opened.release.collection, ids)
-
-    def every_document(
-        self, filter: SearchFilter | None = None
-    ) -> "tuple[Release, list[Document]]":
-        """All documents of the served collection that pass a filter; raises as `search`."""
-        now = self._current()
-        with now.turn, self._source.asking():
-            found = every_document(now.client, now.opened.release.collection, filter)
-        return now.opened.release, found
-
     def embed(self, queries: Sequence[str]) -> Embedded:
         """Query vectors for a client of one's own; raises as `search`."""
         now = self._current()
@@ -365,6 +351,17 @@ class Retriever:
             margins = now.opened.teacher_margins(query, candidates)
         order = sorted(zip(margins, candidates, strict=True), key=lambda p: (-p[0], p[1].id))
         return Reranked([(d, margin) for margin, d in order], now.opened.release)
+
+    @contextmanager
+    def held(self) -> "Iterator[tuple[OpenRelease, QdrantClient]]":
+        """The release that answers now, and where its collection is, for a look into it.
+
+        Within, nobody else is answered, and a promotion changes nothing: all that is asked is asked
+        of one release. Raises as `search`.
+        """
+        now = self._current()
+        with now.turn, now.teacher_turn, self._source.asking():
+            yield now.opened, now.client
 
     def refresh(self) -> Release:
         """Look for another release now, and open it; waits for whoever does so already.

@@ -19,6 +19,7 @@ from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.releases import promotion
 from rabtriever_core.serving import retriever
 from rabtriever_core.serving.retriever import Answer, Retriever
+from rabtriever_core.stages import STAGES
 from rabtriever_core.workspace import Workspace
 from tests import standins
 
@@ -88,6 +89,31 @@ def test_run_all_then_again_then_forced(
     assert not (workspace.root / "dvc.lock").exists(), "recording is not the command's business"
 
 
+def test_run_as_json_is_one_value(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    standins.install(monkeypatch)
+    result = rabtriever("run", "all", "--json", "-w", workspace.root)
+    done = json.loads(result.stdout)
+    assert done.keys() == {"stages", "data", "release"}
+    assert [row["stage"] for row in done["stages"]] == [stage.name for stage in STAGES]
+    assert done["stages"][0].keys() == {"stage", "hash", "folder", "reused", "seconds"}
+    assert done["data"] == {"broken": [], "warnings": []}
+    assert done["release"].keys() == {"decision", "release", "collection", "gates"}
+    assert (done["release"]["decision"], done["release"]["release"]) == ("promoted", "0001-abcdef")
+    assert result.stderr.count(": built in ") == 10
+    again = json.loads(rabtriever("run", "student", "--json", "-w", workspace.root).stdout)
+    assert again["release"] is None
+    assert (again["stages"][0]["reused"], again["stages"][0]["seconds"]) == (True, None)
+
+
+def test_a_refusal_as_json(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    standins.install(monkeypatch)
+    monkeypatch.setattr(promotion, "promote", lambda *_, **__: standins.outcome("not_worse"))
+    result = rabtriever("run", "all", "--json", "-w", workspace.root, code=1)
+    release = json.loads(result.stdout)["release"]
+    assert release["decision"] == "refused"
+    assert [gate["name"] for gate in release["gates"] if not gate["passed"]] == ["not_worse"]
+
+
 def test_a_refused_release_ends_with_code_one(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +137,9 @@ def test_data_unfit_for_use_ends_with_code_one(
     standins.install(monkeypatch, validated_dataset=lambda _: broken)
     result = rabtriever("run", "all", "-w", workspace.root, code=1)
     assert "enough_documents, has_dev" in result.stderr
+    found = json.loads(rabtriever("run", "all", "--json", "-w", workspace.root, code=1).stdout)
+    assert found["data"] == {"broken": ["enough_documents", "has_dev"], "warnings": []}
+    assert [row["stage"] for row in found["stages"]] == ["validated_dataset"]
     assert not workspace.artifact("backbone").exists()
     assert "has_dev" in rabtriever("run", "backbone", "-w", workspace.root, code=2).stderr
 
@@ -129,8 +158,8 @@ def _answering(
         def refresh(self) -> Any:
             """There is nothing to open."""
 
-        def search(self, query: str, k: int = 5, **options: Any) -> Answer:
-            return answer(k, options["min_probability"])
+        def search_batch(self, queries: Any, k: int = 5, **options: Any) -> list[Answer]:
+            return [answer(k, options["min_probability"]) for _ in queries]
 
     monkeypatch.setattr(retriever, "Retriever", Answering)
 
@@ -149,7 +178,7 @@ def test_query_prints_a_table_or_json(
     assert lines[2].split() == ["2", "-1.000", "0.269", "Plain"]
     assert lines[-1].startswith("probability: calibrated on dev; no threshold reached")
     shown = json.loads(rabtriever("query", "x", "--json", "-k", 1, "-w", workspace.root).output)
-    assert [hit["document_id"] for hit in shown] == ["d1"]
+    assert [hit["document_id"] for hit in shown["hits"]] == ["d1"]
     rabtriever("query", "x", "-k", 0, "-w", workspace.root, code=2)
     rabtriever("query", "x", "--min-probability", 1.5, "-w", workspace.root, code=2)
 
@@ -178,12 +207,13 @@ def test_query_says_when_nothing_fits(
     given: list[float | None] = []
     _answering(monkeypatch, lambda _, p: given.append(p) or _answer([hit], calibration))
     option = () if asked is None else ("--min-probability", asked)
-    output = rabtriever("query", "x", *option, "-w", workspace.root).output
+    code = 1 if fits is False else 0
+    output = rabtriever("query", "x", *option, "-w", workspace.root, code=code).output
     assert given == [asked]
     assert words in output
     assert "0.550" in output.splitlines()[1]
-    shown = json.loads(rabtriever("query", "x", "--json", "-w", workspace.root).output)
-    assert (shown[0]["probability"], shown[0]["fits"]) == (0.55, fits)
+    shown = json.loads(rabtriever("query", "x", "--json", "-w", workspace.root, code=code).stdout)
+    assert (shown["hits"][0]["probability"], shown["hits"][0]["fits"]) == (0.55, fits)
 
 
 def test_query_without_an_index_is_one_line(
@@ -204,3 +234,5 @@ def test_report(workspace: Workspace) -> None:
     output = rabtriever("report", "-w", workspace.root).output
     assert "Student" in output
     assert output.rstrip().endswith(os.fspath(workspace.reports / "benchmark.html"))
+    plain = rabtriever("report", "--json", "-w", workspace.root).stdout
+    assert json.loads(plain) == standins.benchmark()

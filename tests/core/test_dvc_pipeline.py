@@ -22,7 +22,7 @@ def test_one_stage_per_entry_of_the_table() -> None:
     assert list(stages) == [stage.name for stage in STAGES]
     for stage in STAGES:
         entry = stages[stage.name]
-        assert entry["cmd"] == f"rabtriever run {stage.name}"
+        assert entry["cmd"] == f"rabtriever run {stage.name} --workspace ."
         assert entry["params"] == list(stage.sections)
         assert entry["outs"] == [{stage.out: {"persist": True}}]
         inputs = [f"artifacts/{name}" for name in stage.inputs]

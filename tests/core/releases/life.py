@@ -131,7 +131,7 @@ def build(
     _artifact(workspace, "baselines", tuned | {"backbone": backbone}, {}, "none")
     for stage in ("document_embeddings", "calibration", "qdrant_collection"):
         run_stage(workspace, stage)
-    _report(workspace, dataset, ms_p95)
+    report(workspace, dataset, ms_p95)
     return workspace
 
 
@@ -171,7 +171,7 @@ def _artifact(
     ).hash
 
 
-def _report(workspace: Workspace, dataset: Dataset, ms_p95: float) -> None:
+def report(workspace: Workspace, dataset: Dataset, ms_p95: float) -> None:
     """The benchmark of the test split, as the stage writes it."""
     inputs = ("validated_dataset", "teacher", "student", "document_embeddings", "calibration")
     parents = {

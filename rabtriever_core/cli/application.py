@@ -1,0 +1,124 @@
+"""The application that every command is registered with: errors, exit codes, the order of help."""
+
+import logging
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import click
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from rabtriever_core.disk import is_full
+from rabtriever_core.errors import RabtrieverError
+
+MAKE, ASK, RELEASE, MEASURE = "Make", "Ask what is served", "Release", "Measure and compare"
+SECTIONS = MAKE, ASK, RELEASE, MEASURE
+"""Of `rabtriever --help`, in their order: the `rich_help_panel` of commands."""
+
+RERANK: dict[str, bool | Literal["auto"]] = {"always": True, "auto": "auto", "never": False}
+"""Values of `--rerank`, and what the client calls them."""
+
+
+class _Commands(TyperGroup):
+    """Prints the project's own errors as one line; anything else is a bug and keeps its trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RabtrieverError as error:
+            if ctx.params["debug"]:
+                raise
+            message = " ".join(str(error).split())
+            typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(2) from error
+        except Exception as error:
+            if ctx.params["debug"] or not is_full(error, Path.cwd()):
+                raise
+            typer.secho(f"error: the disk is full: {error}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(2) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A list for each section; typer's own sections come with rich markup only."""
+        sections: dict[str, list[tuple[str, click.Command]]] = {name: [] for name in SECTIONS}
+        for name, command in self.commands.items():
+            section = getattr(command, "rich_help_panel", None)
+            sections.setdefault(section or "Commands", []).append((name, command))
+        width = max(len(name) for name in self.commands)
+        for section, found in sections.items():
+            if not found:
+                continue
+            with formatter.section(section):
+                room = formatter.width - 6 - width
+                formatter.write_dl(
+                    [(f"{name:<{width}}", each.get_short_help_str(room)) for name, each in found]
+                )
+
+
+class RerankAlone(TyperCommand):
+    """A command whose `--rerank` may stand alone, whatever follows it.
+
+    click would take the query after it for its value.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say `always` for it where it has no value."""
+        given = args[: args.index("--")] if "--" in args else args
+        said: list[str] = []
+        for position, argument in enumerate(given):
+            said.append(argument)
+            following = given[position + 1 : position + 2]
+            if argument == "--rerank" and not (following and following[0] in RERANK):
+                said.append("always")
+        return super().parse_args(ctx, said + args[len(given) :])
+
+
+# click 8.5 drops the help text of arguments under this typer: docstrings explain them instead.
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Entry point of the `rabtriever` command."""
+    app()
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    # \b keeps click from joining the lines.
+    return "Examples:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rabtriever {metadata.version('rabtriever')}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        "rabtriever init work",
+        "rabtriever run all -w work",
+        "rabtriever report -w work",
+        'rabtriever query "I snapped at my kids again." -w work',
+    )
+)
+def _top(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Rationale-based retrieval: distil an LLM reranker into embeddings, serve them from Qdrant.
+
+    Exit codes: 0 done; 1 done, and the outcome is not the wanted one (a release was refused, data
+    are unfit, nothing fits a query, a figure is not reached); 2 an error. With --json, a command
+    prints one JSON value, and progress and warnings go to stderr.
+    """
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("rabtriever_core").setLevel(logging.DEBUG if debug else logging.INFO)

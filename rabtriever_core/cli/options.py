@@ -1,0 +1,30 @@
+"""Options that commands share, and what they print."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rabtriever_core.cli.completion import release_ids
+from rabtriever_core.workspace import VARIABLE
+
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option(
+        "--workspace", "-w", envvar=VARIABLE, help="The workspace folder.", show_default="here"
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ByOption = Annotated[str | None, typer.Option("--by", help="Your name.", show_default="the user's")]
+ReleaseArgument = Annotated[str, typer.Argument(autocompletion=release_ids)]
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print one value; None of it is escaped that need not be.
+
+    Args:
+        value: of what JSON knows.
+        indent: None for a line of JSON Lines.
+    """
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))

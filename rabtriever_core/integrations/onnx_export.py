@@ -1,0 +1,285 @@
+"""Export of the query tower to ONNX: refused where its margins are not torch's (extra `onnx`)."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rabtriever_core.artifacts import folder_md5s, replace_folder
+from rabtriever_core.config import RuntimeConfig
+from rabtriever_core.data.dataset import read_dataset
+from rabtriever_core.errors import ConfigError, ModelError
+from rabtriever_core.index.exactness import spread
+from rabtriever_core.index.query_tower import QueryTower
+from rabtriever_core.index.shards import read_shards
+from rabtriever_core.integrations import missing_extra
+from rabtriever_core.integrations.onnx import (
+    INPUTS,
+    MODEL_FILE,
+    OUTPUTS,
+    TOKENIZER_FILE,
+    TOWER_FILE,
+    OnnxQueryTower,
+    Parity,
+    QuerySide,
+    TowerInfo,
+)
+from rabtriever_core.integrations.served import as_workspace, which_release
+from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.serving import SERVING_PARTS, release_index, release_runtime
+from rabtriever_core.releases.store import check
+from rabtriever_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Floats = npt.NDArray[np.float32]
+
+TOLERANCE = 1e-3
+"""Largest difference of a margin that an export may have."""
+_QUERIES, _DOCUMENTS = 64, 1000
+# What no data set has: nothing, structure as text, more than fits, white space, other scripts.
+_PROBES = (
+    "",
+    "<|query|> <|answer|> <|T|> <|pad|> <s> </s> <|im_end|> <|endoftext|>",
+    "one too many " * 400,
+    "  line\n\n\tbreaks \r\n and\u00a0spaces  ",
+    "Ünïcödé ﬁgures № ½, 日本語, العربية, 🙂👩‍👩‍👧",
+)
+
+
+def export_query_tower(
+    workspace: Workspace | Path | str | None,
+    folder: Path | str,
+    *,
+    release: Release | None = None,
+) -> TowerInfo:
+    """Write the query tower of a release as a folder that needs neither torch nor transformers.
+
+    The graph computes in float32, whatever the release computes in; the difference is measured.
+
+    Args:
+        workspace: whose release; see `Retriever.open`.
+        folder: to write; an earlier export there is replaced.
+        release: which one; the served one where it is not given.
+
+    Returns:
+        What `tower.json` says, parity included.
+
+    Raises:
+        ConfigError: the extra `onnx` is not installed, or the folder holds something else.
+        ModelError: margins differ by more than `TOLERANCE`, or the tokenizer has no fast form.
+        ReleaseError: the release is not here, or not complete.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / TOWER_FILE).is_file() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} holds something that is no export: name another folder")
+    opened = as_workspace(workspace)
+    release = release or which_release(opened)
+    parts = check(opened, release, (*SERVING_PARTS, "document_embeddings", "validated_dataset"))
+    served = release_runtime(opened, release)
+    exact = served.model_copy(update={"precision": "float32", "device": "cpu"})
+
+    def tower(runtime: RuntimeConfig) -> QueryTower:
+        student, teacher, gauge = (
+            parts[name] for name in ("student", "teacher", "qdrant_collection")
+        )
+        return QueryTower.load(student, teacher, gauge, release_index(opened, release), runtime)
+
+    reference = tower(exact)
+    stored = _stored(reference, parts["document_embeddings"])
+    queries = list(read_dataset(parts["validated_dataset"]).queries.values())
+    texts = [*_PROBES, *spread(queries, _QUERIES)]
+    with tempfile.TemporaryDirectory() as scratch:
+        written = Path(scratch) / folder.name
+        written.mkdir()
+        write_graph(reference, written)
+        info = TowerInfo(
+            release=release.id,
+            collection=release.collection,
+            gauge=reference.gauge.fingerprint,
+            dimension=reference.dimension,
+            query=query_side(reference),
+            calibration=Calibration.load(parts["calibration"]),
+            parity=Parity(
+                queries=len(texts),
+                documents=len(stored),
+                max_error=0,
+                served_precision=served.precision,
+                served_difference=0,
+            ),
+            versions={name: version(name) for name in ("rabtriever", "torch", "onnxruntime")},
+            files=folder_md5s(written),
+        )
+        _write(info, written)
+        exported = OnnxQueryTower(written)
+        error = largest_difference(exported, reference, texts, stored)
+        if not error <= TOLERANCE:
+            raise ModelError(
+                f"release {release.id}: margins of the exported tower differ from torch's by "
+                f"{error:.2g}, more than {TOLERANCE:g}; nothing was written: serve this backbone "
+                "with torch"
+            )
+        difference = error
+        if served.precision != exact.precision:
+            difference = largest_difference(exported, tower(served), texts, stored)
+        measured = {"max_error": error, "served_difference": difference}
+        info = info.model_copy(update={"parity": info.parity.model_copy(update=measured)})
+        _write(info, written)
+        # Beside its place first: the scratch folder may lie on another disk.
+        beside = folder.with_name(f"{folder.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(written, beside)
+        replace_folder(beside, folder)
+    return info
+
+
+def query_side(tower: QueryTower) -> QuerySide:
+    """How the tower's prompt reads a query alone."""
+    spec = tower.student.query_backbone.prompt.spec
+    return QuerySide(
+        head=(*spec.start, *spec.query_prefix),
+        tail=spec.answer_suffix,
+        pad=spec.pad_id,
+        max_tokens=spec.max_query_tokens,
+    )
+
+
+def largest_difference(
+    exported: OnnxQueryTower, tower: QueryTower, texts: Sequence[str], stored: Floats
+) -> float:
+    """Of the margins of queries with stored vectors [m, k]; queries are read alone and together."""
+    expected = tower.encode(texts).margins(stored)
+    found = [exported.encode(texts, batch_size=size).margins(stored) for size in (1, len(texts))]
+    return max(float(np.abs(margins - expected).max()) for margins in found)
+
+
+def write_graph(tower: QueryTower, folder: Path) -> None:
+    """Write `tower.onnx` and `tokenizer.json`; nothing is compared yet.
+
+    Args:
+        tower: in float32 on the CPU.
+        folder: empty.
+
+    Raises:
+        ConfigError: the extra `onnx` is not installed.
+        ModelError: the tokenizer has no fast form.
+    """
+    try:
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise missing_extra("onnx", error) from error
+    import torch
+    from torch.export import Dim
+
+    backbone = tower.student.query_backbone
+    _write_tokenizer(backbone.prompt.tokenizer, folder / TOKENIZER_FILE)
+    module = _module(tower)
+    # Two rows of unlike length, so that no size is taken for a constant.
+    example = backbone.pad([[backbone.prompt.spec.true_id] * 7, [backbone.prompt.spec.false_id]])
+    sizes = {"ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, "lengths": {0: Dim.DYNAMIC}}
+    with torch.no_grad(), _quiet():
+        program = torch.export.export(module, example, dynamic_shapes=sizes, strict=False)
+        torch.onnx.export(
+            program,
+            f=folder / MODEL_FILE,
+            dynamo=True,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            # Weights in a file beside it where they are large; ONNX files end at 2 GB.
+            external_data=_bytes(module) > 2**30,
+            verbose=False,
+        )
+
+
+def _module(tower: QueryTower) -> "nn.Module":
+    """(ids [n, l], lengths [n]) → vectors [n, k], scales [n], offsets [n], as `QueryTower` does."""
+    import torch
+    from torch import nn
+
+    from rabtriever_core.models.predictor import Predictor
+
+    student, gauge = tower.student, tower.gauge
+    has_offsets = type(student.predictor).query_offsets is not Predictor.query_offsets
+
+    class Graph(nn.Module):
+        direction: "Tensor"
+        mean: "Tensor"
+        query_map: "Tensor"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.predictor = student.query_backbone.body, student.predictor
+            # w is the first backbone's, as in `Rabtriever`: adapters do not reach the head.
+            self.register_buffer("direction", student.backbone.answer_direction().detach())
+            self.register_buffer("mean", torch.from_numpy(gauge.mean))
+            if gauge.query_map is not None:
+                self.register_buffer("query_map", torch.from_numpy(gauge.query_map))
+
+        def forward(self, ids: "Tensor", lengths: "Tensor") -> tuple["Tensor", "Tensor", "Tensor"]:
+            states = self.body(input_ids=ids, use_cache=False).last_hidden_state
+            e_q = states[torch.arange(ids.shape[0]), lengths - 1]
+            phi = self.predictor.query_vectors(e_q, self.direction)
+            wide = phi.double()
+            offsets = (wide @ self.mean).float()
+            if has_offsets:
+                offsets = offsets + self.predictor.query_offsets(e_q, self.direction)
+            vectors = phi if gauge.query_map is None else (wide @ self.query_map.T).float()
+            scales = torch.ones_like(offsets)
+            if tower.fill_range and gauge.reach > 0:
+                largest = vectors.abs().amax(dim=1)
+                scales = torch.where(largest > 0, largest / gauge.reach, scales)
+            return vectors / scales[:, None], scales, offsets
+
+    return Graph().eval()
+
+
+def _write_tokenizer(tokenizer: Any, path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        raise ModelError(
+            f"the tokenizer {type(tokenizer).__name__} has no fast form, which the exported tower "
+            "reads: serve this backbone with torch"
+        )
+    copy = Tokenizer.from_str(fast.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    copy.save(str(path))
+
+
+def _stored(tower: QueryTower, embeddings: Path) -> Floats:
+    """Vectors as the collection holds them [m, k], of documents spread over the corpus."""
+    _, states = read_shards(embeddings)
+    rows = np.array(spread(range(len(states)), _DOCUMENTS))
+    return tower.gauge.documents(tower.student.document_vectors(states[rows]))
+
+
+def _write(info: TowerInfo, folder: Path) -> None:
+    (folder / TOWER_FILE).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _bytes(module: "nn.Module") -> int:
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's word that torchvision is not there."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    before = registration.level
+    registration.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        registration.setLevel(before)

@@ -1,0 +1,44 @@
+"""The served release's models, for libraries that bring a search of their own."""
+
+from pathlib import Path
+
+from rabtriever_core.index.connection import connect
+from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.serving import OpenRelease, open_release, served_release
+from rabtriever_core.workspace import Workspace, workspace_root
+
+
+def as_workspace(workspace: Workspace | Path | str | None) -> Workspace:
+    """The workspace given; RABTRIEVER_WORKSPACE or the current folder where none is.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if isinstance(workspace, Workspace):
+        return workspace
+    return Workspace.open(workspace_root(workspace))
+
+
+def which_release(workspace: Workspace) -> Release:
+    """The release it serves now; Qdrant is closed again.
+
+    Raises:
+        IndexMismatchError: nothing is served, or nothing that was released.
+        IndexUnavailableError: Qdrant cannot be opened.
+        ReleaseError: there is no record of the release.
+    """
+    with connect(workspace.settings.index, workspace.qdrant) as client:
+        return served_release(client, workspace)
+
+
+def open_served(workspace: Workspace | Path | str | None) -> OpenRelease:
+    """The models of the release that is served now.
+
+    Raises:
+        ConfigError: there is no workspace.
+        IndexMismatchError: nothing is served, or nothing that was released.
+        IndexUnavailableError: Qdrant cannot be opened.
+        ReleaseError: the release is not here, or not complete.
+    """
+    opened = as_workspace(workspace)
+    return open_release(opened, which_release(opened))

@@ -1,0 +1,166 @@
+"""The exported query tower: torch's margins without torch, and no export that has others."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rabtriever_core.config import GaugeConfig
+from rabtriever_core.errors import ArtifactError, ConfigError, ModelError
+from rabtriever_core.index.gauge import Gauge
+from rabtriever_core.index.query_tower import QueryTower
+from rabtriever_core.integrations import onnx_export
+from rabtriever_core.integrations.onnx import MODEL_FILE, TOWER_FILE, OnnxQueryTower, TowerInfo
+from rabtriever_core.integrations.onnx_export import (
+    TOLERANCE,
+    export_query_tower,
+    largest_difference,
+    query_side,
+    write_graph,
+)
+from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.workspace import Workspace
+from tests.core.integrations.released import small_student, titled_dataset
+from tests.core.small import small_backbone
+
+pytest.importorskip("onnxruntime")
+
+QUERIES = [
+    "He lied again and I am furious. It is two in the morning.",
+    "I am worn out",
+    "",
+    "<|query|> <|answer|> <|T|>",
+    "  two\n\nlines  ",
+    "far too long " * 200,
+]
+
+
+def test_the_export_says_what_it_measured(exported: Path, retriever: Retriever) -> None:
+    info = OnnxQueryTower(exported).info
+    assert info.parity.documents == retriever.release.count
+    assert info.parity.queries > len(QUERIES)
+    assert info.parity.max_error <= TOLERANCE
+    assert info.parity.served_difference == info.parity.max_error
+
+
+def test_vectors_are_those_of_the_client(exported: Path, retriever: Retriever) -> None:
+    tower = OnnxQueryTower(exported)
+    found, expected = tower.encode(QUERIES), retriever.embed(QUERIES)
+    assert (tower.info.release, tower.info.collection) == (
+        expected.release.id,
+        expected.release.collection,
+    )
+    np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-4)
+    np.testing.assert_allclose(found.scales, expected.scales, rtol=1e-4)
+    np.testing.assert_allclose(found.offsets, expected.offsets, atol=1e-4)
+    assert found.vectors.shape == (len(QUERIES), tower.dimension)
+    assert len(tower.encode([])) == 0
+
+
+def test_it_runs_without_torch(exported: Path, retriever: Retriever) -> None:
+    code = (
+        "import json, sys\n"
+        "from rabtriever_core.integrations.onnx import OnnxQueryTower\n"
+        f"encoded = OnnxQueryTower({str(exported)!r}, threads=1).encode([{QUERIES[0]!r}])\n"
+        "heavy = [m for m in ('torch', 'transformers', 'qdrant_client') if m in sys.modules]\n"
+        "print(json.dumps([heavy, encoded.vectors.tolist()]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy, vectors = json.loads(done.stdout)
+    assert heavy == []
+    np.testing.assert_allclose(vectors, retriever.embed(QUERIES[:1]).vectors, atol=1e-4)
+
+
+def test_offsets_scales_and_a_query_side_of_its_own(exported: Path, tmp_path: Path) -> None:
+    """A wide predictor, a shortened gauge, int8's scaling, and other weights for queries."""
+    dataset = titled_dataset()
+    plain = small_student(dataset, predictor="wide", rank=12)
+    student = Rabtriever(plain.backbone, plain.predictor, small_backbone(dataset, seed=9))
+    documents = list(dataset.documents)
+    vectors = student.encode_documents(documents)
+    gauge = Gauge.fit(
+        GaugeConfig(method="balanced", dimensions=8, spread=True),
+        vectors,
+        student.encode_queries(QUERIES),
+    )
+    tower = QueryTower(student, gauge, fill_range=True)
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    write_graph(tower, folder)
+    described = TowerInfo.model_validate_json((exported / TOWER_FILE).read_text())
+    info = described.model_copy(
+        update={
+            "dimension": tower.dimension,
+            "query": query_side(tower),
+            "files": onnx_export.folder_md5s(folder),
+        }
+    )
+    (folder / TOWER_FILE).write_text(info.model_dump_json())
+    stored = gauge.documents(vectors)
+    assert largest_difference(OnnxQueryTower(folder), tower, QUERIES, stored) <= TOLERANCE
+    encoded = tower.encode(QUERIES)
+    assert np.abs(encoded.offsets).min() > 0
+    assert np.ptp(encoded.scales) > 0
+
+
+@pytest.mark.usefixtures("ready_graph")
+def test_a_release_in_half_precision_is_exported_in_whole(
+    released: Workspace, retriever: Retriever, tmp_path: Path
+) -> None:
+    half = {"runtime": released.settings.runtime.model_dump() | {"precision": "bfloat16"}}
+    settings = retriever.release.settings | half
+    release = retriever.release.model_copy(update={"settings": settings})
+    parity = export_query_tower(released, tmp_path / "tower", release=release).parity
+    assert parity.max_error <= TOLERANCE
+    assert parity.served_precision == "bfloat16"
+    assert parity.served_difference > parity.max_error
+
+
+@pytest.mark.usefixtures("ready_graph")
+def test_an_export_with_other_margins_is_not_written(
+    released: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tower"
+    before = export_query_tower(released, folder)
+    right = query_side
+    wrong = lambda tower: right(tower).model_copy(update={"tail": ()})  # noqa: E731
+    monkeypatch.setattr(onnx_export, "query_side", wrong)
+    with pytest.raises(ModelError, match="nothing was written"):
+        export_query_tower(released, folder)
+    assert OnnxQueryTower(folder).info == before
+    with pytest.raises(ModelError, match="nothing was written"):
+        export_query_tower(released, tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["tower"]
+
+
+def test_what_is_no_export_is_refused(exported: Path, released: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no exported query tower"):
+        OnnxQueryTower(tmp_path)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(exported, damaged)
+    with (damaged / MODEL_FILE).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ArtifactError, match=rf"damaged: {MODEL_FILE} differ"):
+        OnnxQueryTower(damaged)
+    (damaged / TOWER_FILE).write_text("{}")
+    with pytest.raises(ArtifactError, match="damaged"):
+        OnnxQueryTower(damaged)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("precious")
+    with pytest.raises(ConfigError, match="holds something that is no export"):
+        export_query_tower(released, other)
+    assert (other / "thesis.tex").read_text() == "precious"
+
+
+def test_without_the_library_it_says_which_extra(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"rabtriever\[onnx\]"):
+        OnnxQueryTower(exported)

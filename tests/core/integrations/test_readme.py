@@ -1,0 +1,100 @@
+"""The README's section on other libraries, run as it is printed."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.workspace import VARIABLE, Workspace
+from tests.core.integrations.test_mteb import local_task
+
+ROOT = Path(__file__).parents[3]
+SECTION = re.search(
+    r"^## Where people already are$(.*?)^## ",
+    (ROOT / "README.md").read_text(encoding="utf-8"),
+    re.DOTALL | re.MULTILINE,
+)
+assert SECTION is not None
+EXAMPLES = {
+    title.split(":")[0].split(",")[0]: code
+    for title, code in re.findall(r"```python\n# (.*?)\n(.*?)```", SECTION[1], re.DOTALL)
+}
+QUERY = "I snapped at my sister."
+
+
+@pytest.fixture(autouse=True)
+def in_the_workspace(released: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(released.root)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "false")
+
+
+def _run(name: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(EXAMPLES[name], f"README {name}", "exec"), names)  # noqa: S102
+    return names
+
+
+@pytest.fixture
+def expected(retriever: Retriever) -> list[str]:
+    return [hit.document_id for hit in retriever.search(QUERY, 3)]
+
+
+def test_langchain(retriever: Retriever) -> None:
+    fitting = [hit.document_id for hit in retriever.search(QUERY, 3) if hit.fits is not False]
+    assert [document.id for document in _run("LangChain")["documents"]] == fitting
+
+
+def test_llama_index(expected: list[str]) -> None:
+    assert [node.node_id for node in _run("LlamaIndex")["nodes"]] == expected
+
+
+def test_haystack(expected: list[str]) -> None:
+    assert [document.id for document in _run("Haystack")["documents"]] == expected
+
+
+def test_sentence_transformers() -> None:
+    assert _run("sentence-transformers")["margins"].shape == (1, 1)
+
+
+@pytest.mark.usefixtures("ready_graph")
+def test_onnx(retriever: Retriever) -> None:
+    encoded = _run("ONNX")["encoded"]
+    assert encoded.vectors[0] == pytest.approx(retriever.embed([QUERY]).vectors[0], abs=1e-4)
+
+
+def test_mteb(
+    released: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The task is one that lies here: SciFact would be downloaded."""
+    import mteb
+
+    from rabtriever_core.data.dataset import read_dataset
+
+    asked: list[list[str]] = []
+
+    def tasks_here(tasks: list[str]) -> list[Any]:
+        asked.append(tasks)
+        return [local_task(read_dataset(released.dataset_folder), "test")]
+
+    evaluate = mteb.evaluate
+    monkeypatch.setattr(mteb, "get_tasks", tasks_here)
+    monkeypatch.setattr(mteb, "evaluate", lambda *a: evaluate(*a, cache=None, co2_tracker=False))
+    _run("mteb")
+    assert asked == [["SciFact"]]
+    assert "rabtriever/small" in capsys.readouterr().out
+
+
+def test_agents_start_what_the_tests_start() -> None:
+    block = re.search(r"```json\n(.*?)```", SECTION[1], re.DOTALL)
+    assert block is not None
+    server = json.loads(block[1])["mcpServers"]["rabtriever"]
+    assert Path(sys.executable).name.startswith(server["command"])
+    assert server["args"] == ["-m", "rabtriever_core.integrations.mcp", "my-work"]
