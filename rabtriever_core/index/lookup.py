@@ -13,7 +13,8 @@ from rabtriever_core.index.vectors import point_id
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-_PAGE = 1000
+PAGE = 1000
+"""Documents that are read at once."""
 
 
 def stored_documents(client: "QdrantClient", collection: str, ids: Sequence[str]) -> list[Document]:
@@ -42,8 +43,8 @@ def present(client: "QdrantClient", collection: str, ids: Iterable[str]) -> set[
     wanted = {point_id(id_): id_ for id_ in ids}
     points = list(wanted)
     found: set[str] = set()
-    for start in range(0, len(points), _PAGE):
-        page = points[start : start + _PAGE]
+    for start in range(0, len(points), PAGE):
+        page = points[start : start + PAGE]
         records = with_retry(partial(client.retrieve, collection, page, with_payload=False))
         found |= {wanted[str(record.id)] for record in records}
     return found
@@ -56,7 +57,7 @@ def all_documents(
     allowed, offset = qdrant_filter(conditions), None
     while True:
         records, offset = with_retry(
-            partial(client.scroll, collection, allowed, _PAGE, offset=offset, with_payload=True)
+            partial(client.scroll, collection, allowed, PAGE, offset=offset, with_payload=True)
         )
         for record in records:
             payload = record.payload or {}
