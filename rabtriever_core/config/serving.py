@@ -14,7 +14,7 @@ class ServingConfig(Component):
     """First documents of the student that the teacher reads where a query asks for reranking."""
     rerank_below: float = Field(0.9, ge=0, le=1)
     """`rerank: auto` asks the teacher where the student's best document is less probable than this
-    (calibrated)."""
+    (calibrated). The benchmark report shows what that gains and costs, and what dev suggests."""
     prefix_cache_mib: int = Field(256, ge=0)
     """Memory for documents that the teacher has read: the next query need not wait for that."""
     max_batch: int = Field(32, ge=1)

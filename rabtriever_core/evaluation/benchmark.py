@@ -27,7 +27,7 @@ PAIRS = (
 """Compared in every benchmark; student and teacher are compared with every further system too."""
 TESTED_METRICS = ("MRR@10", "R@1")
 
-_SAMPLE_SEED = 17
+SAMPLE_SEED = 17
 """Apart from the seed of a run: runs of several seeds are compared on the same queries."""
 
 
@@ -45,7 +45,7 @@ def evaluated_queries(
     for split in dataset.qrels:
         queries = [] if split == train_split else dataset.split_queries(split)
         if queries:
-            chosen[split] = sample(queries, config.max_queries, _SAMPLE_SEED)
+            chosen[split] = sample(queries, config.max_queries, SAMPLE_SEED)
     if len(chosen) > 1 and not config.include_dev:
         chosen.pop(dev_split, None)
     if not chosen:

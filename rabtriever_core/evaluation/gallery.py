@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rabtriever_core.data.dataset import Dataset
-from rabtriever_core.evaluation import calibration_plots, plots
+from rabtriever_core.evaluation import calibration_plots, plots, two_stage_plot, wording
 from rabtriever_core.evaluation.metrics import Run, first_right_rank
 from rabtriever_core.evaluation.plot_style import save_png
 from rabtriever_core.evaluation.schema import in_order
@@ -88,6 +88,18 @@ def draw_calibration(folder: Path, calibration: Mapping[str, Any]) -> dict[str, 
             "Student's probability against the teacher's, same pairs",
             calibration_plots.teacher_agreement(calibration),
         ),
+    }
+    return _write(figures, folder)
+
+
+def draw_two_stage(folder: Path, two_stage: Mapping[str, Any]) -> dict[str, Path]:
+    """Write a plot per split as PNG, the title says what is best: title → file."""
+    figures = {
+        f"two_stage_{split}": (
+            wording.reranking(split, curve["points"]),
+            two_stage_plot.quality_for_time(two_stage, split),
+        )
+        for split, curve in two_stage["splits"].items()
     }
     return _write(figures, folder)
 

@@ -20,6 +20,7 @@ def write_report(
     examples: Sequence[Mapping[str, Any]],
     folder: Path,
     calibration_plots: Mapping[str, Path] | None = None,
+    two_stage_plots: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write `benchmark.json` and `benchmark.html`.
 
@@ -29,6 +30,7 @@ def write_report(
         examples: see `evaluation.examples.pick_examples`.
         folder: where to write.
         calibration_plots: title → PNG file, for the section of the calibration; inlined.
+        two_stage_plots: title → PNG file, for the section of two-stage answers; inlined.
 
     Returns:
         The page.
@@ -39,7 +41,12 @@ def write_report(
     benchmark = validated(benchmark)
     shown = wording.headline_split(benchmark["splits"])
     environment = page_environment(
-        {"milliseconds": wording.milliseconds, "comparison": wording.comparison}
+        {
+            "milliseconds": wording.milliseconds,
+            "comparison": wording.comparison,
+            "points": wording.points,
+            "shown_points": _shown_points,
+        }
     )
     page = environment.get_template("report.html.j2").render(
         benchmark=benchmark,
@@ -50,12 +57,19 @@ def write_report(
         labels=SYSTEM_LABELS,
         plots={title: data_uri(path) for title, path in plots.items()},
         calibration_plots={t: data_uri(path) for t, path in (calibration_plots or {}).items()},
+        two_stage_plots={t: data_uri(path) for t, path in (two_stage_plots or {}).items()},
         examples=examples,
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JSON_FILE).write_text(json.dumps(benchmark, indent=2) + "\n", encoding="utf-8")
     (folder / HTML_FILE).write_text(page, encoding="utf-8")
     return folder / HTML_FILE
+
+
+def _shown_points(curve: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of two-stage answers the named points, and the best one where that is another."""
+    best = min(curve, key=lambda point: (-point["metrics"]["MRR@10"], point["share"]))
+    return [point for point in curve if "role" in point or point is best]
 
 
 def _best(systems: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The contract of `benchmark.json`: what readers of the file may rely on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -29,6 +29,11 @@ def in_order(systems: Iterable[str]) -> tuple[str, ...]:
     """Names of systems in the order they are shown."""
     found = set(systems)
     return tuple(name for name in SYSTEM_LABELS if name in found)
+
+
+def point_of(points: Iterable[Mapping[str, Any]], role: str) -> Mapping[str, Any]:
+    """The point `never`, `auto` or `always` of a curve of two-stage answers."""
+    return next(point for point in points if point.get("role") == role)
 
 
 class _Part(BaseModel):
@@ -220,6 +225,52 @@ class CalibrationResult(_Part):
     splits: dict[str, SplitCalibration]
 
 
+class TwoStagePoint(_Part):
+    """Two-stage answers with one threshold: the teacher is asked below this probability."""
+
+    threshold: float = Share
+    """Of the calibrated probability of the student's best document."""
+    role: Literal["never", "auto", "always"] | None = None
+    """Student alone, `rerank: auto` as it is set, or `rerank: true`."""
+    share: float = Share
+    """Share of the queries that the teacher is asked for."""
+    metrics: dict[str, float]
+    ms: float = Field(gt=0)
+    """Expected milliseconds per query."""
+    gain: float | None = Field(None, ge=-1, le=1)
+    """MRR@10 − that of the student alone; absent where the teacher is never asked."""
+    gain_interval: tuple[float, float] | None = None
+    """95% bootstrap interval of it."""
+
+
+class TwoStageCurve(_Part):
+    """Two-stage answers on one split, from never asking the teacher to always asking it."""
+
+    queries: int = Field(ge=1)
+    """Queries measured: a sample where the teacher had to read more than it had for its ranking."""
+    points: list[TwoStagePoint] = Field(min_length=3)
+
+
+class TwoStageResult(_Part):
+    """What the teacher's reading of the student's first documents gains, and what it costs."""
+
+    depth: int = Field(ge=1)
+    """Documents that the teacher read."""
+    rerank_depth: int = Field(ge=1)
+    """Documents that it reads for an application; more than `depth` where rankings are shorter."""
+    rerank_below: float = Share
+    student_ms: float = Field(gt=0)
+    """Median milliseconds per query of the student alone."""
+    rerank_ms: float = Field(gt=0)
+    """Median that reranking adds, one query at a time."""
+    splits: dict[str, TwoStageCurve] = Field(min_length=1)
+    dev_split: str
+    dev: TwoStageCurve
+    """The split that the threshold is chosen on; its probabilities were fitted on it, too."""
+    suggested_below: float = Share
+    """Threshold chosen on dev; 0 where reranking brings no clear gain."""
+
+
 class TrainingBudget(_Part):
     """What a system was trained on.
 
@@ -252,6 +303,7 @@ class Benchmark(_Part):
     seed: int | None = None
     """Of the run (`runtime.seed`)."""
     calibration: CalibrationResult | None = None
+    two_stage: TwoStageResult | None = None
     teacher_candidates: int | None = Field(None, ge=1)
     """Set when the pool was too large for rerankers: they ranked the student's best this many."""
 

@@ -1,10 +1,10 @@
 """The benchmark's numbers in words, and as a table for the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rabtriever_core.evaluation.metrics import METRICS
-from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS, in_order
+from rabtriever_core.evaluation.schema import SYSTEM_LABELS, SYSTEMS, in_order, point_of
 
 
 def headline_split(splits: Mapping[str, Any]) -> str:
@@ -60,6 +60,38 @@ def percent(value: float) -> str:
 def milliseconds(value: float) -> str:
     """A duration at three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, with its sign."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def reranking(split: str, curve: Sequence[Mapping[str, Any]]) -> str:
+    """Whether two-stage answers are worth their time on a split; see `schema.TwoStageCurve`."""
+    where, alone = split.replace("_", " "), point_of(curve, "never")
+    asking = [p for role in ("auto", "always") if "gain" in (p := point_of(curve, role))]
+    clear = [p for p in asking if p["gain_interval"][0] > 0]
+    if clear:
+        # The cheaper one where both gain as much.
+        best = max(clear, key=lambda p: (round(p["gain"], 3), -p["ms"]))
+        return f"On {where}, reranking {_gained(best, alone, 'pays')}"
+    harm = [p for p in asking if p["gain_interval"][1] < 0]
+    if harm:
+        worst = min(harm, key=lambda p: float(p["gain"]))
+        return f"On {where}, reranking {_gained(worst, alone, 'does harm')}"
+    return f"On {where}, reranking {_gained(asking[-1], alone, 'brings no clear gain')}"
+
+
+def _gained(point: Mapping[str, Any], alone: Mapping[str, Any], verdict: str) -> str:
+    """What one way of asking gains in MRR@10 and takes in time."""
+    share = f"{point['share']:.0%} of the queries (auto)"
+    asked = "every query" if point["role"] == "always" else share
+    low, high = (points(value) for value in point["gain_interval"])
+    return (
+        f"{asked} {verdict}: {points(point['gain'])} points of MRR@10 ({low} to {high}) for "
+        f"{milliseconds(point['ms'] - alone['ms'])} ms more per query"
+    )
 
 
 def p_value(value: float) -> str:

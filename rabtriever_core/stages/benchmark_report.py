@@ -5,11 +5,12 @@ from typing import Any
 
 from rabtriever_core.baselines.bi_encoder import BiEncoder
 from rabtriever_core.evaluation import benchmark as bench
+from rabtriever_core.evaluation import two_stage
 from rabtriever_core.evaluation.calibration_result import split_calibration
 from rabtriever_core.evaluation.examples import pick_examples
 from rabtriever_core.evaluation.fidelity import graph_recall, sampled_margins
 from rabtriever_core.evaluation.further_systems import further_rankers
-from rabtriever_core.evaluation.gallery import draw_calibration, draw_plots
+from rabtriever_core.evaluation.gallery import draw_calibration, draw_plots, draw_two_stage
 from rabtriever_core.evaluation.metrics import Run, ranking
 from rabtriever_core.evaluation.report import write_report
 from rabtriever_core.evaluation.results import write_runs
@@ -96,6 +97,7 @@ def make(context: StageContext) -> dict[str, Any]:
             split: bench.rank_systems(systems, {id_: dataset.queries[id_] for id_ in queries})
             for split, queries in chosen.items()
         }
+        dev_run = _dev_run(context, systems["student"], runs)
         latency = bench.measure_latency(systems, timed)
         agreement = agreement_with_model(
             client, built.name, tower, texts, documents, vectors, settings.index
@@ -125,6 +127,7 @@ def make(context: StageContext) -> dict[str, Any]:
             }
         ),
         "calibration": _calibration(context, teacher, runs),
+        "two_stage": _two_stage(context, teacher, runs, dev_run, latency["student"]["median"]),
         "exactness": {
             "top10_agreement": agreement.top10,
             **agreement.losses(),
@@ -167,6 +170,7 @@ def make(context: StageContext) -> dict[str, Any]:
         examples,
         context.output,
         draw_calibration(context.output / "plots", benchmark["calibration"]),
+        draw_two_stage(context.output / "plots", benchmark["two_stage"]),
     )
     write_runs(context.output, dataset, runs)
     return {
@@ -208,6 +212,66 @@ def _calibration(
             len(dataset.documents),
         )
     return {**calibration.model_dump(), "documents_per_query": k, "splits": splits}
+
+
+def _dev_run(context: StageContext, student: Ranker, runs: Mapping[str, Mapping[str, Run]]) -> Run:
+    """The student's rankings of dev queries, of a sample of them where dev is not benchmarked."""
+    dataset, split = context.dataset(), context.settings.dataset.dev_split
+    if split in runs:
+        return runs[split]["student"]
+    judged = dataset.split_queries(split)
+    queries = bench.sample(judged, two_stage.MAX_QUERIES, bench.SAMPLE_SEED)
+    texts = {query: dataset.queries[query] for query in queries}
+    return bench.rank_systems({"student": student}, texts)["student"]
+
+
+def _two_stage(
+    context: StageContext,
+    teacher: GenerativeReranker,
+    runs: Mapping[str, Mapping[str, Run]],
+    dev_run: Run,
+    student_ms: float,
+) -> dict[str, Any]:
+    """Reranking at every threshold: what it gains on every split, and on dev to choose one."""
+    settings, dataset = context.settings, context.dataset()
+    config, seed = settings.serving, settings.runtime.seed
+    dev = settings.dataset.dev_split
+    depth = min(config.rerank_depth, settings.benchmark.depth, len(dataset.documents))
+    ranked = {split: systems["student"] for split, systems in runs.items()}
+    known = {split: systems["teacher"] for split, systems in runs.items()}
+    every = {query: scores for run in ranked.values() for query, scores in run.items()}
+    rerank_ms = two_stage.rerank_milliseconds(
+        teacher,
+        dataset.documents,
+        every,
+        dataset.queries,
+        bench.sample(list(every), settings.benchmark.latency_queries, seed),
+        depth,
+    )
+    curves = {}
+    for split, student in ({dev: dev_run} | ranked).items():
+        curves[split] = two_stage.curve(
+            dataset.qrels[split],
+            student,
+            two_stage.first_margins(
+                teacher, dataset.documents, student, known.get(split, {}), dataset.queries, depth
+            ),
+            Calibration.load(context.inputs["calibration"].folder),
+            depth=depth,
+            rerank_below=config.rerank_below,
+            student_ms=student_ms,
+            rerank_ms=rerank_ms,
+            seed=seed,
+        )
+    return two_stage.two_stage_result(
+        {split: curves[split] for split in runs},
+        (dev, curves[dev]),
+        depth=depth,
+        rerank_depth=config.rerank_depth,
+        rerank_below=config.rerank_below,
+        student_ms=student_ms,
+        rerank_ms=rerank_ms,
+    )
 
 
 def _budgets(context: StageContext) -> dict[str, Any]:

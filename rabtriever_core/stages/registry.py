@@ -133,7 +133,17 @@ STAGES: tuple[Stage, ...] = (
             "calibration",
             "qdrant_collection",
         ),
-        ("dataset", "benchmark", "calibration", "baselines", "index", "runtime"),
+        (
+            "dataset",
+            "benchmark",
+            "calibration",
+            "baselines",
+            "index",
+            "runtime",
+            # What two-stage answers are made with; other settings of the service change nothing.
+            "serving.rerank_depth",
+            "serving.rerank_below",
+        ),
         ("data", "models", "baselines", "index", "evaluation"),
     ),
 )

@@ -122,7 +122,18 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
         "reliability",
         "risk_coverage",
         "teacher_agreement",
+        "two_stage_test",
     }
+    two_stage = written["two_stage"]
+    assert (two_stage["depth"], two_stage["rerank_depth"]) == (12, 20), "rankings are 12 deep"
+    assert (two_stage["dev_split"], two_stage["dev"]["queries"]) == ("dev", 6)
+    assert two_stage["student_ms"] == test["student"]["ms_per_query"]
+    never, *_, always = two_stage["splits"]["test"]["points"]
+    student = test["student"]["metrics"]
+    assert never["metrics"] == {metric: student[metric] for metric in never["metrics"]}
+    assert (never["share"], always["share"]) == (0, 1)
+    assert always["ms"] == pytest.approx(two_stage["student_ms"] + two_stage["rerank_ms"])
+    assert 'id="two-stage"' in page
     # Untrained: margins tell nothing, and that is what the calibration says.
     calibration = written["calibration"]
     assert written["seed"] == 17

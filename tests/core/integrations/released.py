@@ -41,11 +41,11 @@ def small_student(dataset: Dataset, **config: Any) -> Rabtriever:
     return Rabtriever(backbone, predictor.eval())
 
 
-def release_small(root: Path) -> Workspace:
+def release_small(root: Path, dataset: Dataset | None = None) -> Workspace:
     """Leave in `root` what all stages would, with these models, and serve it."""
-    dataset = titled_dataset()
+    dataset = dataset or titled_dataset()
     sections: dict[str, Any] = {
-        "dataset": {"name": dataset.name, "folder": "data/small", "demo": False},
+        "dataset": {"name": dataset.name, "folder": f"data/{dataset.name}", "demo": False},
         "index": {"canaries": 2},
         "runtime": RUNTIME.model_dump(),
     }

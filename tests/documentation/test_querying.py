@@ -1,0 +1,147 @@
+"""docs/querying.md, run as it is printed on a release of the demo data set.
+
+The models are real and untrained: what is asked for is the right kind of answer, not a good one.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rabtriever_core.data.dataset import read_dataset
+from rabtriever_core.data.demo import write_demo
+from rabtriever_core.releases import store
+from rabtriever_core.workspace import VARIABLE
+from tests.core.integrations.released import release_small
+from tests.core.releases.conftest import quick_dvc
+from tests.documentation.blocks import ROOT, Block, blocks
+from tests.faults.injection import free_port
+
+PAGE = ROOT / "docs" / "querying.md"
+PORT = 8000
+"""What the page says."""
+
+
+def of(language: str, *sections: str) -> list[Block]:
+    found = [b for b in blocks(PAGE) if b.language == language and b.section in sections]
+    assert found, f"no {language} under {sections}"
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace that serves a release of the demo data set."""
+    root = tmp_path_factory.mktemp("documentation")
+    write_demo(root / "demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "run_dvc", quick_dvc)
+        return release_small(root / "work", read_dataset(root / "demo", "demo")).root
+
+
+@pytest.fixture(scope="module")
+def environment(folder: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, VARIABLE: str(folder), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path, environment: dict[str, str]) -> Iterator[int]:
+    """The service as the page starts it, on another port; it is ready."""
+    (start, *_) = of("bash", "Over HTTP")
+    assert start.text == "rabtriever serve &\n"
+    port = free_port()
+    process = subprocess.Popen(
+        ["rabtriever", "serve", "--port", str(port)], cwd=folder, env=environment
+    )
+    try:
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"http://localhost:{port}/readyz", timeout=5):
+                    break
+            except OSError:
+                assert process.poll() is None
+                time.sleep(0.1)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in (0, -signal.SIGTERM)
+
+
+def shell(script: str, folder: Path, environment: dict[str, str], code: int = 0) -> str:
+    finished = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", script],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == code, (script, finished.stdout, finished.stderr)
+    return finished.stdout
+
+
+def python(script: str, folder: Path, environment: dict[str, str]) -> str:
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, (script, finished.stderr)
+    return finished.stdout
+
+
+def test_python(folder: Path, environment: dict[str, str]) -> None:
+    said = python("".join(block.text for block in of("python", "Python")), folder, environment)
+    *hits, options = said.splitlines()
+    assert len(hits) == 3
+    assert 0 <= float(hits[0].split()[0]) <= 1
+    assert options.startswith("0001-")
+    assert options.endswith(" False []")  # nothing of the demo has metadata
+
+
+def test_curl(port: int, folder: Path, environment: dict[str, str]) -> None:
+    block = of("bash", "Over HTTP")[1]
+    requests = [text for text in block.text.split("\n\n") if text.startswith("curl")]
+    answers: list[Any] = []
+    for request in requests[:3]:
+        said = shell(request.replace(f":{PORT}", f":{port}"), folder, environment)
+        answers.append(json.loads(said))
+    search, batch, rerank = answers
+    assert len(search["hits"]) == 3
+    assert [len(answer["hits"]) for answer in batch["answers"]] == [2, 2]
+    assert {result["document_id"] for result in rerank["results"]} == {"a", "b"}
+    release, metrics = (line for line in requests[3].splitlines() if line)
+    said = shell(release.replace(f":{PORT}", f":{port}"), folder, environment)
+    assert json.loads(said)["id"] == search["release"]
+    # head leaves before curl is done.
+    said = shell(f"set +o pipefail; {metrics.replace(f':{PORT}', f':{port}')}", folder, environment)
+    assert "rabtriever_requests" in said
+
+
+def test_another_client(port: int, folder: Path, environment: dict[str, str]) -> None:
+    (block,) = of("python", "Over HTTP")
+    (search,) = (b for b in of("bash", "Over HTTP") if "/v1/search " in b.text)
+    assert search
+    said = python(block.text.replace(f":{PORT}", f":{port}"), folder, environment)
+    question = "I snapped at my sister and I'm so ashamed."
+    expected = python(
+        "from rabtriever_core import Retriever\n"
+        f"for hit in Retriever.open().search({question!r}, 3):\n"
+        "    print(f'{hit.margin:.2f}  {hit.document_id}')",
+        folder,
+        environment,
+    )
+    assert said == expected
+
+
+def test_keys(folder: Path, environment: dict[str, str]) -> None:
+    block = next(b for b in of("bash", "Over HTTP") if "keys create" in b.text)
+    said = shell(block.text, folder, environment)
+    key, listed, revoked = said.splitlines()
+    assert key.startswith("rbt_")
+    assert "my-app" in listed and key not in listed
+    assert revoked.startswith("revoked")
+    (folder / "api_keys.json").unlink()
