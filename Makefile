@@ -27,7 +27,7 @@ export VIRTUAL_ENV := $(VENV)
 run dev workspace: export DAGSTER_HOME := $(WORKSPACE)/.dagster_home
 run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 
-.PHONY: help run dev stack test test-slow year load check generated workspace
+.PHONY: help run dev stack test test-slow year load check generated workspace browser
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
@@ -47,7 +47,7 @@ dev: workspace  ## Open the Dagster UI on PORT (3000).
 stack: $(STACK_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
 	@cd "$(ROOT)" && python -m deployments.native.stack --workspace "$(WORKSPACE)" --webserver-port $(PORT) $(STACK) $(if $(DATA),--data "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))")
 
-test: $(DEV_STAMP)  ## Run the fast tests.
+test: $(DEV_STAMP) browser  ## Run the fast tests.
 	@cd "$(ROOT)" && python -m pytest -m "not slow"
 
 test-slow: $(DEV_STAMP)  ## Run the tests that take minutes.
@@ -65,6 +65,17 @@ check: $(DEV_STAMP)  ## Lint, formatting, types.
 generated: $(DEV_STAMP)  ## Write params.yaml and dvc.yaml anew after a change of settings or stages.
 	@cd "$(ROOT)" && python -m rabtriever_core.params_file params.yaml
 	@cd "$(ROOT)" && python -m rabtriever_core.dvc_pipeline dvc.yaml
+
+# The search page is tested in a real one.
+browser:
+	@for name in "$${CHROMIUM:-chromium}" chromium chromium-browser google-chrome google-chrome-stable; do \
+		if command -v "$$name" >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else \
+		echo "error: the tests of the search page need Chromium: sudo apt-get install chromium, or name one in CHROMIUM" >&2; exit 1; \
+	fi
 
 workspace: $(STAMP)
 	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)")

@@ -49,6 +49,10 @@ class ReleaseError(RabtrieverError):
     """A release is unknown, incomplete, or cannot be served."""
 
 
+class UnknownReleaseError(ReleaseError):
+    """There is no such release, or its collection or models are no longer here."""
+
+
 class UnknownDocumentError(RabtrieverError):
     """The served collection has no document of that id."""
 

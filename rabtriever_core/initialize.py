@@ -2,11 +2,13 @@
 
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
-from rabtriever_core.artifacts import file_md5, folder_hash, replace_folder
+from rabtriever_core.artifacts import file_md5, folder_hash, folder_md5s, replace_folder
 from rabtriever_core.config import DatasetConfig
 from rabtriever_core.data.dataset import qrels_files
+from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.dvc_pipeline import dvc_yaml
 from rabtriever_core.errors import DatasetError, VersioningError
 from rabtriever_core.params_file import default_settings, params_yaml, write_dataset_settings
@@ -106,13 +108,26 @@ def prepare_data(workspace: Workspace, *, accept: bool = False) -> str:
         replace_folder(unfinished, folder)
     qrels_files(folder)
     recorded = data_md5(workspace.root)
-    if demo and not accept and recorded not in (None, folder_hash(workspace.root / DATA)):
+    changed = recorded not in (None, folder_hash(workspace.root / DATA))
+    if demo and not accept and changed and not _only_feedback_differs(folder):
         raise VersioningError(
             f"{workspace.root / DATA} does not hold the bytes that {DATA_FILE} records: `dvc "
             f"checkout {DATA_FILE}` restores them, deleting {folder} writes the demo anew, and "
             "`rabtriever init --accept-data` records what is there now"
         )
     return add_data(workspace)
+
+
+def _only_feedback_differs(folder: Path) -> bool:
+    """Whether a folder is the bundled demo set with somebody's feedback."""
+    from rabtriever_core.data.demo import write_demo
+
+    if not (folder / FEEDBACK).is_file():
+        return False
+    with tempfile.TemporaryDirectory() as scratch:
+        write_demo(Path(scratch) / "demo")
+        written = folder_md5s(Path(scratch) / "demo")
+    return {k: v for k, v in folder_md5s(folder).items() if k != FEEDBACK} == written
 
 
 def _check_layout(folder: Path) -> None:
@@ -140,6 +155,8 @@ def _copy_dataset(source: Path, target: Path) -> None:
     if source == target.resolve():
         return
     files = [source / "corpus.jsonl", source / "queries.jsonl", *qrels_files(source)]
+    if (source / FEEDBACK).is_file() and not (target / FEEDBACK).exists():
+        files.append(source / FEEDBACK)  # else what was said here since would be lost
     names = [path.relative_to(source) for path in files]
     (target / "qrels").mkdir(parents=True, exist_ok=True)
     for name in names:

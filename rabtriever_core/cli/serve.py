@@ -47,9 +47,10 @@ def serve(
 ) -> None:
     """Answer queries over HTTP from the served release, also after the next promotion.
 
-    A search page at /, POST /v1/search, /v1/search/batch, /v1/rerank and /v1/embed, GET
-    /v1/release, /healthz, /readyz and /metrics; documentation at /docs. Once there is an API key
-    (`rabtriever keys create`), every request needs one. Limits are in params.yaml (`serving`).
+    A search page at /, POST /v1/search, /v1/search/batch, /v1/rerank, /v1/embed, /v1/compare and
+    /v1/feedback, GET /v1/release, /v1/releases, /healthz, /readyz and /metrics; documentation at
+    /docs. Once there is an API key (`rabtriever keys create`), every request needs one. Limits are
+    in params.yaml (`serving`).
     """
     from rabtriever_core.serving.server import Listening
     from rabtriever_core.serving.server import serve as serve_workspace

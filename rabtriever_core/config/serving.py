@@ -27,5 +27,8 @@ class ServingConfig(Component):
     """Of one request (413)."""
     log_queries: bool = False
     """Write the texts of queries into the log; they may be private."""
+    feedback: bool = True
+    """Store what users judge right or wrong in the data set's feedback.jsonl: the next validation
+    makes training examples of it."""
     cors_origins: tuple[str, ...] = ()
     """Web pages of these origins may ask the service from a browser, e.g. https://example.org."""

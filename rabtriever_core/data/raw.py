@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.data.dataset import qrels_files, read_jsonl, read_qrels_rows
+from rabtriever_core.data.feedback import FEEDBACK, query_id, standing
 from rabtriever_core.data.metadata import stated_metadata
+from rabtriever_core.data.overlap import normalised
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,11 +29,14 @@ class RawTables:
     """place, file, line, row, split, query, document, label (text, as written)."""
     splits: tuple[str, ...]
     """Names of the qrels files, sorted."""
+    feedback_lines: int = 0
+    """Lines of feedback.jsonl that were read; applications may have added others since."""
 
     @property
     def files(self) -> tuple[str, ...]:
         """Every file that was read, relative to the folder."""
-        return (CORPUS, QUERIES, *(qrels_file(split) for split in self.splits))
+        feedback = (FEEDBACK,) if self.feedback_lines else ()
+        return (CORPUS, QUERIES, *(qrels_file(split) for split in self.splits), *feedback)
 
 
 def qrels_file(split: str) -> str:
@@ -39,8 +44,15 @@ def qrels_file(split: str) -> str:
     return f"qrels/{split}.tsv"
 
 
-def read_raw(folder: Path) -> RawTables:
+def read_raw(folder: Path, train: str) -> RawTables:
     """Read a raw folder: a missing or unusable value becomes an empty one for the rules to find.
+
+    Feedback that holds becomes judgements of the training split: of the query there that has the
+    same text, else of a query of its own.
+
+    Args:
+        folder: BEIR layout.
+        train: name of the training split.
 
     Raises:
         DatasetError: a file is missing, or a line has not even the shape of a row (malformed JSON,
@@ -52,24 +64,68 @@ def read_raw(folder: Path) -> RawTables:
         for path in paths
         for line, row in read_qrels_rows(path)
     ]
+    queries = _read_jsonl(folder, QUERIES, {"id": _id, "text": _text})
+    splits = tuple(path.stem for path in paths)
+    lines = 0
+    # Without a training split the chain stops, and says so.
+    if (folder / FEEDBACK).is_file() and train in splits:
+        trained = {str(query) for *_, split, query, _, _ in judgements if split == train}
+        asked, judged, lines = _feedback(folder, queries, trained)
+        queries += asked
+        judgements += [(*row[:3], train, *row[3:]) for row in judged]
+    columns: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "id": _id,
+        "title": _title,
+        "text": _text,
+        "metadata": stated_metadata,
+    }
     return RawTables(
-        corpus=_read_jsonl(
-            folder, CORPUS, {"id": _id, "title": _title, "text": _text, "metadata": stated_metadata}
-        ),
-        queries=_read_jsonl(folder, QUERIES, {"id": _id, "text": _text}),
+        corpus=_table(_read_jsonl(folder, CORPUS, columns), list(columns)),
+        queries=_table(queries, ["id", "text"]),
         judgements=_table(judgements, ["split", "query", "document", "label"]),
-        splits=tuple(path.stem for path in paths),
+        splits=splits,
+        feedback_lines=lines,
     )
+
+
+def _feedback(
+    folder: Path, queries: list[tuple[Any, ...]], trained: set[str]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], int]:
+    """Rows of feedback.jsonl that hold.
+
+    Args:
+        folder: the raw data set.
+        queries: rows of queries.jsonl.
+        trained: ids of the training split's queries.
+
+    Returns:
+        Queries (file, line, row, id, text), judgements (file, line, row, query, document, label),
+        and the number of lines read.
+    """
+    rows = list(read_jsonl(folder / FEEDBACK))
+    ids: dict[str, str] = {}
+    for *_, id_, text in queries:
+        if id_ in trained:
+            ids.setdefault(normalised(text), id_)
+    asked, judged = [], []
+    for position in sorted(standing(row for _, row in rows).values()):
+        line, row = rows[position]
+        text = _string(row.get("query"))
+        place, same = (FEEDBACK, line, row), normalised(text)
+        if not same or same not in ids:
+            ids[same] = query_id(text)
+            asked.append((*place, ids[same], text))
+        judged.append((*place, ids[same], _string(row.get("document_id")), str(row.get("label"))))
+    return asked, judged, rows[-1][0] if rows else 0
 
 
 def _read_jsonl(
     folder: Path, file: str, columns: dict[str, Callable[[dict[str, Any]], Any]]
-) -> "DataFrame":
-    rows = [
+) -> list[tuple[Any, ...]]:
+    return [
         (file, line, row, *(value(row) for value in columns.values()))
         for line, row in read_jsonl(folder / file)
     ]
-    return _table(rows, list(columns))
 
 
 def _table(rows: list[tuple[Any, ...]], columns: list[str]) -> "DataFrame":

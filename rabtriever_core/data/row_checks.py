@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data import overlap, suites
 from rabtriever_core.data.expectations import ExpectationRun
+from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.data.quarantine import BrokenRow, broken_rows
 from rabtriever_core.data.raw import RawTables
 from rabtriever_core.data.rules import Rule, RuleResult, sound
@@ -44,14 +45,22 @@ def check_rows(
     judgements = judgements.assign(label=judgements["label"].astype(int))
     repeated = _repeated_queries(columns, judgements, queries, config)
     broken.extend(repeated)
-    queries = queries[~queries["line"].isin({row.line for row in repeated})].reset_index(drop=True)
+    gone = {(row.file, row.line) for row in repeated}
+    judged = set(judgements["query"])
+    columns_ = (queries[name] for name in ("file", "line", "id"))
+    # Feedback is a query and its judgement in one row: without the one, the other leaves, too.
+    stays = [
+        (file, line) not in gone and (file != FEEDBACK or id_ in judged)
+        for file, line, id_ in zip(*columns_, strict=True)
+    ]
+    queries = queries[stays].reset_index(drop=True)
     return CleanTables(corpus, queries, judgements, raw.splits), broken, results
 
 
 def _repeated_queries(
     before: "DataFrame", after: "DataFrame", queries: "DataFrame", config: ValidationConfig
 ) -> list[BrokenRow]:
-    """Rows of queries.jsonl whose every judgement left as a repetition (or leak)."""
+    """Queries whose every judgement left as a repetition (or leak)."""
     if config.duplicate_queries == "warn":
         return []
     repeated = before[before["repeats"] != ""]

@@ -224,3 +224,20 @@ def file_suite(config: ValidationConfig) -> list[Rule]:
             level="set",
         )
     ]
+
+
+def feedback_suite(config: ValidationConfig) -> list[Rule]:
+    """How much of the feedback may be quarantined before somebody should look at it."""
+    import great_expectations.expectations as gxe
+
+    return [
+        Rule(
+            "feedback_usable",
+            f"At most {config.max_quarantined_share:.1%} of the feedback is quarantined.",
+            gxe.ExpectColumnValuesToBeBetween,
+            {"column": "share", "max_value": config.max_quarantined_share},
+            "{quarantined} of {rows} rows quarantined ({share:.1%})",
+            level="set",
+            severity="warning",
+        )
+    ]

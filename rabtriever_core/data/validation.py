@@ -2,15 +2,18 @@
 
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rabtriever_core.artifacts import replace_folder
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data import set_suites
 from rabtriever_core.data.dataset import Dataset, Document, Qrels, write_dataset
 from rabtriever_core.data.expectations import ExpectationRun
+from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.data.overlap import normalised_texts
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.data.quarantine import rows_per_file, write_json_text, write_quarantine
@@ -18,6 +21,9 @@ from rabtriever_core.data.raw import read_raw
 from rabtriever_core.data.row_checks import check_rows
 from rabtriever_core.data.rules import RuleResult
 from rabtriever_core.data.set_suites import CleanTables
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class ValidationOutcome:
     """Split → queries with a relevant document."""
     data_docs: Path
     """Start page of the Data Docs."""
+    feedback_lines: int = 0
+    """Lines of feedback.jsonl that were there."""
 
 
 def validate_dataset(
@@ -55,19 +63,26 @@ def validate_dataset(
     Raises:
         DatasetError: a file is missing or a line has not the shape of a row.
     """
-    raw = read_raw(folder)
+    raw = read_raw(folder, dataset.train_split)
     data_docs.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".data_docs-", dir=data_docs.parent) as scratch:
         site = Path(scratch) / "site"
         run = ExpectationRun(dataset.name, site)
         clean, broken, results = check_rows(run, raw, dataset, config)
-        counts = Counter((*raw.corpus["file"], *raw.queries["file"], *raw.judgements["file"]))
+        # A row of feedback is a query and a judgement.
+        tables = (raw.corpus, raw.queries, raw.judgements)
+        counts = Counter(file for file, _ in {row for t in tables for row in _places(t)})
         rows = {file: counts[file] for file in raw.files}
         left_out = rows_per_file(broken)
         quarantined = {file: left_out.get(file, 0) for file in rows}
         results += _check_set(run, clean, dataset, config)
-        files = set_suites.file_table(rows, quarantined)
+        own = {file: count for file, count in rows.items() if file != FEEDBACK}
+        files = set_suites.file_table(own, quarantined)
         results += run.check("files", files, set_suites.file_suite(config))
+        if FEEDBACK in rows:
+            # Anybody's: however much of it is unfit, it stops nothing.
+            given = set_suites.file_table({FEEDBACK: rows[FEEDBACK]}, quarantined)
+            results += run.check("feedback", given, set_suites.feedback_suite(config))
         sound = _dataset(clean, dataset.name)
         write_dataset(sound, output)
         Profile.of(sound, dataset.train_split).save(output)
@@ -88,7 +103,12 @@ def validate_dataset(
         warnings=tuple(_warning(r) for r in results if r.warns),
         queries=dict(zip(splits["split"], map(int, splits["queries"]), strict=True)),
         data_docs=data_docs / "index.html",
+        feedback_lines=raw.feedback_lines,
     )
+
+
+def _places(table: "DataFrame") -> Iterable[tuple[str, int]]:
+    return zip(table["file"], table["line"], strict=True)
 
 
 def _check_set(

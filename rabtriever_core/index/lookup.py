@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import UnknownDocumentError
+from rabtriever_core.index.filters import SearchFilter, qdrant_filter
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import point_id
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-_PAGE = 1000
+PAGE = 1000
+"""Documents that are read at once."""
 
 
 def stored_documents(client: "QdrantClient", collection: str, ids: Sequence[str]) -> list[Document]:
@@ -41,19 +43,21 @@ def present(client: "QdrantClient", collection: str, ids: Iterable[str]) -> set[
     wanted = {point_id(id_): id_ for id_ in ids}
     points = list(wanted)
     found: set[str] = set()
-    for start in range(0, len(points), _PAGE):
-        page = points[start : start + _PAGE]
+    for start in range(0, len(points), PAGE):
+        page = points[start : start + PAGE]
         records = with_retry(partial(client.retrieve, collection, page, with_payload=False))
         found |= {wanted[str(record.id)] for record in records}
     return found
 
 
-def all_documents(client: "QdrantClient", collection: str) -> Iterator[Document]:
-    """Every document as it is stored, in no order of meaning."""
-    offset: Any = None
+def all_documents(
+    client: "QdrantClient", collection: str, conditions: SearchFilter | None = None
+) -> Iterator[Document]:
+    """Every document, or all that pass a filter, as stored, in no order of meaning."""
+    allowed, offset = qdrant_filter(conditions), None
     while True:
         records, offset = with_retry(
-            partial(client.scroll, collection, limit=_PAGE, offset=offset, with_payload=True)
+            partial(client.scroll, collection, allowed, PAGE, offset=offset, with_payload=True)
         )
         for record in records:
             payload = record.payload or {}

@@ -99,10 +99,12 @@ def record_candidate(workspace: Workspace, *, by: str, parent: str | None) -> Re
 def _raw_data(workspace: Workspace, validated: Artifact) -> Path | str:
     """The raw data's folder where DVC keeps it, else its hash.
 
+    Feedback may have come since: it is recorded with them, and the next validation uses it.
+
     Raises:
-        ReleaseError: they changed after they were validated.
+        ReleaseError: they changed otherwise after they were validated.
     """
-    if fingerprint(workspace) != validated.meta.dataset:
+    if fingerprint(workspace, validated.meta.metrics) != validated.meta.dataset:
         raise ReleaseError(
             f"{workspace.dataset_folder} changed after it was validated: run the stages again, "
             "then release"

@@ -41,8 +41,16 @@ def rows(workspace: Workspace) -> list[Row]:
         IndexUnavailableError: Qdrant cannot be opened, so nobody knows what is served.
         ReleaseError: a record or the log is damaged.
     """
+    return rows_where(workspace, _served(workspace))
+
+
+def rows_where(workspace: Workspace, served: str | None) -> list[Row]:
+    """Every release, oldest first, for whoever knows which is served.
+
+    Raises:
+        ReleaseError: a record or the log is damaged.
+    """
     events = read_log(workspace)
-    served = _served(workspace)
     found = []
     for id_, release in read_releases(workspace).items():
         own = [event for event in events if event.release == id_]

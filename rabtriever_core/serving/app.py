@@ -15,16 +15,21 @@ from starlette.middleware.cors import CORSMiddleware
 from rabtriever_core import __version__
 from rabtriever_core.errors import (
     ConfigError,
+    DatasetError,
+    DiskFullError,
     FilterError,
     IndexMismatchError,
     IndexUnavailableError,
     ReleaseError,
     UnknownDocumentError,
+    UnknownReleaseError,
 )
+from rabtriever_core.serving import compare_api, feedback_api
 from rabtriever_core.serving.api import Answering, authorized, router
 from rabtriever_core.serving.batching import OverloadedError
 from rabtriever_core.serving.messages import Problem
 from rabtriever_core.serving.middleware import Observed
+from rabtriever_core.serving.page_routes import add_page
 from rabtriever_core.serving.service import Service
 from rabtriever_core.workspace import Workspace
 
@@ -35,6 +40,8 @@ SAID: dict[type[Exception], tuple[int, str, int]] = {
     IndexMismatchError: (503, "no release is served now", 5),
     ReleaseError: (503, "the served release is not complete on this machine", 5),
     ConfigError: (503, "the service is not set up correctly: see its log", 30),
+    DatasetError: (503, "the data set cannot be read: see the service's log", 30),
+    DiskFullError: (503, "there is no room left to store it", 60),
     TimeoutError: (503, "too slow now: ask again later", 2),
     OverloadedError: (429, "too many queries wait: ask again later", 1),
 }
@@ -58,9 +65,14 @@ def create_app(workspace: Workspace) -> FastAPI:
         version=__version__,
         summary="Documents that are right for a query although they do not look like it.",
         lifespan=lifespan,
+        # `add_page` has a page of documentation that asks nobody else's network.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.service = service
-    app.include_router(router)
+    for part in (router, compare_api.router, feedback_api.router):
+        app.include_router(part)
+    add_page(app)
     _add_health(app)
     _add_errors(app)
     # The last one added is the outermost.
@@ -131,6 +143,7 @@ def _add_errors(app: FastAPI) -> None:
     for kind in SAID:
         app.add_exception_handler(kind, not_now)
     app.add_exception_handler(UnknownDocumentError, unknown)
+    app.add_exception_handler(UnknownReleaseError, unknown)
     app.add_exception_handler(FilterError, misread)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from rabtriever_core.errors import (
+    ArtifactError,
     IndexMismatchError,
     IndexUnavailableError,
     RabtrieverError,
     ReleaseError,
+    UnknownReleaseError,
 )
 from rabtriever_core.index.filters import SearchFilter, qdrant_filter
 from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.index.search import Hit
 from rabtriever_core.models.calibration import Calibration
-from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.record import Release, read_release
 from rabtriever_core.releases.serving import OpenRelease, open_release
 from rabtriever_core.serving.source import source_of
 from rabtriever_core.workspace import Workspace, workspace_root
@@ -161,6 +163,8 @@ class Retriever:
         self._open: _Open | None = None
         self._next_look = 0.0
         self._problem: RabtrieverError | None = None
+        self._other: _Open | None = None
+        self._other_turn = threading.Lock()
 
     @classmethod
     def open(
@@ -201,7 +205,7 @@ class Retriever:
 
     def close(self) -> None:
         """Let go of connections and models."""
-        self._open = None
+        self._open = self._other = None
         self._next_look = 0.0
         self._source.close()
 
@@ -291,6 +295,26 @@ class Retriever:
             "see `rabtriever releases list` for what promotes them"
         )
 
+    def answer_as(self, release_id: str, queries: Sequence[Query]) -> list[Answer]:
+        """`answer` from a release of one's choice, to see it beside the served one.
+
+        At most one is kept open for that; in local mode its collection is copied into memory.
+
+        Raises:
+            UnknownReleaseError: there is none of that id, or it is no longer here.
+            IndexUnavailableError: as for `answer`.
+        """
+        with self._other_turn:
+            now = self._opened_as(release_id)
+            try:
+                with now.turn, self._source.asking():
+                    rankings = self._searched(now, queries)
+            except IndexMismatchError as error:
+                self._other = None
+                raise UnknownReleaseError(f"release {release_id} is no longer here") from error
+            ranked = zip(queries, rankings, strict=True)
+            return [self._answer(now, query, hits) for query, hits in ranked]
+
     def embed(self, queries: Sequence[str]) -> Embedded:
         """Query vectors for a client of one's own; raises as `search`."""
         now = self._current()
@@ -358,6 +382,26 @@ class Retriever:
             # The last look, perhaps another thread's, found nothing.
             raise self._problem or IndexUnavailableError("this retriever is closed")
         return now
+
+    def _opened_as(self, release_id: str) -> _Open:
+        now = self._current()
+        if now.opened.release.id == release_id:
+            return now
+        if self._other is not None and self._other.opened.release.id == release_id:
+            return self._other
+        release = read_release(self.workspace, release_id)
+        if release is None:
+            raise UnknownReleaseError(f"there is no release {release_id}")
+        self._other = None  # before the next one takes its room
+        client = self._source.holding(release)
+        try:
+            self._other = _Open(open_release(self.workspace, release), client)
+        except (ArtifactError, IndexMismatchError, ReleaseError) as error:
+            logger.warning("release %s cannot be opened: %s", release_id, error)
+            raise UnknownReleaseError(
+                f"release {release_id} is no longer complete on this machine"
+            ) from error
+        return self._other
 
     def _look(self, *, wait: bool) -> None:
         """Open what is served, if that is another release; one thread does, for all."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _GRACE_SECONDS = 10
-_EXTRA = {"uvicorn", "fastapi", "prometheus_client", "pythonjsonlogger", "swagger_ui_bundle"}
+_EXTRA = {"uvicorn", "fastapi", "prometheus_client", "pythonjsonlogger", "fastapi_offline"}
 
 
 @dataclass(frozen=True)

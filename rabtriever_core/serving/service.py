@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from rabtriever_core.errors import RabtrieverError
 from rabtriever_core.serving.batching import Batcher
+from rabtriever_core.serving.comparing import LexicalSearch
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.serving.metrics import Metrics
 from rabtriever_core.serving.retriever import Answer, Query, Retriever
@@ -29,6 +30,7 @@ class Service:
         self.keys = ApiKeys(workspace)
         # Another release is opened by `follow`, so that no query waits for it.
         self.retriever = Retriever(workspace, refresh_seconds=math.inf)
+        self.lexical = LexicalSearch(self.retriever)
         limits: dict[str, Any] = {
             "max_waiting": self.settings.max_waiting,
             "timeout_seconds": self.settings.timeout_seconds,
@@ -41,7 +43,7 @@ class Service:
         )
         self._jobs = {
             name: Batcher[Callable[[], Any], Any](_done, max_batch=1, **limits)
-            for name in ("teacher", "embed")
+            for name in ("teacher", "embed", "feedback", "compare")
         }
         self.metrics.waiting.set_function(lambda: sum(lane.waiting for lane in self._lanes))
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rabtriever_core.errors import IndexUnavailableError
+from rabtriever_core.errors import IndexUnavailableError, UnknownReleaseError
 from rabtriever_core.index.connection import connect, open_server, server_errors
 from rabtriever_core.index.memory import in_memory
 from rabtriever_core.index.retry import patience
@@ -46,6 +46,15 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def holding(self, release: Release) -> "QdrantClient":
+        """Where the collection of a release that need not be served can be searched.
+
+        Raises:
+            UnknownReleaseError: it was removed.
+            IndexUnavailableError: as `served`.
+        """
+
+    @abstractmethod
     def asking(self) -> AbstractContextManager[None]:
         """Within, a client that was found is asked; its failures become this project's errors."""
 
@@ -68,6 +77,13 @@ class ServerSource(Source):
         """What the alias leads to."""
         with self.asking():
             return Found(served_release(self._client, self._workspace), self._client)
+
+    def holding(self, release: Release) -> "QdrantClient":
+        """The server, where it has the collection."""
+        with self.asking():
+            if not self._client.collection_exists(release.collection):
+                raise _removed(release)
+        return self._client
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -115,6 +131,16 @@ class LocalSource(Source):
             self._seen = now
         return self._found
 
+    def holding(self, release: Release) -> "QdrantClient":
+        """A copy in memory."""
+        workspace = self._workspace
+        with connect(
+            workspace.settings.index, workspace.qdrant, lock_seconds=self._lock_seconds
+        ) as client:
+            if not client.collection_exists(release.collection):
+                raise _removed(release)
+            return in_memory(client, release.collection)
+
     def _state(self) -> tuple[int, int] | None:
         try:
             status = (self._workspace.qdrant / "meta.json").stat()
@@ -129,6 +155,12 @@ class LocalSource(Source):
     def close(self) -> None:
         """Forget the copy."""
         self._found = None
+
+
+def _removed(release: Release) -> UnknownReleaseError:
+    return UnknownReleaseError(
+        f"the collection of release {release.id} was removed (releases.keep says how many stay)"
+    )
 
 
 def source_of(workspace: Workspace, lock_seconds: float = 5.0) -> Source:

@@ -78,7 +78,7 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
         )
         # Read once to be named, and again to be used: a second run may have come between.
         changed = [n for n, a in inputs.items() if folder_hash(a.folder) != hashes[n]]
-        if _dataset_of(workspace, module, inputs) != dataset:
+        if _dataset_of(workspace, module, inputs, metrics) != dataset:
             changed.append(str(workspace.dataset_folder))
         if changed:
             raise StageBusyError(
@@ -105,10 +105,18 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     return artifact
 
 
-def _dataset_of(workspace: Workspace, module: ModuleType, inputs: dict[str, Artifact]) -> str:
-    """Fingerprint of the data: of the raw ones where the stage reads those."""
+def _dataset_of(
+    workspace: Workspace,
+    module: ModuleType,
+    inputs: dict[str, Artifact],
+    metrics: dict[str, Any] | None = None,
+) -> str:
+    """Fingerprint of the data: of the raw ones where the stage reads those.
+
+    With the metrics of what was made from them, they may have grown since where it allows for that.
+    """
     if hasattr(module, "fingerprint"):
-        found: str = module.fingerprint(workspace)
+        found: str = module.fingerprint(workspace, metrics)
         return found
     return inputs["validated_dataset"].meta.dataset
 

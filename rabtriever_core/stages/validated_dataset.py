@@ -2,13 +2,17 @@
 
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.data.feedback import FEEDBACK, feedback_lines
 from rabtriever_core.data.raw import CORPUS, QUERIES
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.workspace import Workspace
+
+LINES = "feedback_lines"
 
 
 def make(context: StageContext) -> dict[str, Any]:
@@ -28,7 +32,7 @@ def make(context: StageContext) -> dict[str, Any]:
         settings.dataset,
         settings.validation,
     )
-    return {
+    metrics = {
         "passed": outcome.passed,
         "broken": list(outcome.broken),
         "documents": outcome.rows_left[CORPUS],
@@ -38,10 +42,16 @@ def make(context: StageContext) -> dict[str, Any]:
         "reasons": outcome.reasons,
         "warnings": list(outcome.warnings),
     }
+    return metrics | ({LINES: outcome.feedback_lines} if outcome.feedback_lines else {})
 
 
-def fingerprint(workspace: Workspace) -> str:
+def fingerprint(workspace: Workspace, metrics: Mapping[str, Any] | None = None) -> str:
     """Hash of the raw folder's bytes; the bundled demo is written first where it is wanted.
+
+    Args:
+        workspace: whose data.
+        metrics: of a validation, as `make` returned them: feedback that came after it is left out,
+            since a service goes on adding to it while others validate, train and release.
 
     Raises:
         DatasetError: there is no raw folder.
@@ -54,6 +64,12 @@ def fingerprint(workspace: Workspace) -> str:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    lines = feedback_lines(folder)
+    if metrics is not None:
+        lines = lines[: metrics.get(LINES, 0)]
+    if lines:
+        content = hashlib.sha256(b"\n".join(lines)).hexdigest()
+        digest.update(f"{FEEDBACK}\0{content}\n".encode())
     return digest.hexdigest()
 
 

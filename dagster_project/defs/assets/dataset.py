@@ -10,6 +10,7 @@ from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
 from dagster_project.policy import OWNERS, PARTITIONS, RETRIES
 from rabtriever_core.artifacts import code_hash
+from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.initialize import prepare_data
 from rabtriever_core.versioning import restore_data
 
@@ -41,7 +42,10 @@ def dataset(config: DatasetRun, workspace: WorkspaceResource) -> "dg.Materialize
             restore_data(opened)
         md5 = prepare_data(opened, accept=config.accept_changes)
     folder = opened.dataset_folder
-    files = [folder / "corpus.jsonl", folder / "queries.jsonl", *folder.glob("qrels/*.tsv")]
+    files = [
+        *(folder / name for name in ("corpus.jsonl", "queries.jsonl", FEEDBACK)),
+        *folder.glob("qrels/*.tsv"),
+    ]
     present = sorted(file for file in files if file.is_file())
     rows = [(str(path.relative_to(folder)), path.stat().st_size, _rows(path)) for path in present]
     return dg.MaterializeResult(

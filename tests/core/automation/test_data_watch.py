@@ -1,6 +1,7 @@
 """New data are noticed by content, wait until they stay as they are, and start one run."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from rabtriever_core.automation.data_watch import (
 )
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import write_dataset
+from rabtriever_core.data.feedback import Judgement, add_feedback
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.workspace import Workspace
 from tests.core.releases.life import grown, life_dataset
@@ -203,3 +205,16 @@ def test_validated_content_is_none_without_an_artifact(workspace: Workspace) -> 
     folder.mkdir(parents=True)
     (folder / "meta.json").write_text("{")
     assert validated_content(workspace) is None
+
+
+def test_feedback_is_news(workspace: Workspace) -> None:
+    first = observe(workspace, None)
+    watch = Watch(data=first, since=0, done_content=first.content, done_recorded="abc.dir")
+    judged = Judgement("why?", "d1", True, None, None, datetime(2026, 1, 2, tzinfo=UTC))
+    add_feedback(workspace.dataset_folder, judged, workspace.work / "lock")
+    seen = observe(workspace, watch)
+    assert (seen.stamp != first.stamp, seen.content != first.content) == (True, True)
+    waiting = decide(seen, watch, now=10, settle_seconds=5, validated=first.content)
+    assert waiting.news is None
+    decided = decide(seen, waiting.watch, now=16, settle_seconds=5, validated=first.content)
+    assert decided.news == "files"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rabtriever_core.artifacts import stage_lock
+from rabtriever_core.data.feedback import Judgement, add_feedback
 from rabtriever_core.errors import IndexMismatchError, ReleaseError, StageBusyError
 from rabtriever_core.index.aliases import alias_target, switch_alias
 from rabtriever_core.index.connection import connect
@@ -50,6 +51,18 @@ def test_the_first_candidate_above_the_floors_is_served(make: Make) -> None:
     assert 0 < answer.hits[0].probability < 1
     (event,) = read_log(workspace)
     assert (event.action, event.release, event.by) == ("promote", release.id, "ana")
+
+
+def test_feedback_that_comes_before_the_release_stops_nothing(make: Make) -> None:
+    workspace = make()
+    judged = Judgement("why?", "d1", True, None, None, datetime(2026, 1, 2, tzinfo=UTC))
+    add_feedback(workspace.dataset_folder, judged, workspace.work / "lock")
+    assert promote(workspace, by="ana").decision == "promoted"
+    workspace = make(salt=1)
+    with (workspace.dataset_folder / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"_id": "late", "text": "tell 99"}\n')
+    with pytest.raises(ReleaseError, match="changed after it was validated"):
+        promote(workspace, by="ana")
 
 
 def test_a_record_survives_its_file(make: Make) -> None:
