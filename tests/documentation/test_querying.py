@@ -30,9 +30,9 @@ PORT = 8000
 """What the page says."""
 
 
-def of(language: str, *sections: str) -> list[Block]:
-    found = [b for b in blocks(PAGE) if b.language == language and b.section in sections]
-    assert found, f"no {language} under {sections}"
+def of(language: str, section: str, page: Path = PAGE) -> list[Block]:
+    found = [b for b in blocks(page) if b.language == language and b.section == section]
+    assert found, f"no {language} under {section}"
     return found
 
 
@@ -123,8 +123,6 @@ def test_curl(port: int, folder: Path, environment: dict[str, str]) -> None:
 
 def test_another_client(port: int, folder: Path, environment: dict[str, str]) -> None:
     (block,) = of("python", "Over HTTP")
-    (search,) = (b for b in of("bash", "Over HTTP") if "/v1/search " in b.text)
-    assert search
     said = python(block.text.replace(f":{PORT}", f":{port}"), folder, environment)
     question = "I snapped at my sister and I'm so ashamed."
     expected = python(
@@ -145,3 +143,25 @@ def test_keys(folder: Path, environment: dict[str, str]) -> None:
     assert "my-app" in listed and key not in listed
     assert revoked.startswith("revoked")
     (folder / "api_keys.json").unlink()
+
+
+@pytest.mark.slow
+def test_command_line(folder: Path, environment: dict[str, str]) -> None:
+    """1 is what the page says of queries that nothing fits, and of figures not reached."""
+    (block,) = of("bash", "Command line")
+    for line in block.text.splitlines():
+        finished = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert finished.returncode in (0, 1), (line, finished.stderr)
+        assert finished.stdout, line
+        assert "error" not in finished.stderr.lower(), (line, finished.stderr)
+
+
+def test_the_readme(port: int, folder: Path, environment: dict[str, str]) -> None:
+    section, readme = "Querying from an application", ROOT / "README.md"
+    (script,), (curl,) = of("python", section, readme), of("bash", section, readme)
+    assert len(python(script.text, folder, environment).splitlines()) == 3
+    said = shell(curl.text.replace(f":{PORT}", f":{port}"), folder, environment)
+    assert len(json.loads(said)["hits"]) == 3

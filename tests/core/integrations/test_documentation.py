@@ -1,4 +1,4 @@
-"""The README's section on other libraries, run as it is printed."""
+"""The documentation's section on other libraries, run as it is printed."""
 
 import json
 import re
@@ -14,8 +14,8 @@ from tests.core.integrations.test_mteb import local_task
 
 ROOT = Path(__file__).parents[3]
 SECTION = re.search(
-    r"^## Where people already are$(.*?)^## ",
-    (ROOT / "README.md").read_text(encoding="utf-8"),
+    r"^## Where people already are$(.*)",
+    (ROOT / "docs" / "querying.md").read_text(encoding="utf-8"),
     re.DOTALL | re.MULTILINE,
 )
 assert SECTION is not None
@@ -35,7 +35,7 @@ def in_the_workspace(released: Workspace, monkeypatch: pytest.MonkeyPatch) -> No
 
 def _run(name: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
-    exec(compile(EXAMPLES[name], f"README {name}", "exec"), names)  # noqa: S102
+    exec(compile(EXAMPLES[name], f"querying.md {name}", "exec"), names)  # noqa: S102
     return names
 
 
