@@ -194,11 +194,11 @@ class Reranker(ABC):
         ).last_hidden_state
         rows = torch.arange(len(of_query), device=device)
         answers = query_lengths[of_query] - 1
-        if positions is None:
-            return states[rows, answers].float()
-        others = torch.from_numpy(positions).to(device)[of_query]
-        e_t = states[rows[:, None], torch.cat([answers[:, None], others], dim=1)]
-        return e_t.float()
+        if positions is not None:
+            others = torch.from_numpy(positions).to(device)[of_query]
+            rows, answers = rows[:, None], torch.cat([answers[:, None], others], dim=1)
+        e_t: torch.Tensor = states[rows, answers].float()
+        return e_t
 
     def candidate_states(
         self,

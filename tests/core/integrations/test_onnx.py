@@ -171,9 +171,10 @@ def test_without_the_library_it_says_which_extra(
 @pytest.mark.usefixtures("ready_graph")
 def test_command_line(released: Workspace, tmp_path: Path, retriever: Retriever) -> None:
     arguments = ["export-onnx", str(tmp_path / "tower"), "-w", str(released.root), "--json"]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    info = json.loads(result.stdout)
+    for of in ([], ["--release", "1"]):
+        result = CliRunner().invoke(app, [*arguments, *of])
+        assert result.exit_code == 0, result.output
+        info = json.loads(result.stdout)
     assert info["release"] == retriever.release.id
     assert info["parity"]["max_error"] <= 1e-3
     assert OnnxQueryTower(tmp_path / "tower").info.release == info["release"]
