@@ -30,11 +30,11 @@ def export_onnx(
     takes; to read it, onnxruntime and tokenizers are enough.
     """
     from rabtriever_core.integrations.onnx_export import export_query_tower
-    from rabtriever_core.releases.record import find_release
+    from rabtriever_core.releases.record import find_release, read_releases
     from rabtriever_core.workspace import Workspace
 
     opened = Workspace.open(workspace)
-    wanted = None if release is None else find_release(opened, release)
+    wanted = None if release is None else find_release(read_releases(opened), release)
     info = export_query_tower(opened, folder, release=wanted)
     if as_json:
         print_json(info.model_dump(mode="json"))
