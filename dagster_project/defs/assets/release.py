@@ -89,9 +89,6 @@ def _story(workspace: "Workspace", outcome: "Outcome") -> Metadata:
 
     record, made = outcome.release, decisions(workspace)
     story: Metadata = {
-        name: dg.MetadataValue.float(value) for name, value in figures(record.metrics)
-    }
-    story |= {
         "release": dg.MetadataValue.text(record.id),
         "decision": dg.MetadataValue.text(outcome.decision),
         "parent": dg.MetadataValue.text(record.parent or "none"),
@@ -116,7 +113,8 @@ def _story(workspace: "Workspace", outcome: "Outcome") -> Metadata:
     }
     if made:
         story["quality over time"] = drawing(quality_figure(made), "MRR@10 of the releases")
-    return story
+    # Last: there are dozens, and the UI keeps the order.
+    return story | {name: dg.MetadataValue.float(value) for name, value in figures(record.metrics)}
 
 
 def _changes(workspace: "Workspace", record: "Release") -> "dg.MetadataValue[Any]":
