@@ -1,7 +1,8 @@
 """One question to what is served, as an application asks it that has just started."""
 
 from rabtriever_core.index.filters import SearchFilter
-from rabtriever_core.serving.retriever import Answer, Retriever
+from rabtriever_core.serving.answers import Answer
+from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
 
 

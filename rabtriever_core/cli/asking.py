@@ -16,7 +16,7 @@ from rabtriever_core.cli.options import WorkspaceOption, print_json
 from rabtriever_core.errors import DatasetError
 
 if TYPE_CHECKING:
-    from rabtriever_core.serving.retriever import Answer
+    from rabtriever_core.serving.answers import Answer
 
 RerankOption = Annotated[
     str,

@@ -14,7 +14,8 @@ from rabtriever_core.index.search import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.haystack_filters import search_filter
 from rabtriever_core.integrations.hits import metadata, wanted
-from rabtriever_core.serving.retriever import Answer, Rerank, Retriever
+from rabtriever_core.serving.answers import Answer, Rerank
+from rabtriever_core.serving.retriever import Retriever
 
 try:
     from haystack import Document, component, default_to_dict

@@ -3,7 +3,7 @@
 from typing import Any
 
 from rabtriever_core.index.search import Hit
-from rabtriever_core.serving.retriever import Answer
+from rabtriever_core.serving.answers import Answer
 
 TOLD = ("document_id", "title", "margin", "probability", "fits", "release", "teacher_margin")
 """What is told beside the document's own metadata, whose fields of these names give way."""

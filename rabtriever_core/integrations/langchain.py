@@ -13,7 +13,8 @@ from typing import Any
 from rabtriever_core.index.search import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.hits import metadata, wanted
-from rabtriever_core.serving.retriever import Answer, Rerank, Retriever
+from rabtriever_core.serving.answers import Answer, Rerank
+from rabtriever_core.serving.retriever import Retriever
 
 try:
     from langchain_core.callbacks.manager import (

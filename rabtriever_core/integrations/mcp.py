@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rabtriever_core.errors import RabtrieverError
 from rabtriever_core.integrations import missing_extra
-from rabtriever_core.serving.retriever import Rerank, Retriever
+from rabtriever_core.serving.answers import Rerank
+from rabtriever_core.serving.retriever import Retriever
 
 try:
     from mcp.server import MCPServer

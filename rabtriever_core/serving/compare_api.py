@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import Field
 
 from rabtriever_core.releases.table import Row, rows_where
+from rabtriever_core.serving.answers import Answer, Query
 from rabtriever_core.serving.api import PROBLEMS, Answering, _note, authorized
 from rabtriever_core.serving.comparing import MAX_BM25_DOCUMENTS, Lexical, LexicalSearch
 from rabtriever_core.serving.messages import Answered, Problem, SearchRequest
-from rabtriever_core.serving.retriever import Answer, Query
 from rabtriever_core.serving.service import Service
 
 ReleaseId = Annotated[str, Field(pattern=r"^[0-9]{4,12}-[0-9a-f]{6}$", examples=["0001-3fa2c1"])]

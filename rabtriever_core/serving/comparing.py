@@ -11,7 +11,8 @@ from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.lookup import PAGE, all_documents
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.releases.record import Release
-from rabtriever_core.serving.retriever import Query, Retriever
+from rabtriever_core.serving.answers import Query
+from rabtriever_core.serving.retriever import Retriever
 
 MAX_BM25_DOCUMENTS = 200_000
 """They are all read into memory."""

@@ -14,7 +14,8 @@ from rabtriever_core.index.lookup import all_documents, present
 from rabtriever_core.serving.judged import Judged, read_judged
 
 if TYPE_CHECKING:
-    from rabtriever_core.serving.retriever import Rerank, Retriever
+    from rabtriever_core.serving.answers import Rerank
+    from rabtriever_core.serving.retriever import Retriever
 
 DEPTH = 10
 """Documents of an answer: as deep as the metrics look."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.search import Hit
 from rabtriever_core.releases.record import Release
-from rabtriever_core.serving.retriever import Answer, Embedded, Query
+from rabtriever_core.serving.answers import Answer, Embedded, Query
 
 MAX_QUERY_CHARACTERS = 20_000
 MAX_HITS = 1000

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.errors import (
     ArtifactError,
@@ -18,12 +18,12 @@ from rabtriever_core.errors import (
     ReleaseError,
     UnknownReleaseError,
 )
-from rabtriever_core.index.filters import SearchFilter, qdrant_filter
+from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.index.search import Hit
-from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.releases.record import Release, read_release
 from rabtriever_core.releases.serving import OpenRelease, open_release
+from rabtriever_core.serving.answers import Answer, Embedded, Query, Rerank, Reranked
 from rabtriever_core.serving.source import source_of
 from rabtriever_core.workspace import Workspace, workspace_root
 
@@ -34,84 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Rerank = bool | Literal["auto"]
-
 # A promotion in the time of one answer is rare, several in a row are a fault.
 _SWAPS = 5
-
-
-@dataclass(frozen=True)
-class Query:
-    """One question and what its answer must be like."""
-
-    text: str
-    k: int = 5
-    """Documents."""
-    filter: SearchFilter | None = None
-    """Conditions on the documents' metadata (`rabtriever_core.index.filters`)."""
-    min_probability: float | None = None
-    """Least probability of a hit that fits; the fitted one when not given."""
-    rerank: Rerank = False
-    """Let the teacher read the first documents and put them in its own order; "auto" where the
-    student is unsure."""
-
-    def __post_init__(self) -> None:
-        # Its own fault is found before it waits with others.
-        object.__setattr__(self, "filter", qdrant_filter(self.filter))
-        if not self.text.strip():
-            raise ValueError("a query must have text")
-        if self.k < 1:
-            raise ValueError(f"k must be at least 1, got {self.k}")
-        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
-            raise ValueError(f"min_probability must be from 0 to 1, got {self.min_probability}")
-        if self.rerank not in (True, False, "auto"):
-            raise ValueError(f'rerank must be True, False or "auto", got {self.rerank!r}')
-
-
-@dataclass(frozen=True)
-class Answer(Sequence[Hit]):
-    """Ranked documents, best first, all from one release.
-
-    Nothing is held back: where no hit `fits`, the first ones are the best of what does not.
-    """
-
-    hits: list[Hit]
-    release: Release
-    calibration: Calibration
-    reranked: bool = False
-    """Whether the teacher put the first documents in order."""
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    @overload
-    def __getitem__(self, index: int) -> Hit: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Hit]: ...
-    def __getitem__(self, index: int | slice) -> Hit | list[Hit]:
-        return self.hits[index]
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """Queries as vectors for any client of Qdrant: margin = score · scale + offset."""
-
-    vectors: list[list[float]]
-    scales: list[float]
-    offsets: list[float]
-    release: Release
-    """Its collection is the one to search, by its own name; no other has these coordinates."""
-
-
-@dataclass(frozen=True)
-class Reranked:
-    """Candidates with the teacher's T − F logits, best first."""
-
-    results: "list[tuple[Document, float]]"
-    release: Release
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,8 +303,10 @@ class Retriever:
             self._look(wait=self._open is None)
         now = self._open
         if now is None:
-            # The last look, perhaps another thread's, found nothing.
-            raise self._problem or IndexUnavailableError("this retriever is closed")
+            # The last look, perhaps another thread's, found nothing. A new error for everyone: one
+            # that is raised again and again collects all their traces.
+            problem = self._problem or IndexUnavailableError("this retriever is closed")
+            raise type(problem)(str(problem))
         return now
 
     def _opened_as(self, release_id: str) -> _Open:
@@ -407,6 +333,7 @@ class Retriever:
         """Open what is served, if that is another release; one thread does, for all."""
         if not self._swap.acquire(blocking=wait):
             return
+        said = self.problem
         try:
             found = self._source.served()
             before = self._open
@@ -422,7 +349,8 @@ class Retriever:
             if self._open is None:
                 raise
             # What was served still answers, whole; whoever watches reads the log.
-            logger.warning("still answering from %s: %s", self._open.opened.release.id, error)
+            if str(error) != said:
+                logger.warning("still answering from %s: %s", self._open.opened.release.id, error)
         finally:
             self._next_look = time.monotonic() + self._refresh_seconds
             self._swap.release()

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from rabtriever_core.errors import RabtrieverError
+from rabtriever_core.serving.answers import Answer, Query
 from rabtriever_core.serving.batching import Batcher
 from rabtriever_core.serving.comparing import LexicalSearch
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.serving.metrics import Metrics
-from rabtriever_core.serving.retriever import Answer, Query, Retriever
+from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from rabtriever_core.index.search import Hit
 from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.releases import promotion
 from rabtriever_core.serving import retriever
-from rabtriever_core.serving.retriever import Answer, Retriever
+from rabtriever_core.serving.answers import Answer
+from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.stages import STAGES
 from rabtriever_core.workspace import Workspace
 from tests import standins

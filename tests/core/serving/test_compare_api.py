@@ -5,8 +5,9 @@ from fastapi.testclient import TestClient
 from rabtriever_core.index.connection import connect
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.releases.promotion import promote, rollback
+from rabtriever_core.serving.answers import Query
 from rabtriever_core.serving.app import create_app
-from rabtriever_core.serving.retriever import Query, Retriever
+from rabtriever_core.serving.retriever import Retriever
 from tests.asking import ask
 from tests.core.releases.conftest import Make
 from tests.core.releases.life import grown, life_dataset

@@ -29,7 +29,8 @@ from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import OpenRelease, open_release, served_release
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.serving import retriever as retriever_module
-from rabtriever_core.serving.retriever import Answer, Query, Retriever
+from rabtriever_core.serving.answers import Answer, Query
+from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
 from tests.asking import ask
 from tests.core.releases.conftest import Make

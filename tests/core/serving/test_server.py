@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -38,8 +39,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(root: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
+def serving(root: Path, port: int, *options: str) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-c", PROGRAM, "serve", "--port", str(port), "-w", str(root)]
+    command += options
     process = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -103,3 +105,34 @@ def test_a_process_answers_follows_promotions_and_ends_when_told(make: Make) -> 
     assert "Finished server process" in said
     assert "tell 7" not in said
     assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_https(make: Make, tmp_path: Path) -> None:
+    workspace = make()
+    (workspace.root / "params.yaml").write_text(yaml.safe_dump({"index": {"canaries": 2}}))
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    port = free_port()
+    options = ["--tls-certificate", str(certificate), "--tls-key"]
+    with serving(workspace.root, port, *options, str(key)):
+        trusted = ssl.create_default_context(cafile=certificate)
+        address = f"https://127.0.0.1:{port}/healthz"
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(
+                    f"https://127.0.0.1:{port}/healthz", context=trusted
+                ) as a:
+                    assert json.load(a) == {"status": "ok"}
+                    break
+            except urllib.error.URLError as error:
+                assert "refused" in str(error), error
+                time.sleep(0.1)
+    with serving(workspace.root, port, *options, str(certificate)) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "TLS files" in said
