@@ -124,9 +124,7 @@ def test_https(make: Make, tmp_path: Path) -> None:
         address = f"https://127.0.0.1:{port}/healthz"
         for _ in range(300):
             try:
-                with urllib.request.urlopen(
-                    f"https://127.0.0.1:{port}/healthz", context=trusted
-                ) as a:
+                with urllib.request.urlopen(address, context=trusted) as a:
                     assert json.load(a) == {"status": "ok"}
                     break
             except urllib.error.URLError as error:
