@@ -48,7 +48,7 @@ stack: $(STACK_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, quer
 	@cd "$(ROOT)" && python -m deployments.native.stack --workspace "$(WORKSPACE)" --webserver-port $(PORT) $(STACK) $(if $(DATA),--data "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))")
 
 test: $(DEV_STAMP) browser  ## Run the fast tests.
-	@cd "$(ROOT)" && python -m pytest -m "not slow"
+	@cd "$(ROOT)" && OMP_NUM_THREADS=1 python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: $(DEV_STAMP)  ## Run the tests that take minutes.
 	@cd "$(ROOT)" && python -m pytest -m slow
