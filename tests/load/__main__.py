@@ -1,17 +1,20 @@
 """Load on the query service of a released workspace: `make load WORK=my-work`.
 
 Closed loops of 1, 8, 32 and 128 clients; micro-batching against one query at a time, in turns;
-a queue that is too short for its clients; a rollback and a promotion under load; memory over time.
+a queue that is too short for its clients; a rollback and a promotion under load; Qdrant killed and
+started again; memory over time.
 Every ranking that was answered is held against what the library gives for that release. Writes
 WORK/measurements/load.json and .png; ends with 1 where anything is not as it should be.
 """
 
 import argparse
 import json
+import shutil
 import statistics
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from rabtriever_core.releases.promotion import rollback
 from rabtriever_core.releases.table import rows as release_rows
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
+from tests.faults.injection import free_port, qdrant
 from tests.load.plot import draw
 from tests.load.service import Running, locust, serving
 
@@ -76,10 +80,12 @@ class Load:
         """So many clients for so long."""
         return self.ended(*self.start(service, clients, seconds or self.seconds))
 
-    def serving(self, offset: int = 0, **settings: object) -> Any:
+    def serving(
+        self, offset: int = 0, environment: dict[str, str] | None = None, **settings: object
+    ) -> Any:
         """A service with these settings."""
         log = self.scratch / "service.log"
-        return serving(self.workspace.root, self.port + offset, log, **settings)
+        return serving(self.workspace.root, self.port + offset, log, environment, **settings)
 
 
 def levels(load: Load) -> list[dict[str, Any]]:
@@ -149,6 +155,31 @@ def swap(load: Load, clients: int = 8) -> dict[str, Any]:
     return {"clients": clients, "steps": steps, **_row(seen)}
 
 
+def outage(load: Load, clients: int = 8) -> dict[str, Any]:
+    """Qdrant killed and started again while clients ask (the REST stand-in: no server is packaged).
+
+    Raises:
+        AssertionError: there are no answers before, no 503 meanwhile, or no answers after.
+    """
+    storage = load.scratch / "qdrant"
+    shutil.copytree(load.workspace.qdrant, storage, ignore=shutil.ignore_patterns("*.lock"))
+    port = free_port()
+    server = ExitStack()
+    server.enter_context(qdrant(storage, port))
+    with server, load.serving(environment={"QDRANT_URL": f"http://127.0.0.1:{port}"}) as service:
+        process, out = load.start(service, clients, 4 + load.seconds)
+        time.sleep(2 + load.seconds / 4)
+        server.close()  # SIGKILL
+        time.sleep(2 + load.seconds / 4)
+        with qdrant(storage, port):
+            seen = load.ended(process, out)
+            after = load.measure(service, 1, 3)
+    statuses = set(seen["statuses"])
+    assert statuses == {"200", "503"}, seen["statuses"]
+    assert set(after["statuses"]) == {"200"}, after["statuses"]
+    return {"clients": clients, **_row(seen), "after": _row(after)}
+
+
 def soak(load: Load, seconds: float, clients: int = 32) -> dict[str, Any]:
     """Memory over time."""
     samples = []
@@ -189,7 +220,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         load = Load(workspace, Path(scratch), given.seconds, given.port)
         parts: dict[str, Any] = {"levels": levels(load), "batching": batching(load)}
-        parts |= {"overload": overload(load), "swap": swap(load)}
+        parts |= {"overload": overload(load), "swap": swap(load), "outage": outage(load)}
         if given.soak:
             parts["soak"] = soak(load, given.soak)
     content = {

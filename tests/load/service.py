@@ -57,7 +57,13 @@ class Running:
 
 
 @contextmanager
-def serving(workspace: Path, port: int, log: Path, **settings: object) -> Iterator[Running]:
+def serving(
+    workspace: Path,
+    port: int,
+    log: Path,
+    environment: dict[str, str] | None = None,
+    **settings: object,
+) -> Iterator[Running]:
     """Start it with settings of the section `serving`; it is stopped at the end."""
     given = {f"RABTRIEVER_SERVING__{name.upper()}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "rabtriever_core.cli", "serve"]
@@ -65,7 +71,7 @@ def serving(workspace: Path, port: int, log: Path, **settings: object) -> Iterat
         process = subprocess.Popen(
             [*command, "--workspace", str(workspace), "--port", str(port)],
             cwd=ROOT,
-            env=os.environ | given | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | given | (environment or {}) | {"OMP_NUM_THREADS": "1"},
             stdout=file,
             stderr=subprocess.STDOUT,
         )

@@ -36,5 +36,7 @@ def test_a_short_load(cell: Cell) -> None:  # noqa: F811
     assert set(parts["overload"]["statuses"]) == {"200", "429"}
     assert set(parts["overload"]["after"]["statuses"]) == {"200"}
     assert set(parts["swap"]["statuses"]) == {"200"}
+    assert set(parts["outage"]["statuses"]) == {"200", "503"}
+    assert set(parts["outage"]["after"]["statuses"]) == {"200"}
     assert [step["to"] for step in parts["swap"]["steps"]] == [cell.served[0], cell.promoted[0]]
     assert (cell.workspace.measurements / "load.png").stat().st_size > 10_000
