@@ -27,6 +27,9 @@ export VIRTUAL_ENV := $(VENV)
 run dev workspace: export DAGSTER_HOME := $(WORKSPACE)/.dagster_home
 run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 
+# The longest files first, or one core ends alone with them.
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help run dev stack test test-slow year load check generated workspace browser
 
 help:  ## Show this list.
@@ -48,7 +51,7 @@ stack: $(STACK_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, quer
 	@cd "$(ROOT)" && python -m deployments.native.stack --workspace "$(WORKSPACE)" --webserver-port $(PORT) $(STACK) $(if $(DATA),--data "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))")
 
 test: $(DEV_STAMP) browser  ## Run the fast tests.
-	@cd "$(ROOT)" && OMP_NUM_THREADS=1 python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
+	@cd "$(ROOT)" && OMP_NUM_THREADS=1 python -m pytest tests/e2e tests/dagster_project tests -m "not slow" $(PARALLEL)
 
 test-slow: $(DEV_STAMP)  ## Run the tests that take minutes.
 	@cd "$(ROOT)" && python -m pytest -m slow

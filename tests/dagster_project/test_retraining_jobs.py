@@ -18,7 +18,7 @@ from tests.dagster_project.outcomes import materialized
     ("job", "changed"),
     [
         (retrain_predictor, {"student", "document_embeddings"}),
-        (reindex, {"document_embeddings"}),
+        pytest.param(reindex, {"document_embeddings"}, marks=pytest.mark.slow),
     ],
 )
 def test_new_data_leave_what_the_job_keeps(

@@ -115,6 +115,7 @@ def test_bytes_that_only_a_remote_has_are_pulled(
     assert "n1" in seen[0][1]
 
 
+@pytest.mark.slow
 def test_a_version_without_figures_says_why_and_the_next_goes_on(
     versioned: tuple[Workspace, list[str]], seen: list[tuple[Path, str]]
 ) -> None:

@@ -75,6 +75,7 @@ def promoted_in_a_process(workspace: Workspace, kill_at: int | None) -> int:
     return int(said or 0)
 
 
+@pytest.mark.slow
 def test_killed_anywhere_a_reader_gets_one_release_whole(make: Make, tmp_path: Path) -> None:
     old = promote(make(), by="ana").release
     workspace = make(salt=1, wrong=[])

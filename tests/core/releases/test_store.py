@@ -23,6 +23,7 @@ def git(folder: Path, *arguments: str) -> str:
     return finished.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_dvc")
 def test_another_machine_serves_it_from_git_and_the_remote(make: Make, tmp_path: Path) -> None:
     root = tmp_path / "work"
