@@ -4,8 +4,8 @@
 
 PostgreSQL (Dagster's records), Dagster's code location, webserver and daemon, and the query
 service; the same commands as in deployments/compose. Qdrant is the server of QDRANT_URL, else local
-mode, which lets one process in at a time: the query service keeps a copy in memory. When one process
-ends, all do. Output goes to the terminal and to WORKSPACE/logs/stack/.
+mode, which lets one process in at a time: the query service keeps a copy in memory. When one
+process ends, all do. Output goes to the terminal and to WORKSPACE/logs/stack/.
 """
 
 import argparse

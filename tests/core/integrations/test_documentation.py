@@ -61,14 +61,12 @@ def test_sentence_transformers() -> None:
     assert _run("sentence-transformers")["margins"].shape == (1, 1)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("ready_graph")
 def test_onnx(retriever: Retriever) -> None:
     encoded = _run("ONNX")["encoded"]
     assert encoded.vectors[0] == pytest.approx(retriever.embed([QUERY]).vectors[0], abs=1e-4)
 
 
-@pytest.mark.slow
 def test_mteb(
     released: Workspace,
     tmp_path: Path,

@@ -13,8 +13,6 @@ from tests.core.integrations.released import small_student
 
 mteb = pytest.importorskip("mteb")
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:

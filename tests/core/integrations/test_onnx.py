@@ -32,8 +32,6 @@ from tests.core.small import small_backbone
 
 pytest.importorskip("onnxruntime")
 
-pytestmark = pytest.mark.slow
-
 QUERIES = [
     "He lied again and I am furious. It is two in the morning.",
     "I am worn out",
