@@ -87,6 +87,7 @@ class Retriever:
         self._open: _Open | None = None
         self._next_look = 0.0
         self._problem: RabtrieverError | None = None
+        self._closed = False
         self._other: _Open | None = None
         self._other_turn = threading.Lock()
 
@@ -128,9 +129,9 @@ class Retriever:
         self.close()
 
     def close(self) -> None:
-        """Let go of connections and models."""
+        """Let go of connections and models; nothing is answered any more."""
+        self._closed = True
         self._open = self._other = None
-        self._next_look = 0.0
         self._source.close()
 
     @property
@@ -295,17 +296,20 @@ class Retriever:
             IndexMismatchError: as for `search`.
             ReleaseError: as for `search`.
         """
-        self._look(wait=True)
+        if not self._closed:
+            self._look(wait=True)
         return self._current().opened.release
 
     def _current(self) -> _Open:
+        if self._closed:
+            raise IndexUnavailableError("this retriever is closed: open another one")
         if time.monotonic() >= self._next_look:
             self._look(wait=self._open is None)
         now = self._open
         if now is None:
             # The last look, perhaps another thread's, found nothing. A new error for everyone: one
             # that is raised again and again collects all their traces.
-            problem = self._problem or IndexUnavailableError("this retriever is closed")
+            problem = self._problem or IndexUnavailableError("no release has been opened")
             raise type(problem)(str(problem))
         return now
 

@@ -215,6 +215,22 @@ def test_what_cannot_be_asked(make: Make) -> None:
         Retriever.open(workspace.root / "nowhere")
 
 
+def test_closed_is_closed(make: Make) -> None:
+    workspace = make()
+    promote(workspace, by="ana")
+    with Retriever.open(workspace) as retriever:
+        assert retriever.search("tell 1")
+    asked = [
+        lambda: retriever.search("tell 1"),
+        lambda: retriever.embed(["tell 1"]),
+        lambda: retriever.release,
+        retriever.refresh,
+    ]
+    for ask_again in asked:
+        with pytest.raises(IndexUnavailableError, match="this retriever is closed"):
+            ask_again()
+
+
 def test_the_workspace_is_found_by_the_environment(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
