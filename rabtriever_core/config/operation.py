@@ -69,6 +69,11 @@ class BenchmarkConfig(Component):
     judged for them and a random sample of the rest, since the teacher reads every pair."""
     depth: int = Field(100, ge=10)
     """Ranking depth of every system."""
+    teacher_pairs: int = Field(4_000_000, ge=1)
+    """Above this many pairs of a split's queries and the documents, rerankers rank only the student's
+    best."""
+    teacher_depth: int = Field(100, ge=10)
+    """How many of these they rank then."""
     permutations: int = Field(10_000, ge=100)
     """Resamples of the paired randomization test."""
     latency_queries: int = Field(30, ge=1)

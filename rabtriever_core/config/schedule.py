@@ -1,5 +1,7 @@
 """Settings of a training schedule."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from rabtriever_core.config.component import Component
@@ -20,7 +22,10 @@ class ScheduleConfig(Component):
     queries_per_step: int = Field(16, ge=1)
     """Queries in one optimizer step."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Peak learning rate (AdamW, linear warm-up, cosine decay)."""
+    """Peak learning rate (linear warm-up, cosine decay)."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon` makes the steps of the blocks' matrices orthogonal, with the same learning rate: a
+    small model trained from scratch learns in fewer steps."""
     warmup_share: float = Field(0.05, ge=0, le=1)
     """Share of the steps over which the learning rate rises."""
     weight_decay: float = Field(0.01, ge=0)

@@ -19,7 +19,11 @@ from rabtriever_core.evaluation.systems import (
 
 
 def further_rankers(
-    folder: Path, settings: Settings, documents: Sequence[Document], retrieve: Ranker | None
+    folder: Path,
+    settings: Settings,
+    documents: Sequence[Document],
+    retrieve: Ranker | None,
+    candidates: int,
 ) -> dict[str, Ranker]:
     """Rankers of all named systems; documents are embedded here, before anything is timed.
 
@@ -28,12 +32,13 @@ def further_rankers(
         settings: names the systems.
         documents: the pool.
         retrieve: whose results rerankers rank; the whole pool without it.
+        candidates: how many of its results.
 
     Raises:
         ConfigError: MiniLM is named and its weights are not installed.
     """
     return {
-        name: _ranker(name, folder / name, settings, documents, retrieve)
+        name: _ranker(name, folder / name, settings, documents, retrieve, candidates)
         for name in settings.baselines.systems
     }
 
@@ -44,13 +49,14 @@ def _ranker(
     settings: Settings,
     documents: Sequence[Document],
     retrieve: Ranker | None,
+    candidates: int,
 ) -> Ranker:
     runtime, depth = settings.runtime, settings.benchmark.depth
     ids = [document.id for document in documents]
     if name == "linear_reranker":
         linear = LinearReranker.load(folder, runtime)
         if retrieve is not None:
-            return reranker(linear, documents, retrieve)
+            return reranker(linear, documents, retrieve, candidates)
         return teacher_ranker(linear, documents, depth)
     if name == "pool_classifier":
         classifier = PoolClassifier.load(

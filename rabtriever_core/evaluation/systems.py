@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.evaluation.metrics import run_from_scores
+from rabtriever_core.evaluation.metrics import ranking, run_from_scores
 from rabtriever_core.index.search import search
 from rabtriever_core.models.bm25 import Bm25
 
@@ -62,16 +62,19 @@ def teacher_ranker(teacher: "Reranker", documents: Sequence[Document], depth: in
     return rank
 
 
-def reranker(teacher: "Reranker", documents: Sequence[Document], retrieve: Ranker) -> Ranker:
-    """A reranker over what another system retrieves, for pools too large for it."""
+def reranker(
+    teacher: "Reranker", documents: Sequence[Document], retrieve: Ranker, candidates: int
+) -> Ranker:
+    """A reranker over the best `candidates` of another system, for pools too large for it."""
     by_id = {d.id: d for d in documents}
 
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
         ranked = []
-        for query, candidates in zip(queries, retrieve(queries), strict=True):
-            tokens = teacher.backbone.prompt.documents([by_id[id_] for id_ in candidates])
+        for query, retrieved in zip(queries, retrieve(queries), strict=True):
+            best = ranking(retrieved)[:candidates]
+            tokens = teacher.backbone.prompt.documents([by_id[id_] for id_ in best])
             margins = one_query_margins(teacher, query, tokens)
-            ranked.append(dict(zip(candidates, map(float, margins), strict=True)))
+            ranked.append(dict(zip(best, map(float, margins), strict=True)))
         return ranked
 
     return rank

@@ -39,8 +39,6 @@ from rabtriever_core.training.loop import HISTORY_FILE, read_history
 
 _MODELS = ("teacher", "student")
 _BUILDING_PARTS = (*_MODELS, "document_embeddings")
-_MAX_TEACHER_PAIRS = 4_000_000
-"""Above this many documents × queries in a split the teacher only reranks the student's best."""
 _LENGTH_QUERIES = 10
 
 
@@ -71,7 +69,8 @@ def make(context: StageContext) -> dict[str, Any]:
     _, states = read_shards(inputs["document_embeddings"].folder)
     vectors = student.document_vectors(states)
     most_queries = max(len(queries) for queries in chosen.values())
-    full_pool = len(documents) * most_queries <= _MAX_TEACHER_PAIRS
+    full_pool = len(documents) * most_queries <= config.teacher_pairs
+    candidates = min(config.teacher_depth, config.depth, len(documents))
 
     with connect(settings.index, context.workspace.qdrant) as client:
         built = physical_collection(client, inputs["qdrant_collection"].meta.metrics["collection"])
@@ -84,7 +83,7 @@ def make(context: StageContext) -> dict[str, Any]:
         systems["teacher"] = (
             teacher_ranker(teacher, documents, config.depth)
             if full_pool
-            else reranker(teacher, documents, systems["student"])
+            else reranker(teacher, documents, systems["student"], candidates)
         )
         systems |= further_rankers(
             inputs["baselines"].folder,
@@ -92,6 +91,7 @@ def make(context: StageContext) -> dict[str, Any]:
             documents,
             # As the teacher: on what it ranks, so that the two are compared on equal terms.
             retrieve=None if full_pool else systems["student"],
+            candidates=candidates,
         )
         runs = {
             split: bench.rank_systems(systems, {id_: dataset.queries[id_] for id_ in queries})
@@ -149,7 +149,7 @@ def make(context: StageContext) -> dict[str, Any]:
         ),
     }
     if not full_pool:
-        benchmark["teacher_candidates"] = config.depth
+        benchmark["teacher_candidates"] = candidates
     shown = headline_split(benchmark["splits"])
     plots = draw_plots(
         context.output / "plots",

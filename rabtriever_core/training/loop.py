@@ -94,6 +94,7 @@ def train(
     trainer = StepTrainer(
         loss_at=loss_at,
         quality=evaluate,
+        muon=schedule.optimizer == "muon",
         model=model,
         args=TrainingArguments(
             output_dir=str(checkpoints),

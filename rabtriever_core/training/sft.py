@@ -43,6 +43,9 @@ def fine_tune_teacher(
     """
     backbone = reranker.backbone
     trained = backbone.model if lora is None else with_adapters(backbone, lora, runtime.seed)
+    if reranker.cosine_scale and lora is None:
+        # Reading a pair adds nothing at first: an untrained answer would be noise on the cosines.
+        backbone.level_answers()
     schedule = config.schedule
     layers = aligned_layers(backbone)
     scale = reranker.cosine_scale or ANCHOR_SCALE

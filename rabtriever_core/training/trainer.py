@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback
 
 from rabtriever_core.errors import ModelError
 from rabtriever_core.training.loop import QUALITY, LossAtStep, seal
+from rabtriever_core.training.optimizer import muon_for
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +34,29 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     """Trainer whose loss is a function of the step number, logged part by part."""
 
     def __init__(
-        self, loss_at: LossAtStep, quality: Callable[[], float] | None, **arguments: Any
+        self,
+        loss_at: LossAtStep,
+        quality: Callable[[], float] | None,
+        *,
+        muon: bool,
+        **arguments: Any,
     ) -> None:
         # Trainer wants a data set to evaluate on, though quality is measured without one.
         arguments["eval_dataset"] = StepDataset(1)
         super().__init__(data_collator=lambda rows: {"step": rows[0]}, **arguments)
         self.loss_at = loss_at
         self.quality = quality
+        self.muon = muon
         self.parts: dict[str, float] = {}
         self.steps_since_log = 0
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Trainer's own, unless the schedule asks for Muon."""
+        if self.muon and self.optimizer is None:
+            rate, decay = self.args.learning_rate, self.args.weight_decay
+            self.optimizer = muon_for(self.model if model is None else model, rate, decay)
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        return optimizer
 
     def _get_train_sampler(self, *_: Any, **__: Any) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)

@@ -159,13 +159,17 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
 def test_large_pool_lets_the_teacher_rerank_the_student(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark_report, "_MAX_TEACHER_PAIRS", 10)
     monkeypatch.setattr(benchmark_report, "draw_plots", lambda *_: {})
     monkeypatch.setattr(benchmark_report, "graph_recall", lambda *_: {"hnsw_note": "left out"})
-    folder = run_stage(workspace, "benchmark_report", force=True).folder
+    settings = workspace.settings
+    few = settings.benchmark.model_copy(update={"teacher_pairs": 10, "teacher_depth": 10})
+    workspace = Workspace(workspace.root, settings.model_copy(update={"benchmark": few}))
+    folder = run_stage(workspace, "benchmark_report").folder
     written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
-    assert written["teacher_candidates"] == 12
-    assert "the student's best\n12 documents" in (folder / "benchmark.html").read_text("utf-8")
+    assert written["teacher_candidates"] == 10
+    ranked = (folder / "runs" / "test-teacher.tsv").read_text(encoding="utf-8").splitlines()
+    assert len(ranked) == 1 + 10 * written["splits"]["test"]["systems"]["teacher"]["queries"]
+    assert "the student's best\n10 documents" in (folder / "benchmark.html").read_text("utf-8")
 
 
 def test_a_teacher_without_training_is_benchmarked_without_a_budget(tmp_path: Path) -> None:
