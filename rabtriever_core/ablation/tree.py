@@ -78,7 +78,7 @@ class ArtifactTree:
         workspace.root.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(workspace.root / ".lock"):
             (workspace.root / PARAMS).write_text(params_yaml(workspace.settings), encoding="utf-8")
-            self._link_data(workspace)
+            link_data(workspace, self.source)
             for name, artifact in inputs.items():
                 link_folder(artifact.folder, workspace.artifact(name))
             target = workspace.artifact(stage)
@@ -91,16 +91,17 @@ class ArtifactTree:
                         workspace.record_seconds(stage, seconds[stage])
             return run_stage(workspace, stage)
 
-    def _link_data(self, workspace: Workspace) -> None:
-        """Make the raw data appear where the settings say, so that keys hold no machine's path."""
-        folder = workspace.dataset_folder
-        if folder == self.source.folder:
-            return
-        if folder.is_symlink() and folder.resolve() != self.source.folder.resolve():
-            folder.unlink()
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.symlink_to(self.source.folder, target_is_directory=True)
+
+def link_data(workspace: Workspace, source: Source) -> None:
+    """Make the raw data appear where the settings say, so that keys hold no machine's path."""
+    folder = workspace.dataset_folder
+    if folder == source.folder:
+        return
+    if folder.is_symlink() and folder.resolve() != source.folder.resolve():
+        folder.unlink()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(source.folder, target_is_directory=True)
 
 
 def link_folder(source: Path, target: Path) -> None:

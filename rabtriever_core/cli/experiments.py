@@ -86,6 +86,61 @@ def ablate(
         raise typer.Exit(1)
 
 
+@app.command(
+    rich_help_panel=MEASURE,
+    epilog=examples(
+        "rabtriever benchmark --data my-data --data other-data --params results/params.yaml",
+        "rabtriever benchmark --data my-data --seeds 17 --set benchmark.max_queries=500",
+    ),
+)
+def benchmark(
+    data: Annotated[
+        list[Path],
+        typer.Option(help="A BEIR folder, or a workspace, whose settings and data are used."),
+    ],
+    seeds: Annotated[str, typer.Option(help="Of the runs, separated by commas.")] = "17,18,19",
+    work: Annotated[Path, typer.Option(help="A workspace for every run goes here.")] = Path(
+        "work-benchmark"
+    ),
+    out: Annotated[Path, typer.Option(help="Where results are stored.")] = Path("results"),
+    params: Annotated[
+        Path | None,
+        typer.Option(
+            help="A params.yaml to start from.", show_default="the workspace's, or defaults"
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Override a setting."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole chain over data sets and seeds, and make the results page.
+
+    Numbers and ranks are stored without any text of the data; `rabtriever results` makes the page
+    from them. Finished stages are kept, killed ones resume. Ends with exit code 1 when a run
+    failed.
+    """
+    from rabtriever_core.ablation.sources import open_sources
+    from rabtriever_core.findings.chains import run_chains
+    from rabtriever_core.findings.page import write_page
+
+    sources = open_sources(data, work, params)
+    numbers = _seeds(seeds)
+    failed = run_chains(sources, numbers, tuple(overrides or ()), work, out)
+    page = out.with_suffix(".md")
+    if len(failed) < len(sources) * len(numbers):
+        write_page(out, page)
+    if as_json:
+        print_json({"results": str(out), "page": str(page), "failed": failed})
+    elif page.exists():
+        typer.echo(f"page: {page}")
+    for title, reason in failed.items():
+        typer.secho(f"failed: {title}: {reason}", fg=typer.colors.RED, err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
 def _list_runs(plan: "Plan", runs: "Sequence[PlannedRun]", as_json: bool) -> None:
     rows: list[dict[str, Any]] = []
     for run in runs:

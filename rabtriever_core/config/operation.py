@@ -70,8 +70,8 @@ class BenchmarkConfig(Component):
     depth: int = Field(100, ge=10)
     """Ranking depth of every system."""
     teacher_pairs: int = Field(4_000_000, ge=1)
-    """Above this many pairs of a split's queries and the documents, rerankers rank only the student's
-    best."""
+    """Above this many pairs of a split's queries and the documents, rerankers rank only the
+    student's best."""
     teacher_depth: int = Field(100, ge=10)
     """How many of these they rank then."""
     permutations: int = Field(10_000, ge=100)

@@ -54,7 +54,7 @@ class Backbone:
         return direction.float()
 
     def level_answers(self) -> None:
-        """Give both answers their mean row of the head: w_T − w_F is 0 until training parts them."""
+        """Give both answers their mean row of the head: w_T − w_F is 0 until they are trained."""
         import torch
 
         spec, weight = self.prompt.spec, self.model.get_output_embeddings().weight

@@ -1,6 +1,6 @@
 """What turns gradients into steps: AdamW, or Muon for the blocks' matrices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +16,9 @@ class Muon(torch.optim.Optimizer):
     """Muon for matrices, AdamW for everything else (Muon: arXiv 2502.16982, section 2.2).
 
     A matrix's step is its momentum made orthogonal, 0.2 · √(longer side) long per unit of learning
-    rate, as long as AdamW's would be: one learning rate serves both. `torch.optim.Muon` is the
-    same for matrices alone, and computes in bfloat16, which a CPU without such units emulates: there
-    it takes as long as the rest of a small model's step, and float32 a tenth of it.
+    rate, about as long as AdamW's would be: one learning rate serves both. `torch.optim.Muon` does
+    the same for matrices alone, but in bfloat16, which a CPU without such units emulates slowly:
+    for a small model that takes longer than the rest of the step.
 
     Args:
         matrices: parameters [a, b] that turn one hidden state into another.
@@ -28,10 +28,10 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, matrices: list[Tensor], rest: list[Tensor], lr: float, weight_decay: float
+        self, matrices: Sequence[Tensor], rest: Sequence[Tensor], lr: float, weight_decay: float
     ) -> None:
         groups = [
-            {"params": parameters, "orthogonal": orthogonal}
+            {"params": list(parameters), "orthogonal": orthogonal}
             for parameters, orthogonal in ((matrices, True), (rest, False))
             if parameters
         ]
@@ -59,7 +59,8 @@ def _orthogonal_step(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
         state["momentum"] = torch.zeros_like(gradient)
     momentum = state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
     looking_ahead = gradient.lerp(momentum, _MOMENTUM)
-    return 0.2 * max(gradient.shape) ** 0.5 * orthogonalized(looking_ahead)
+    length: float = 0.2 * max(gradient.shape) ** 0.5
+    return length * orthogonalized(looking_ahead)
 
 
 def _adam_step(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
@@ -73,7 +74,8 @@ def _adam_step(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
     square = state["square"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
     steps = float(state["step"])
     deviation = (square / (1 - second**steps)).sqrt_().add_(_EPSILON)
-    return mean / (1 - first**steps) / deviation
+    direction: Tensor = mean / (1 - first**steps) / deviation
+    return direction
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
@@ -87,7 +89,8 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     for _ in range(_ITERATIONS):
         gram = flat @ flat.T
         flat = a * flat + (b * gram + c * gram @ gram) @ flat
-    return flat if matrix.shape[0] <= matrix.shape[1] else flat.T
+    found: Tensor = flat if matrix.shape[0] <= matrix.shape[1] else flat.T
+    return found
 
 
 def muon_for(model: nn.Module, lr: float, weight_decay: float) -> Muon:
@@ -104,6 +107,6 @@ def _hidden_matrices(model: nn.Module) -> Iterator[Tensor]:
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     for name, module in model.named_modules():
         last = name.rsplit(".", 1)[-1]
-        if isinstance(module, nn.Linear) and last not in ("lm_head", "head"):
-            if id(module.weight) not in embeddings:
-                yield module.weight
+        hidden = isinstance(module, nn.Linear) and last not in ("lm_head", "head")
+        if hidden and id(module.weight) not in embeddings:
+            yield module.weight

@@ -52,7 +52,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Trainer's own, unless the schedule asks for Muon."""
-        if self.muon and self.optimizer is None:
+        if self.muon:
             rate, decay = self.args.learning_rate, self.args.weight_decay
             self.optimizer = muon_for(self.model if model is None else model, rate, decay)
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)

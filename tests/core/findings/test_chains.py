@@ -1,0 +1,85 @@
+"""`rabtriever benchmark`: data sets and seeds to stored results and a page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rabtriever_core.cli import app
+from rabtriever_core.findings import chains
+from rabtriever_core.findings.stored import StoredResults
+from tests.core.ablation.tiny import SETTINGS, write_data
+
+FEW = (
+    *SETTINGS,
+    "benchmark.permutations=200",
+    "benchmark.latency_queries=2",
+    "benchmark.document_lengths=[16]",
+    "index.canaries=2",
+    "calibration.documents_per_query=4",
+)
+
+
+def command(root: Path, *data: str, seeds: str = "1,2") -> list[str]:
+    arguments = ["benchmark", "--seeds", seeds]
+    for name in data:
+        arguments += ["--data", str(root / name)]
+    arguments += ["--work", str(root / "work"), "--out", str(root / "results")]
+    for setting in FEW:
+        arguments += ["--set", setting]
+    return arguments
+
+
+def run(arguments: list[str], code: int) -> Any:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fit data set and one that validation stops, each with two seeds."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    write_data(folder / "fit")
+    write_data(folder / "unfit")
+    train = folder / "unfit" / "qrels" / "train.tsv"
+    head, *rows = train.read_text().splitlines()
+    train.write_text("\n".join([head, *(row.rsplit("\t", 1)[0] + "\t0" for row in rows)]) + "\n")
+    result = run(command(folder, "unfit", "fit"), code=1)
+    assert "failed: unfit, seed 1: ValidationStoppedError" in result.output
+    assert "failed: unfit, seed 2" in result.output
+    assert "fit, seed 1: stored" not in result.stdout
+    return folder
+
+
+def test_what_runs_is_stored_and_on_the_page(root: Path) -> None:
+    for seed in (1, 2):
+        stored = StoredResults.read(root / "results" / "fit" / f"seed-{seed}")
+        assert stored.benchmark["seed"] == seed
+        facts = stored.benchmark["provenance"]
+        assert facts["command"].startswith("rabtriever run all")
+        assert facts["settings"]["runtime.seed"] == seed
+    page = (root / "results.md").read_text()
+    assert "seeds 1, 2" in page
+    assert "unfit" not in page
+    assert not (root / "results" / "unfit").exists()
+
+
+def test_finished_runs_are_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts = root / "work" / "fit" / "seed-1" / "artifacts"
+    before = {p: p.stat().st_mtime_ns for p in artifacts.glob("*/meta.json")}
+    assert len(before) == 9
+    found = json.loads(run([*command(root, "fit", seeds="1"), "--json"], code=0).stdout)
+    assert found["failed"] == {}
+    assert {p: p.stat().st_mtime_ns for p in artifacts.glob("*/meta.json")} == before
+
+
+def test_a_fault_of_the_code_is_not_swallowed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*_: Any) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(chains, "run_stage", faulty)
+    result = CliRunner().invoke(app, command(root, "fit", seeds="1"))
+    assert isinstance(result.exception, TypeError)
