@@ -87,7 +87,7 @@ class DocumentPrefixes:
         backbone = self.reranker.backbone
         ids, lengths = backbone.pad(rows)
         read = backbone.body(input_ids=ids, use_cache=True)
-        layers = read.past_key_values.layers
+        layers = read.cache.layers
         last = torch.arange(len(rows), device=ids.device), lengths - 1
         e_d = read.last_hidden_state[last].float()
         for number, row in enumerate(rows):

@@ -146,7 +146,7 @@ class Reranker(ABC):
         read_states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
         e_d = [state[at].float() for state in read_states]
         e_t = self.states_after(
-            read.past_key_values, lengths, query_ids, document_index, query_index, positions
+            read.cache, lengths, query_ids, document_index, query_index, positions
         )
         return e_t, e_d
 
@@ -188,7 +188,7 @@ class Reranker(ABC):
         steps = torch.arange(query_rows.shape[1], device=device)[None]
         states = backbone.body(
             input_ids=query_rows[of_query],
-            past_key_values=_repeat_cache(cache, of_document),
+            cache=_repeat_cache(cache, of_document),
             attention_mask=mask,
             position_ids=lengths[of_document][:, None] + steps,
         ).last_hidden_state

@@ -137,7 +137,7 @@ def test_the_whole_method_on_an_instruct_checkpoint(tmp_path, family, precision)
 def test_dpo_widens_margins_from_the_reference(tmp_path, lora) -> None:
     backbone = _backbone(tmp_path / "hub")
     examples = Examples.of(DATASET, "train", backbone.prompt)
-    schedule = SHORT.model_copy(update={"min_steps": 40, "max_steps": 40})
+    schedule = SHORT.model_copy(update={"min_steps": 120, "max_steps": 120})
     config = TEACHER.model_copy(update={"dpo": DpoConfig(beta=0.5, schedule=schedule)})
     teacher = GenerativeReranker(backbone)
     queries = list(examples.queries)
@@ -148,5 +148,5 @@ def test_dpo_widens_margins_from_the_reference(tmp_path, lora) -> None:
     # Before the first step the model is its reference: log 2 for either answer.
     assert abs(history[0]["loss"] - np.log(2)) < 0.1
     assert np.abs(change).max() > 0.1
-    if lora is None:  # adapters of rank 4 on random weights learn too little in 40 steps
+    if lora is None:  # adapters of rank 4 on random weights learn too little
         assert change[relevant].mean() > change[~relevant].mean() + 0.1
