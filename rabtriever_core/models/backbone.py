@@ -53,14 +53,15 @@ class Backbone:
         )
         return direction.float()
 
-    def level_answers(self) -> None:
-        """Give both answers their mean row of the head: w_T − w_F is 0 until they are trained."""
+    def scale_answers(self, factor: float) -> None:
+        """Multiply w_T − w_F by a factor; the mean of the two rows of the head stays."""
         import torch
 
         spec, weight = self.prompt.spec, self.model.get_output_embeddings().weight
         rows = [spec.true_id, spec.false_id]
         with torch.no_grad():
-            weight[rows] = weight[rows].mean(dim=0)
+            mean = weight[rows].mean(dim=0)
+            weight[rows] = mean + factor * (weight[rows] - mean)
 
     def pad(
         self, rows: Sequence[Sequence[int]], width: int = 0

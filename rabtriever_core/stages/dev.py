@@ -44,16 +44,22 @@ def dev_metrics(dataset: Dataset, settings: Settings, score: Score) -> dict[str,
     from rabtriever_core.evaluation.metrics import aggregate, run_from_scores
 
     split = settings.dataset.dev_split
-    queries = dataset.split_queries(split)
-    limit = settings.benchmark.dev_queries
-    if len(queries) > limit:
-        rng = np.random.default_rng([settings.runtime.seed, 6])
-        queries = sorted(rng.choice(queries, limit, replace=False).tolist())
+    queries = dev_queries(dataset, settings)
     qrels = {query: dataset.qrels[split][query] for query in queries}
     documents = _documents(dataset, qrels, settings)
     scores = score([dataset.queries[q] for q in queries], documents)
     run = run_from_scores(queries, [d.id for d in documents], scores, settings.benchmark.depth)
     return aggregate(qrels, run) | {"queries": len(queries), "documents": len(documents)}
+
+
+def dev_queries(dataset: Dataset, settings: Settings) -> list[str]:
+    """Ids of the dev queries that trained systems are measured on: all, or a fixed sample."""
+    queries = dataset.split_queries(settings.dataset.dev_split)
+    limit = settings.benchmark.dev_queries
+    if len(queries) > limit:
+        rng = np.random.default_rng([settings.runtime.seed, 6])
+        queries = sorted(rng.choice(queries, limit, replace=False).tolist())
+    return queries
 
 
 def _documents(dataset: Dataset, qrels: Qrels, settings: Settings) -> list[Document]:

@@ -1,6 +1,9 @@
 """Stage: the generative reranker, trained on its answer token, or taken as it is."""
 
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from rabtriever_core.stages.run import StageContext
 
@@ -9,12 +12,13 @@ def make(context: StageContext) -> dict[str, Any]:
     """Train the teacher; returns its losses and dev metrics."""
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.stages.dev import dev_metrics, trained
+    from rabtriever_core.stages.dev import dev_metrics, dev_queries, trained
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.dpo import prefer_right_answers
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.loop import History
     from rabtriever_core.training.sft import fine_tune_teacher
+    from rabtriever_core.training.stacking import weigh_cosine_and_reading
 
     settings = context.settings
     config, runtime = settings.teacher, settings.runtime
@@ -47,5 +51,14 @@ def make(context: StageContext) -> dict[str, Any]:
         done = history[-1]["step"] if history else 0.0
         history = [*history, *({**row, "step": row["step"] + done} for row in later)]
         budget = phase if budget is None else budget + phase
+    weights: dict[str, Any] = {}
+    if config.cosine_scale and budget is not None:
+        dataset, split = context.dataset(), settings.dataset.dev_split
+        held_out = Examples.of(dataset, split, backbone.prompt)
+        chosen = set(dev_queries(dataset, settings))
+        numbers = [i for i, query in enumerate(dataset.split_queries(split)) if query in chosen]
+        of_cosine, of_reading = weigh_cosine_and_reading(teacher, held_out.only(np.array(numbers)))
+        weights = {"weights": {"cosine": of_cosine, "reading": of_reading}}
     teacher.save(context.output)
-    return trained(context, history, lambda q, d: teacher.margins(q, d, progress=True), budget)
+    score = partial(teacher.margins, progress=True)
+    return trained(context, history, score, budget) | weights

@@ -45,7 +45,7 @@ def fine_tune_teacher(
     trained = backbone.model if lora is None else with_adapters(backbone, lora, runtime.seed)
     if reranker.cosine_scale and lora is None:
         # Reading a pair adds nothing at first: an untrained answer would be noise on the cosines.
-        backbone.level_answers()
+        backbone.scale_answers(0.0)
     schedule = config.schedule
     layers = aligned_layers(backbone)
     scale = reranker.cosine_scale or ANCHOR_SCALE

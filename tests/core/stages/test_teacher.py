@@ -10,6 +10,7 @@ from rabtriever_core.artifacts import Artifact, build_artifact
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import write_dataset
 from rabtriever_core.errors import ArtifactError
+from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages import dev, run_stage
 from rabtriever_core.workspace import Workspace
 from tests.core.small import RUNTIME, small_backbone, small_dataset
@@ -102,3 +103,16 @@ def test_only_the_model_it_starts_from_has_to_be_there(
     other = Workspace(tmp_path, workspace.settings.model_copy(update=update))
     with pytest.raises(ArtifactError, match="rabtriever run bi_encoder"):
         run_stage(other, "teacher")
+
+
+def test_what_cosine_and_reading_count_for_is_fitted_and_kept(tmp_path: Path) -> None:
+    artifact = run_stage(make_workspace(tmp_path, start="bi_encoder", cosine_scale=20.0), "teacher")
+    weights = artifact.meta.metrics["weights"]
+    teacher = GenerativeReranker.load(artifact.folder, RUNTIME)
+    assert teacher.cosine_scale == pytest.approx(20 * weights["cosine"], rel=1e-4)
+    assert weights["reading"] >= 0.05
+
+
+def test_without_cosine_there_is_nothing_to_weigh(tmp_path: Path) -> None:
+    artifact = run_stage(make_workspace(tmp_path), "teacher")
+    assert "weights" not in artifact.meta.metrics

@@ -1,0 +1,82 @@
+"""What cosine and reading each count for in a teacher's margin, fitted on dev."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.retriever import document_states, query_row_states, unit_rows
+from rabtriever_core.training.examples import Examples
+
+CANDIDATES = 20
+"""Documents per query, the nearest by cosine: those that a reranker is asked about."""
+_LEAST, _MOST = 0.05, 20.0
+"""Of either weight as a multiple of what training left it at: no part is silenced for good."""
+
+Floats = npt.NDArray[np.floating]
+
+
+def weigh_cosine_and_reading(
+    teacher: GenerativeReranker, examples: Examples
+) -> tuple[float, float]:
+    """Rescale both parts of the margin so that they explain the labels best (in place).
+
+    On its training queries the cosine is nearly always right, and what reading the pair adds to it
+    is measured against that: on other queries its scale is wrong, mostly too large. Two numbers
+    that minimize the list-wise cross-entropy on queries held out put that right; as a multiple of
+    w_T − w_F and of the cosine's scale they leave the margin what it was, a T − F logit.
+
+    Args:
+        teacher: with a `cosine_scale` above zero.
+        examples: queries that it was not trained on, and the corpus.
+
+    Returns:
+        Factors of (cosine, reading); one each where no query has a right document among its
+        candidates.
+    """
+    document_ids = examples.document_ids
+    e_q = unit_rows(query_row_states(teacher.backbone, examples.query_ids))
+    e_d = unit_rows(document_states(teacher.backbone, examples.documents))
+    cosines = e_q @ e_d.T
+    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :CANDIDATES]
+    relevant = np.array(
+        [[d in right for d in row] for row, right in zip(nearest, examples.relevant, strict=True)]
+    )
+    margins = teacher.candidate_margins(document_ids, list(examples.query_ids), nearest, None)
+    of_cosine = teacher.cosine_scale * np.take_along_axis(cosines, nearest, axis=1)
+    usable = relevant.any(axis=1) & ~relevant.all(axis=1)
+    if not usable.any():
+        return 1.0, 1.0
+    cosine, reading = best_weights(
+        [of_cosine[usable], (margins - of_cosine)[usable]], relevant[usable]
+    )
+    teacher.cosine_scale *= cosine
+    teacher.backbone.scale_answers(reading)
+    return cosine, reading
+
+
+def best_weights(parts: Sequence[Floats], relevant: npt.NDArray[np.bool_]) -> list[float]:
+    """Weights of parts of a score that minimize its list-wise cross-entropy.
+
+    Where one document is right in every row this is convex: there is one minimum.
+
+    Args:
+        parts: each [n, k].
+        relevant: boolean [n, k], with both kinds in every row.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp, softmax
+
+    stacked = np.stack([np.asarray(part, dtype=np.float64) for part in parts])
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        scores = np.tensordot(weights, stacked, axes=1)
+        among = np.where(relevant, scores, -np.inf)
+        value = float(np.mean(logsumexp(scores, axis=1) - logsumexp(among, axis=1)))
+        gap = softmax(scores, axis=1) - softmax(among, axis=1)
+        return value, (stacked * gap).sum(axis=2).mean(axis=1)
+
+    bounds = [(_LEAST, _MOST)] * len(parts)
+    found = minimize(loss, np.ones(len(parts)), jac=True, bounds=bounds, method="L-BFGS-B")
+    return [float(weight) for weight in found.x]
