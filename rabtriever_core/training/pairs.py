@@ -37,7 +37,9 @@ class Pairs:
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """(margins [n, k], e_Q [n, d] and e_D [m, d], each of the final norm, then of the layers).
 
-        The queries are read alone only where something asks for it: the layers, or the margin.
+        The queries are read alone only where layers ask for it. The margins are those of reading
+        alone, without the cosine that a teacher may hold beside it: on its training queries the
+        cosine is nearly always right, and reading that learns what is missing there learns noise.
         """
         n, k = self.drawn.shape
         documents, queries = self.column.ravel().tolist(), np.repeat(np.arange(n), k).tolist()
@@ -46,13 +48,9 @@ class Pairs:
         )
         backbone = reranker.backbone
         e_q: list[Tensor] = []
-        if layers or reranker.cosine_scale:
+        if layers:
             e_q = backbone.last_states_of_layers(backbone.prompt.alone(self.query_ids), layers)
-        # The cosine is trained by the contrastive loss alone: the margin's loss is for what reading
-        # the pair adds to it.
-        alone = e_q[0].detach() if e_q else None
-        scores = reranker.scores(states, alone, e_d[0].detach(), queries, documents)
-        return scores.view(n, k), e_q, e_d
+        return (states @ reranker.direction()).view(n, k), e_q, e_d
 
     def relevant(self) -> Tensor:
         """Boolean [n, k]: which candidates are relevant."""

@@ -43,12 +43,8 @@ def fine_tune_teacher(
     """
     backbone = reranker.backbone
     trained = backbone.model if lora is None else with_adapters(backbone, lora, runtime.seed)
-    if reranker.cosine_scale and lora is None:
-        # Reading a pair adds nothing at first: an untrained answer would be noise on the cosines.
-        backbone.scale_answers(0.0)
     schedule = config.schedule
     layers = aligned_layers(backbone)
-    scale = reranker.cosine_scale or ANCHOR_SCALE
     steps = schedule.steps(len(examples.queries))
     miner = Miner(reranker, examples, config, checkpoints, runtime.seed)
     balanced = torch.from_numpy(examples.balanced_weights(config.class_balance))
@@ -92,7 +88,7 @@ def fine_tune_teacher(
             with torch.no_grad():
                 columns = torch.from_numpy(pairs.column).to(device)
                 cosines = cosine_matrix(e_q[0], e_d[0]).gather(1, columns)
-            parts["anchor"] = config.anchor_weight * centred_mse(margins, scale * cosines)
+            parts["anchor"] = config.anchor_weight * centred_mse(margins, ANCHOR_SCALE * cosines)
         return parts
 
     history = train(

@@ -22,10 +22,9 @@ def weigh_cosine_and_reading(
 ) -> tuple[float, float]:
     """Rescale both parts of the margin so that they explain the labels best (in place).
 
-    On its training queries the cosine is nearly always right, and what reading the pair adds to it
-    is measured against that: on other queries its scale is wrong, mostly too large. Two numbers
-    that minimize the list-wise cross-entropy on queries held out put that right; as a multiple of
-    w_T − w_F and of the cosine's scale they leave the margin what it was, a T − F logit.
+    Each part was trained to do the whole task alone. Two numbers that minimize the list-wise
+    cross-entropy on queries held out say what either counts for beside the other (stacking); as
+    factors of the cosine's scale and of w_T − w_F they leave the margin what it was, a T − F logit.
 
     Args:
         teacher: with a `cosine_scale` above zero.

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+import torch
 
+from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.negatives import in_batch_documents
 from rabtriever_core.training.pairs import candidates, draw_pairs
 from rabtriever_core.training.rollouts import draw_candidates
@@ -69,3 +71,13 @@ def test_every_query_is_met_once_an_epoch() -> None:
     met = np.concatenate([queries_of_step(10, 4, step, seed=1) for step in range(5)])
     assert sorted(met[:10]) == sorted(met[10:20]) == list(range(10))
     assert len(queries_of_step(3, 8, 0, seed=1)) == 8
+
+
+def test_trained_margins_are_those_of_reading_alone() -> None:
+    backbone = small_backbone(DATASET)
+    pairs = draw_pairs(examples_of(backbone), None, TEACHER, 1, 0, 40)
+    with torch.no_grad():
+        alone, *_ = pairs.read(GenerativeReranker(backbone))
+        beside_cosine, e_q, e_d = pairs.read(GenerativeReranker(backbone, 20.0), (1,))
+    torch.testing.assert_close(beside_cosine, alone, atol=1e-5, rtol=0)
+    assert (len(e_q), len(e_d)) == (2, 2)

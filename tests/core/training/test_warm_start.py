@@ -1,26 +1,18 @@
-"""A predictor that starts from an earlier one, a teacher that starts from the cosines."""
+"""A predictor that starts from an earlier one."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from rabtriever_core.config import LoraConfig, ScheduleConfig, StudentConfig
+from rabtriever_core.config import ScheduleConfig, StudentConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import (
-    Rabtriever,
-    document_states,
-    query_states,
-    unit_rows,
-)
+from rabtriever_core.models.retriever import Rabtriever
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.sft import fine_tune_teacher
 from tests.core.small import RUNTIME, small_backbone, small_dataset
-from tests.core.training.short import TEACHER
 
 DATASET = small_dataset()
 BACKBONE = small_backbone(DATASET)
@@ -56,37 +48,3 @@ def test_another_shape_is_no_start(tmp_path: Path) -> None:
     other = make_predictor(BACKBONE.dimension, STUDENT.model_copy(update={"layers": 3}), 99)
     with pytest.raises(ModelError, match=r"set student\.start to fresh"):
         _distil(tmp_path / "other", other)
-
-
-def _first_teacher(folder: Path, scale: float, lora: LoraConfig | None) -> GenerativeReranker:
-    """A teacher after one step that moves nothing."""
-    still = TEACHER.schedule.model_copy(
-        update={"min_steps": 1, "max_steps": 1, "learning_rate": 1e-9, "weight_decay": 0.0}
-    )
-    config = TEACHER.model_copy(update={"schedule": still, "cosine_scale": scale})
-    teacher = GenerativeReranker(small_backbone(DATASET), scale)
-    examples = Examples.of(DATASET, "train", teacher.backbone.prompt)
-    fine_tune_teacher(teacher, examples, config, RUNTIME, folder, lora)
-    return teacher
-
-
-def test_a_teacher_with_cosines_begins_by_ranking_as_they_do(tmp_path: Path) -> None:
-    teacher = _first_teacher(tmp_path, 20.0, None)
-    queries = [DATASET.queries[query] for query in DATASET.qrels["dev"]]
-    backbone = teacher.backbone
-    e_q = unit_rows(query_states(backbone, queries))
-    e_d = unit_rows(document_states(backbone, DATASET.documents))
-    margins = teacher.margins(queries, DATASET.documents)
-    np.testing.assert_allclose(margins, 20 * e_q @ e_d.T, atol=1e-3)
-    assert margins.std() > 0.1
-
-
-@pytest.mark.parametrize(
-    ("scale", "lora"), [(0.0, None), (20.0, LoraConfig(rank=2))], ids=["no cosine", "adapters"]
-)
-def test_other_teachers_keep_their_answers_rows(
-    tmp_path: Path, scale: float, lora: LoraConfig | None
-) -> None:
-    before = small_backbone(DATASET).answer_direction()
-    after = _first_teacher(tmp_path, scale, lora).backbone.answer_direction()
-    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
