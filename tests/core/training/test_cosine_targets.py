@@ -39,5 +39,8 @@ def test_targets_hold_the_cosine_whatever_the_predictor(changes: dict, tmp_path:
     with torch.inference_mode():
         part = run.cosine_part.states(torch.from_numpy(e_q), e_d.expand(len(e_q), -1, -1))
         margins = (part @ run.direction).numpy()
-    products = e_q @ e_d.numpy().T
-    assert np.corrcoef(margins.ravel(), products.ravel())[0, 1] > 0.9
+    # A dimension in which both answers' rows are nearly alike cannot hold its part.
+    squares = run.direction.numpy() ** 2
+    held = squares / (squares + squares.mean() / 10)
+    products = (e_q * held) @ e_d.numpy().T
+    assert np.corrcoef(margins.ravel(), products.ravel())[0, 1] > 0.999
