@@ -64,7 +64,7 @@ def test_nothing_named_nothing_done(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     artifact = run_stage(workspace, "baselines")
     assert artifact.meta.metrics == {}
     assert [path.name for path in artifact.folder.iterdir()] == ["meta.json"]
-    assert further_rankers(artifact.folder, workspace.settings, DATASET.documents, None) == {}
+    assert further_rankers(artifact.folder, workspace.settings, DATASET.documents, None, 10) == {}
 
 
 def test_every_system_is_an_artifact_on_the_teachers_budget(trained: Workspace) -> None:
@@ -127,7 +127,7 @@ def test_what_cannot_be_had_is_said_before_anything_trains(
 def test_rankers_of_all_named_systems(trained: Workspace) -> None:
     workspace = with_baselines(trained, systems=TRAINED)
     folder = run_stage(workspace, "baselines").folder
-    rankers = further_rankers(folder, workspace.settings, DATASET.documents, None)
+    rankers = further_rankers(folder, workspace.settings, DATASET.documents, None, 10)
     assert list(rankers) == TRAINED
     query = json.dumps("He lied again.")
     for rank in rankers.values():
@@ -137,6 +137,6 @@ def test_rankers_of_all_named_systems(trained: Workspace) -> None:
         assert set(one) == {document.id for document in DATASET.documents}
     # Rerankers keep to what the teacher ranks where the pool is too large.
     few = [{"rest-work": 1.0, "grief-night": 0.5}]
-    rankers = further_rankers(folder, workspace.settings, DATASET.documents, lambda _: few)
+    rankers = further_rankers(folder, workspace.settings, DATASET.documents, lambda _: few, 10)
     assert set(rankers["linear_reranker"]([query])[0]) == set(few[0])
     assert len(rankers["kl_bi_encoder"]([query])[0]) == len(DATASET.documents)
