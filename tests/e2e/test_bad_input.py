@@ -143,10 +143,10 @@ def test_long_documents_are_cut_and_lengths_that_do_not_fit_are_refused(tmp_path
         "make 268 tokens, but the backbone reads at most 256: lower one of the two, or take a "
         "backbone with a longer context (backbone.tiny.max_positions)\n"
     )
-    run(tmp_path, "backbone", "prompt.max_document_tokens=189")
+    run(tmp_path, "backbone", "prompt.max_document_tokens=188")
     prompt = Backbone.load(tmp_path / "artifacts" / "backbone", RUNTIME).prompt
     (ids,) = prompt.documents([long])
-    assert len(ids) == 189 + len(prompt.spec.document_prefix)
+    assert len(ids) == 188 + len(prompt.spec.document_prefix) + len(prompt.spec.document_suffix)
 
 
 @pytest.mark.parametrize(
