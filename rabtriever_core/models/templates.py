@@ -9,11 +9,8 @@ from rabtriever_core.models.prompt import Prompt, PromptSpec
 
 DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN = "<|document|>", "<|query|>", "<|answer|>"
 TRUE_TOKEN, FALSE_TOKEN = "<|T|>", "<|F|>"
-DOCUMENT_END_TOKEN = "<|end|>"  # noqa: S105  a token of text
-"""Of a document: always the same place to put down what it says, and to look for it."""
 SPECIAL_TOKENS = (
-    "<|pad|>", DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN, TRUE_TOKEN, FALSE_TOKEN,
-    DOCUMENT_END_TOKEN,
+    "<|pad|>", DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN, TRUE_TOKEN, FALSE_TOKEN
 )  # fmt: skip
 
 
@@ -30,7 +27,7 @@ def make_prompt(tokenizer: Any, config: PromptConfig, *, tiny: bool) -> Prompt:
         _require_tokens(tokenizer, SPECIAL_TOKENS[1:])
         parts = {
             "document_prefix": DOCUMENT_TOKEN,
-            "document_suffix": DOCUMENT_END_TOKEN,
+            "document_suffix": "",
             "query_prefix": QUERY_TOKEN,
             "answer_suffix": ANSWER_TOKEN,
         }

@@ -139,14 +139,14 @@ def test_long_documents_are_cut_and_lengths_that_do_not_fit_are_refused(tmp_path
     run(tmp_path, "validated_dataset")
     refused = run(tmp_path, "backbone", "prompt.max_document_tokens=200", code=2).stderr
     assert refused == (
-        "error: prompt.max_document_tokens 200, prompt.max_query_tokens 64 and the template's 4 "
-        "make 268 tokens, but the backbone reads at most 256: lower one of the two, or take a "
+        "error: prompt.max_document_tokens 200, prompt.max_query_tokens 64 and the template's 3 "
+        "make 267 tokens, but the backbone reads at most 256: lower one of the two, or take a "
         "backbone with a longer context (backbone.tiny.max_positions)\n"
     )
-    run(tmp_path, "backbone", "prompt.max_document_tokens=188")
+    run(tmp_path, "backbone", "prompt.max_document_tokens=189")
     prompt = Backbone.load(tmp_path / "artifacts" / "backbone", RUNTIME).prompt
     (ids,) = prompt.documents([long])
-    assert len(ids) == 188 + len(prompt.spec.document_prefix) + len(prompt.spec.document_suffix)
+    assert len(ids) == 189 + len(prompt.spec.document_prefix)
 
 
 @pytest.mark.parametrize(

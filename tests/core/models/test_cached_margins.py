@@ -65,7 +65,7 @@ def _uncached(backbone: Backbone, scale: float) -> np.ndarray:
 @pytest.mark.parametrize("cosine_scale", [0.0, 20.0])
 def test_margins_of_long_documents_are_those_without_a_cache(backbone, cosine_scale) -> None:
     lengths = [len(row) for row in backbone.prompt.documents(DOCUMENTS)]
-    assert lengths[:2] == [LENGTH + 2] * 2  # the template's tokens come on top
+    assert lengths[:2] == [LENGTH + 1] * 2  # the template's token comes on top
     expected = _uncached(backbone, cosine_scale)
     assert np.ptp(expected, axis=1).min() > 0.1
     teacher = GenerativeReranker(backbone, cosine_scale)

@@ -19,7 +19,6 @@ HOSTILE = st.lists(
             "<|query|>",
             "<|answer|>",
             "<|document|>",
-            "<|end|>",
             "<|pad|>",
             "\nQuery: ",
             "T",
@@ -41,8 +40,7 @@ def _structure(ids: list[int]) -> list[int]:
 def test_text_cannot_forge_structure(text: str) -> None:
     document = PROMPT.documents([Document("d", text)])[0]
     query = PROMPT.queries([text])[0]
-    assert _structure(document) == [*PROMPT.spec.document_prefix, *PROMPT.spec.document_suffix]
-    assert len(PROMPT.spec.document_suffix) == 1
+    assert _structure(document) == list(PROMPT.spec.document_prefix)
     assert _structure(query) == [*PROMPT.spec.query_prefix, *PROMPT.spec.answer_suffix]
 
 
@@ -60,8 +58,7 @@ def test_document_side_is_a_prefix_and_truncation_keeps_the_last_turn() -> None:
     document = prompt.documents([Document("d", long)])[0]
     query = prompt.queries([long])[0]
     full = PROMPT.tokenizer(long, add_special_tokens=False)["input_ids"]
-    suffix = prompt.spec.document_suffix
-    assert document == [*prompt.spec.document_prefix, *full[:6], *suffix]
+    assert document == [*prompt.spec.document_prefix, *full[:6]]
     assert query == [*prompt.spec.query_prefix, *full[-6:], *prompt.spec.answer_suffix]
 
 
