@@ -9,7 +9,14 @@ import typer
 
 from rabtriever_core.cli.application import MEASURE, app, examples
 from rabtriever_core.cli.completion import plans
-from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
+from rabtriever_core.cli.options import (
+    JsonOption,
+    OverridesOption,
+    ParamsOption,
+    SeedsOption,
+    WorkspaceOption,
+    print_json,
+)
 from rabtriever_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,19 +40,14 @@ def ablate(
         list[Path],
         typer.Option(help="A BEIR folder, or a workspace, whose settings and artifacts are used."),
     ],
-    seeds: Annotated[str, typer.Option(help="Of the runs, separated by commas.")] = "17,18,19",
+    seeds: SeedsOption = "17,18,19",
     work: Annotated[Path, typer.Option(help="Where artifacts are kept and shared.")] = Path(
         "work-ablations"
     ),
     out: Annotated[Path, typer.Option(help="Results go to a folder of the plan's name.")] = Path(
         "ablations"
     ),
-    params: Annotated[
-        Path | None,
-        typer.Option(
-            help="A params.yaml to start from.", show_default="the workspace's, or defaults"
-        ),
-    ] = None,
+    params: ParamsOption = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Override a setting; PLAN wins."),
@@ -98,21 +100,13 @@ def benchmark(
         list[Path],
         typer.Option(help="A BEIR folder, or a workspace, whose settings and data are used."),
     ],
-    seeds: Annotated[str, typer.Option(help="Of the runs, separated by commas.")] = "17,18,19",
+    seeds: SeedsOption = "17,18,19",
     work: Annotated[Path, typer.Option(help="A workspace for every run goes here.")] = Path(
         "work-benchmark"
     ),
     out: Annotated[Path, typer.Option(help="Where results are stored.")] = Path("results"),
-    params: Annotated[
-        Path | None,
-        typer.Option(
-            help="A params.yaml to start from.", show_default="the workspace's, or defaults"
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Override a setting."),
-    ] = None,
+    params: ParamsOption = None,
+    overrides: OverridesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole chain over data sets and seeds, and make the results page.
@@ -128,12 +122,12 @@ def benchmark(
     sources = open_sources(data, work, params)
     numbers = _seeds(seeds)
     failed = run_chains(sources, numbers, tuple(overrides or ()), work, out)
-    page = out.with_suffix(".md")
-    if len(failed) < len(sources) * len(numbers):
+    page = out.with_suffix(".md") if len(failed) < len(sources) * len(numbers) else None
+    if page is not None:
         write_page(out, page)
     if as_json:
-        print_json({"results": str(out), "page": str(page), "failed": failed})
-    elif page.exists():
+        print_json({"results": str(out), "page": page and str(page), "failed": failed})
+    elif page is not None:
         typer.echo(f"page: {page}")
     for title, reason in failed.items():
         typer.secho(f"failed: {title}: {reason}", fg=typer.colors.RED, err=True)

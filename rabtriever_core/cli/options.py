@@ -17,6 +17,15 @@ WorkspaceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Your name.", show_default="the user's")]
+SeedsOption = Annotated[str, typer.Option(help="Of the runs, separated by commas.")]
+ParamsOption = Annotated[
+    Path | None,
+    typer.Option(help="A params.yaml to start from.", show_default="the workspace's, or defaults"),
+]
+OverridesOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Override a setting."),
+]
 ReleaseArgument = Annotated[str, typer.Argument(autocompletion=release_ids)]
 
 

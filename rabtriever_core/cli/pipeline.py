@@ -7,7 +7,12 @@ import typer
 
 from rabtriever_core.cli import completion
 from rabtriever_core.cli.application import MAKE, app, examples
-from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
+from rabtriever_core.cli.options import (
+    JsonOption,
+    OverridesOption,
+    WorkspaceOption,
+    print_json,
+)
 from rabtriever_core.cli.releases import promote_and_say
 from rabtriever_core.stages.registry import STAGES
 
@@ -63,10 +68,7 @@ def demo(folder: Annotated[Path, typer.Argument()], as_json: JsonOption = False)
 def run(
     stage: Annotated[str, typer.Argument(autocompletion=completion.stages)],
     force: Annotated[bool, typer.Option("--force", help="Run although up to date.")] = False,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Override a setting."),
-    ] = None,
+    overrides: OverridesOption = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:

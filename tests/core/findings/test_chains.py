@@ -76,6 +76,15 @@ def test_finished_runs_are_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert {p: p.stat().st_mtime_ns for p in artifacts.glob("*/meta.json")} == before
 
 
+def test_no_page_where_every_run_failed(root: Path, tmp_path: Path) -> None:
+    arguments = command(root, "unfit", seeds="1")
+    arguments[arguments.index("--out") + 1] = str(tmp_path / "results")
+    (tmp_path / "results.md").write_text("an earlier page")
+    assert "page:" not in run(arguments, code=1).stdout
+    assert json.loads(run([*arguments, "--json"], code=1).stdout)["page"] is None
+    assert (tmp_path / "results.md").read_text() == "an earlier page"
+
+
 def test_a_fault_of_the_code_is_not_swallowed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def faulty(*_: Any) -> None:
         raise TypeError("a bug")
