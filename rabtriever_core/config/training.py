@@ -48,9 +48,9 @@ class TeacherConfig(Component):
     start: Literal["backbone", "bi_encoder"] = "backbone"
     """Whose weights it starts from."""
     cosine_scale: float = Field(0.0, ge=0)
-    """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher
-    begins with what the bi-encoder knows and learns what reading the pair adds; what either counts
-    for in the end is fitted on dev. 0 is the paper's."""
+    """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher keeps
+    what the bi-encoder knows beside what it learns from reading the pair; what either counts for in
+    the end is fitted on dev. 0 is the paper's."""
     contrastive_queries: int = Field(0, ge=0)
     """Further queries per step for the contrastive loss alone, which likes large batches."""
     documents_per_query: int = Field(8, ge=2)
