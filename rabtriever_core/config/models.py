@@ -17,8 +17,14 @@ class RuntimeConfig(Component):
     """CPU threads of torch; the default is one per core. Fix it to compare runs bit by bit."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes an accelerator when there is one."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of model weights and activations; stored vectors are always float32."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Of model weights and activations; stored vectors are always float32. `tf32` keeps weights in
+    float32 and lets an NVIDIA GPU round the factors of its matrix products to 10 bits."""
+
+    @property
+    def weights_dtype(self) -> str:
+        """Torch's name of the type that weights are held in."""
+        return "bfloat16" if self.precision == "bfloat16" else "float32"
 
 
 class LoraConfig(Component):
@@ -49,6 +55,8 @@ class TinyConfig(Component):
     """Attention heads."""
     key_value_heads: int = Field(2, ge=1)
     """Key-value heads (grouped-query attention)."""
+    head_size: int | None = Field(None, ge=2, multiple_of=2)
+    """Width of an attention head; hidden_size / heads when unset."""
     intermediate_size: int = Field(384, ge=8)
     """Width of the feed-forward layers."""
     max_positions: int = Field(1024, ge=64)
@@ -56,10 +64,11 @@ class TinyConfig(Component):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "TinyConfig":
-        if self.hidden_size % self.heads or self.heads % self.key_value_heads:
+        no_width = self.head_size is None and self.hidden_size % self.heads
+        if no_width or self.heads % self.key_value_heads:
             raise ValueError(
-                f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads}, "
-                f"and heads of key_value_heads {self.key_value_heads}"
+                f"hidden_size {self.hidden_size} must be a multiple of heads {self.heads} (or "
+                f"head_size be set), and heads of key_value_heads {self.key_value_heads}"
             )
         return self
 
@@ -71,8 +80,8 @@ class BackboneConfig(Component):
     """`tiny` (trained here from scratch), a Hugging Face hub id, or a local model folder."""
     tiny: TinyConfig = TinyConfig()
     """Shape of the tiny model."""
-    lora: LoraConfig = LoraConfig()
-    """Adapters for a backbone that is not tiny."""
+    lora: LoraConfig | None = LoraConfig()
+    """Adapters for a backbone that is not tiny; null trains all its weights."""
     warmup: ScheduleConfig = ScheduleConfig(
         epochs=4,
         min_steps=200,
@@ -91,8 +100,9 @@ class PromptConfig(Component):
 
     template: Literal["auto", "compact", "paper", "chat"] = "auto"
     """`paper` spells the question out; `chat` does so inside the tokenizer's chat template, for
-    instruction-tuned backbones; `compact` is made of special tokens; `auto` takes compact for a
-    tiny backbone, chat where the tokenizer has a chat template, paper otherwise."""
+    instruction-tuned backbones; `compact` is made of special tokens; `auto` takes chat where the
+    tokenizer has a chat template, compact where it has the special tokens (tiny backbones, and
+    those of `rabtriever pretrain`), paper otherwise."""
     instruction: str = "Judge whether the document is an appropriate reply to the query."
     """System message of the chat template; none when empty. Describe your task here."""
     question: str = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rabtriever_core.config.baselines import BaselinesConfig
@@ -47,6 +47,15 @@ class Settings(Component):
     retraining: RetrainingConfig = RetrainingConfig()
     serving: ServingConfig = ServingConfig()
     automation: AutomationConfig = AutomationConfig()
+
+    @model_validator(mode="after")
+    def _adapters_described(self) -> "Settings":
+        if self.student.query_encoder == "lora" and self.backbone.lora is None:
+            raise ValueError(
+                "student.query_encoder is lora, but backbone.lora, which says what its adapters "
+                "are, is null: describe them there, or set student.query_encoder to frozen"
+            )
+        return self
 
 
 class _FileAndEnvironment(BaseSettings):

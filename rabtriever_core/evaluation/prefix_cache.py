@@ -13,6 +13,7 @@ import torch
 from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ConfigError, ModelError
+from rabtriever_core.evaluation.throughput import wait_for
 from rabtriever_core.models.backbone import Backbone, pick_device, tiny_backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.provenance import in_words, machine
@@ -120,10 +121,10 @@ def measure(reranker: GenerativeReranker, reading: Reading, seed: int) -> list[d
             names = list(ways)
             names = names[turn % len(names) :] + names[: turn % len(names)]
             for name in names:
-                _wait(backbone.device)
+                wait_for(backbone.device)
                 started = time.perf_counter()
                 margins[name] = ways[name]() @ direction
-                _wait(backbone.device)
+                wait_for(backbone.device)
                 times[name].append((time.perf_counter() - started) * 1000)
     largest = max(float(values.abs().max()) for values in margins.values())
     tolerance = _TOLERANCE[next(backbone.model.parameters()).dtype] * max(1.0, largest)
@@ -193,9 +194,3 @@ def _tokens(backbone: Backbone, reading: Reading, seed: int) -> tuple[list[int],
         for length in lengths
     ]
     return [*head, *rng.choice(words, size=text).tolist(), *tail], queries
-
-
-def _wait(device: torch.device) -> None:
-    """An accelerator returns before it is done."""
-    if device.type != "cpu":
-        getattr(torch, device.type).synchronize()

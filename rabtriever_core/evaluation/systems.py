@@ -66,16 +66,24 @@ def reranker(
     teacher: "Reranker", documents: Sequence[Document], retrieve: Ranker, candidates: int
 ) -> Ranker:
     """A reranker over the best `candidates` of another system, for pools too large for it."""
-    by_id = {d.id: d for d in documents}
+    tokens = dict(
+        zip((d.id for d in documents), teacher.backbone.prompt.documents(documents), strict=True)
+    )
 
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
-        ranked = []
-        for query, retrieved in zip(queries, retrieve(queries), strict=True):
-            best = ranking(retrieved)[:candidates]
-            tokens = teacher.backbone.prompt.documents([by_id[id_] for id_ in best])
-            margins = one_query_margins(teacher, query, tokens)
-            ranked.append(dict(zip(best, map(float, margins), strict=True)))
-        return ranked
+        best = [ranking(retrieved)[:candidates] for retrieved in retrieve(queries)]
+        if len(queries) == 1:
+            margins = one_query_margins(teacher, queries[0], [tokens[id_] for id_ in best[0]])
+            return [dict(zip(best[0], map(float, margins), strict=True))]
+        names = [str(row) for row in range(len(queries))]
+        found = completed(
+            teacher,
+            documents,
+            {name: {} for name in names},
+            dict(zip(names, best, strict=True)),
+            dict(zip(names, queries, strict=True)),
+        )
+        return list(found.values())
 
     return rank
 
@@ -89,6 +97,8 @@ def completed(
 ) -> dict[str, dict[str, float]]:
     """The teacher's run with the margins of documents that its rankings left out.
 
+    They are read in batches in which a document is read once for all its queries.
+
     Args:
         teacher: the model.
         documents: the pool.
@@ -96,14 +106,25 @@ def completed(
         wanted: query → documents that must be there.
         texts: query → its text.
     """
-    by_id = {d.id: d for d in documents}
     whole = {query: dict(margins) for query, margins in run.items()}
-    for query, ids in wanted.items():
-        absent = [id_ for id_ in ids if id_ not in whole[query]]
-        if absent:
-            tokens = teacher.backbone.prompt.documents([by_id[id_] for id_ in absent])
-            margins = one_query_margins(teacher, texts[query], tokens)
-            whole[query] |= dict(zip(absent, map(float, margins), strict=True))
+    absent = [(q, id_) for q, ids in wanted.items() for id_ in ids if id_ not in whole[q]]
+    if not absent:
+        return whole
+    needed = {id_ for _, id_ in absent}
+    distinct = [document for document in documents if document.id in needed]
+    number = {document.id: row for row, document in enumerate(distinct)}
+    prompt = teacher.backbone.prompt
+    asked = list(dict.fromkeys(query for query, _ in absent))
+    tokens = dict(zip(asked, prompt.queries([texts[query] for query in asked]), strict=True))
+    # A pair is a query with one candidate: what is absent may differ from query to query.
+    margins = teacher.candidate_margins(
+        prompt.documents(distinct),
+        [tokens[query] for query, _ in absent],
+        np.array([[number[id_]] for _, id_ in absent], dtype=np.int64),
+        "reranker",
+    )
+    for (query, id_), margin in zip(absent, margins[:, 0], strict=True):
+        whole[query][id_] = float(margin)
     return whole
 
 

@@ -15,6 +15,7 @@ from rabtriever_core.evaluation.benchmark import SAMPLE_SEED, sample
 from rabtriever_core.evaluation.latency import milliseconds_per_query
 from rabtriever_core.evaluation.metrics import Run, mean_values, per_query, ranking
 from rabtriever_core.evaluation.significance import confidence_interval
+from rabtriever_core.evaluation.systems import completed
 from rabtriever_core.models.calibration import Calibration
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def first_margins(
     if any(d not in margins[query] for query, ids in first.items() for d in ids):
         chosen = sample(list(first), min(MAX_QUERIES, max(1, MAX_PAIRS // depth)), SAMPLE_SEED)
         first = {query: first[query] for query in chosen}
-        margins = _read(teacher, documents, first, margins, texts)
+        margins = completed(teacher, documents, margins, first, texts)
     return {query: {d: margins[query][d] for d in ids} for query, ids in first.items()}
 
 
@@ -215,30 +216,3 @@ def _point(
         point["gain"] = float(np.mean(gains))
         point["gain_interval"] = confidence_interval(gains, bounds=(-1.0, 1.0), seed=seed)
     return point
-
-
-def _read(
-    teacher: "Reranker",
-    documents: Sequence[Document],
-    first: Mapping[str, Sequence[str]],
-    known: Run,
-    texts: Mapping[str, str],
-) -> Run:
-    """`known` and what it lacks, in batches in which a document is read once for its queries."""
-    absent = [(query, d) for query, ids in first.items() for d in ids if d not in known[query]]
-    needed = {d for _, d in absent}
-    distinct = [document for document in documents if document.id in needed]
-    number = {document.id: row for row, document in enumerate(distinct)}
-    prompt = teacher.backbone.prompt
-    tokens = dict(zip(first, prompt.queries([texts[query] for query in first]), strict=True))
-    # A pair is a query with one candidate: what is missing may differ from query to query.
-    margins = teacher.candidate_margins(
-        prompt.documents(distinct),
-        [tokens[query] for query, _ in absent],
-        np.array([[number[d]] for _, d in absent], dtype=np.int64).reshape(-1, 1),
-        "two-stage answers",
-    )
-    whole = {query: dict(known[query]) for query in first}
-    for (query, d), margin in zip(absent, margins[:, 0], strict=True):
-        whole[query][d] = float(margin)
-    return whole

@@ -1,6 +1,7 @@
 """The causal language model under everything: pretrained, or tiny and made on the spot."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +73,12 @@ class Backbone:
         """
         import torch
 
-        lengths = torch.tensor([len(row) for row in rows])
-        ids = torch.full((len(rows), max(width, int(lengths.max()))), self.prompt.spec.pad_id)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row)
-        return ids.to(self.device), lengths.to(self.device)
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        ids = np.full((len(rows), max(width, lengths.max())), self.prompt.spec.pad_id, np.int64)
+        ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(
+            chain.from_iterable(rows), dtype=np.int64, count=lengths.sum()
+        )
+        return torch.from_numpy(ids).to(self.device), torch.from_numpy(lengths).to(self.device)
 
     def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
         """Final-norm state at the last token of every row, padded to `width`: shape [n, d]."""
@@ -118,13 +120,13 @@ class Backbone:
         from transformers import AutoModelForCausalLM
 
         model = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=getattr(torch, runtime.precision)
+            folder, local_files_only=True, dtype=getattr(torch, runtime.weights_dtype)
         )
         return cls(model.to(pick_device(runtime)).eval(), Prompt.load(folder))
 
 
 def pick_device(runtime: RuntimeConfig) -> str:
-    """The device to compute on; also sets the number of CPU threads.
+    """The device to compute on; also sets the number of CPU threads and how products round.
 
     Raises:
         ModelError: the wanted accelerator is not there.
@@ -133,6 +135,7 @@ def pick_device(runtime: RuntimeConfig) -> str:
 
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
+    torch.set_float32_matmul_precision("high" if runtime.precision == "tf32" else "highest")
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -167,7 +170,7 @@ def tiny_backbone(
             num_hidden_layers=tiny.layers,
             num_attention_heads=tiny.heads,
             num_key_value_heads=tiny.key_value_heads,
-            head_dim=tiny.hidden_size // tiny.heads,
+            head_dim=tiny.head_size or tiny.hidden_size // tiny.heads,
             intermediate_size=tiny.intermediate_size,
             max_position_embeddings=tiny.max_positions,
             tie_word_embeddings=True,
@@ -176,7 +179,7 @@ def tiny_backbone(
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    return Backbone(model, make_prompt(tokenizer, prompt, tiny=True))
+    return Backbone(model, make_prompt(tokenizer, prompt))
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Any:
@@ -218,16 +221,14 @@ def pretrained_backbone(
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.model)
         model = AutoModelForCausalLM.from_pretrained(
-            config.model, dtype=getattr(torch, runtime.precision)
+            config.model, dtype=getattr(torch, runtime.weights_dtype)
         )
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{where} cannot be loaded: {str(error).splitlines()[0]}; give `tiny`, a hub id of a "
             "causal language model, or a folder with config.json, weights and tokenizer"
         ) from error
-    backbone = Backbone(
-        model.to(pick_device(runtime)).eval(), make_prompt(tokenizer, prompt, tiny=False)
-    )
+    backbone = Backbone(model.to(pick_device(runtime)).eval(), make_prompt(tokenizer, prompt))
     check_linear_head(backbone, where)
     return backbone
 

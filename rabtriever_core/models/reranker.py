@@ -80,7 +80,11 @@ class Reranker(ABC):
 
         if not self.cosine_scale:
             return None
-        return torch.from_numpy(query_row_states(self.backbone, query_ids)).to(self.backbone.device)
+        # A query that is asked of several documents may be given once for each.
+        number = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, query_ids)))}
+        states = query_row_states(self.backbone, [list(row) for row in number])
+        every = states[[number[tuple(row)] for row in query_ids]]
+        return torch.from_numpy(every).to(self.backbone.device)
 
     def scores(
         self,

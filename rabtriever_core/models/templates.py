@@ -14,13 +14,13 @@ SPECIAL_TOKENS = (
 )  # fmt: skip
 
 
-def make_prompt(tokenizer: Any, config: PromptConfig, *, tiny: bool) -> Prompt:
+def make_prompt(tokenizer: Any, config: PromptConfig) -> Prompt:
     """Build the prompt for a tokenizer.
 
     Raises:
         ModelError: T or F is not a single token of this tokenizer, or both are the same token.
     """
-    template = _resolved(config.template, tokenizer, tiny=tiny)
+    template = _resolved(config.template, tokenizer)
     start_text = ""
     if template == "compact":
         answers = (TRUE_TOKEN, FALSE_TOKEN)
@@ -71,7 +71,7 @@ def make_prompt(tokenizer: Any, config: PromptConfig, *, tiny: bool) -> Prompt:
     return Prompt(spec, tokenizer)
 
 
-def _resolved(template: str, tokenizer: Any, *, tiny: bool) -> str:
+def _resolved(template: str, tokenizer: Any) -> str:
     """The template that `auto` stands for.
 
     Raises:
@@ -85,9 +85,9 @@ def _resolved(template: str, tokenizer: Any, *, tiny: bool) -> str:
         )
     if template != "auto":
         return template
-    if tiny:
-        return "compact"
-    return "chat" if has_chat else "paper"
+    if has_chat:
+        return "chat"
+    return "compact" if set(SPECIAL_TOKENS) <= tokenizer.get_vocab().keys() else "paper"
 
 
 def _chat_frame(tokenizer: Any, instruction: str) -> tuple[str, str]:

@@ -30,8 +30,10 @@ def make(context: StageContext) -> dict[str, Any]:
     predictor = make_predictor(teacher.backbone.dimension, config, settings.runtime.seed)
     student = Rabtriever(teacher.backbone, predictor)
     if config.query_encoder == "lora":
+        lora = settings.backbone.lora
+        assert lora is not None  # noqa: S101  the settings' own check
         copy = Backbone.load(context.inputs["teacher"].folder, settings.runtime)
-        student.adapt_queries(copy, settings.backbone.lora, settings.runtime.seed)
+        student.adapt_queries(copy, lora, settings.runtime.seed)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt)
     history = distill(
         teacher,

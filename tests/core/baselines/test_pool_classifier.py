@@ -26,9 +26,7 @@ QUERIES = [SMALL.queries[q] for q in SMALL.split_queries("test")[:5]] + ["x"]
 def _short(backbone: Backbone, template: str = "compact") -> Backbone:
     """The prompt's limits lowered, so that a dozen documents fit the small context."""
     config = PromptConfig(template=template, max_query_tokens=24)
-    return Backbone(
-        backbone.model, make_prompt(backbone.prompt.tokenizer, config, tiny=template == "compact")
-    )
+    return Backbone(backbone.model, make_prompt(backbone.prompt.tokenizer, config))
 
 
 @pytest.mark.parametrize("template", ["compact", "paper"])

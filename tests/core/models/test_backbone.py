@@ -57,7 +57,8 @@ def test_save_and_load_keep_the_states(tmp_path, architecture) -> None:
     ("config", "model"), [(LlamaConfig, LlamaForCausalLM), (Qwen2Config, Qwen2ForCausalLM)]
 )
 def test_pretrained_backbone_from_a_folder(tmp_path, config, model) -> None:
-    backbone = pretrained_backbone(_checkpoint(tmp_path, config, model), PromptConfig(), RUNTIME)
+    prompt = PromptConfig(template="paper")
+    backbone = pretrained_backbone(_checkpoint(tmp_path, config, model), prompt, RUNTIME)
     assert backbone.dimension == 32
     assert len(backbone.prompt.spec.answer_suffix) > 3  # the paper's question, spelt out
 

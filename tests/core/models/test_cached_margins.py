@@ -45,7 +45,7 @@ def backbone(request) -> Backbone:
     torch.manual_seed(0)
     model = model_class(config_class(vocab_size=len(tokenizer), **SHAPE, **extra))
     config = PromptConfig(max_document_tokens=LENGTH)
-    return Backbone(model.eval(), make_prompt(tokenizer, config, tiny=True))
+    return Backbone(model.eval(), make_prompt(tokenizer, config))
 
 
 def _uncached(backbone: Backbone, scale: float) -> np.ndarray:

@@ -1,0 +1,144 @@
+"""Pre-training of a small backbone on plain text, before it meets any data set.
+
+Two passages that follow each other stand for document and query: the same warm-up then teaches
+words, grammar, and that what belongs together is near, in the very prompt that is used later.
+"""
+
+import json
+import lzma
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rabtriever_core.artifacts import file_md5
+from rabtriever_core.config import Settings
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.errors import DatasetError
+from rabtriever_core.models.backbone import Backbone, tiny_backbone
+from rabtriever_core.models.context import check_context
+from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.loop import write_history
+from rabtriever_core.training.pretrain import warm_up
+
+RECORD = "pretraining.json"
+_DOCUMENT_WORDS, _QUERY_WORDS = (8, 80), (4, 48)
+"""Fewest and most words of a passage."""
+_TOKENIZER_PAIRS = 60_000
+"""Pairs that the tokenizer is trained on, drawn from all of the text."""
+
+
+@dataclass(frozen=True)
+class PreTrained:
+    """What a pre-training read and left."""
+
+    texts: dict[str, str]
+    """File name → md5."""
+    pairs: int
+    """Pairs of passages in the text; each is met once an epoch."""
+    tokens_per_step: float
+    """Of document and query together, on average."""
+    parameters: int
+    steps: int
+    seconds: float
+    """Of the training itself."""
+    final_loss: float
+
+
+def pretrain(
+    files: Sequence[Path], settings: Settings, output: Path, checkpoints: Path
+) -> Backbone:
+    """Train a backbone of `backbone.tiny`'s shape from scratch; `backbone.warmup` says how long.
+
+    Args:
+        files: plain text, or such compressed by xz.
+        settings: runtime, backbone, prompt.
+        output: becomes a model folder that `backbone.model` can name, with the loss curve and
+            `pretraining.json`.
+        checkpoints: where to resume from.
+
+    Raises:
+        DatasetError: a file is missing or no text, or all are too short.
+    """
+    config, runtime = settings.backbone, settings.runtime
+    documents, queries = passages(files, runtime.seed)
+    rng = np.random.default_rng([runtime.seed, 10])
+    sample = rng.permutation(len(documents))[:_TOKENIZER_PAIRS].tolist()
+    texts = (text for i in sample for text in (documents[i], queries[i]))
+    backbone = tiny_backbone(config, settings.prompt, texts, runtime.seed)
+    check_context(backbone)
+    examples = _as_examples(documents, queries, backbone)
+    started = time.perf_counter()
+    history = warm_up(backbone, examples, config, runtime, checkpoints)
+    seconds = time.perf_counter() - started
+    output.mkdir(parents=True, exist_ok=True)
+    backbone.save(output)
+    write_history(history, output)
+    tokens = sum(map(len, examples.document_ids)) + sum(map(len, examples.query_ids))
+    record = PreTrained(
+        texts={path.name: file_md5(path) for path in files},
+        pairs=len(documents),
+        tokens_per_step=config.warmup.queries_per_step * tokens / len(documents),
+        parameters=sum(p.numel() for p in backbone.model.parameters()),
+        steps=int(history[-1]["step"]),
+        seconds=seconds,
+        final_loss=history[-1]["loss"],
+    )
+    (output / RECORD).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+    return backbone
+
+
+def passages(files: Sequence[Path], seed: int) -> tuple[list[str], list[str]]:
+    """(documents, queries): passages of random length, the i-th query after the i-th document.
+
+    Raises:
+        DatasetError: a file is missing or no text, or there are fewer than two pairs.
+    """
+    documents: list[str] = []
+    queries: list[str] = []
+    for number, path in enumerate(files):
+        words = list(_words(path))
+        rng = np.random.default_rng([seed, 11, number])
+        start = 0
+        while start < len(words):
+            middle = start + int(rng.integers(*_DOCUMENT_WORDS, endpoint=True))
+            end = middle + int(rng.integers(*_QUERY_WORDS, endpoint=True))
+            if end > len(words):
+                break
+            documents.append(" ".join(words[start:middle]))
+            queries.append(" ".join(words[middle:end]))
+            start = end
+    if len(documents) < 2:
+        names = ", ".join(str(path) for path in files) or "no files"
+        raise DatasetError(f"too little text to train on ({names}): give files of running text")
+    return documents, queries
+
+
+def _words(path: Path) -> Iterator[str]:
+    opener: Any = lzma.open if path.suffix == ".xz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                yield from line.split()
+    except FileNotFoundError:
+        raise DatasetError(f"no text file {path}") from None
+    except (UnicodeDecodeError, lzma.LZMAError, IsADirectoryError) as error:
+        raise DatasetError(
+            f"{path} is not readable as text ({error}): give UTF-8 text, or such compressed by xz"
+        ) from None
+
+
+def _as_examples(documents: list[str], queries: list[str], backbone: Backbone) -> Examples:
+    prompt = backbone.prompt
+    pool = [Document(str(i), text) for i, text in enumerate(documents)]
+    return Examples(
+        queries,
+        pool,
+        prompt.queries(queries),
+        prompt.documents(pool),
+        [frozenset((i,)) for i in range(len(pool))],
+        prompt.template_ids,
+    )
