@@ -105,6 +105,13 @@ def benchmark(
         "work-benchmark"
     ),
     out: Annotated[Path, typer.Option(help="Where results are stored.")] = Path("results"),
+    label: Annotated[
+        str,
+        typer.Option(help="Store under DATA-LABEL, beside other settings' results."),
+    ] = "",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at a time, each a process with a run.log.")
+    ] = 1,
     params: ParamsOption = None,
     overrides: OverridesOption = None,
     as_json: JsonOption = False,
@@ -121,7 +128,7 @@ def benchmark(
 
     sources = open_sources(data, work, params)
     numbers = _seeds(seeds)
-    failed = run_chains(sources, numbers, tuple(overrides or ()), work, out)
+    failed = run_chains(sources, numbers, tuple(overrides or ()), work, out, label=label, jobs=jobs)
     page = out.with_suffix(".md") if len(failed) < len(sources) * len(numbers) else None
     if page is not None:
         write_page(out, page)

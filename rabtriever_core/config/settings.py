@@ -99,6 +99,8 @@ class _FileAndEnvironment(BaseSettings):
 def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
     """Read `params.yaml`, then the environment, then `section.name=value` overrides.
 
+    What the file leaves out has its default, at any depth.
+
     Raises:
         ConfigError: the file is missing or malformed, or a value is invalid; names the setting.
     """
@@ -115,7 +117,9 @@ def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
     if not isinstance(values, dict):
         raise ConfigError(f"{params} must be a mapping of sections, got {type(values).__name__}")
     try:
-        layered = _FileAndEnvironment(**values).model_dump()
+        given = _FileAndEnvironment(**values).model_dump()
+        # A nested setting's default depends on its place: a stage's schedule has one of its own.
+        layered = _laid_over(Settings.model_construct().model_dump(), given)
         settings = Settings.model_validate(_override(layered, overrides))
     except ValidationError as error:
         problems = "; ".join(
@@ -124,8 +128,18 @@ def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
         )
         raise ConfigError(f"invalid setting in {params} or environment: {problems}") from None
     server = {"url": os.environ.get("QDRANT_URL"), "api_key": os.environ.get("QDRANT_API_KEY")}
-    given = {name: value for name, value in server.items() if value}
-    return settings.model_copy(update={"index": settings.index.model_copy(update=given)})
+    known = {name: value for name, value in server.items() if value}
+    return settings.model_copy(update={"index": settings.index.model_copy(update=known)})
+
+
+def _laid_over(defaults: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Nested values where there are any, else the defaults."""
+    return defaults | {
+        name: _laid_over(defaults[name], value)
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict)
+        else value
+        for name, value in values.items()
+    }
 
 
 def _shown(error: Mapping[str, Any]) -> str:

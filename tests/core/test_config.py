@@ -67,6 +67,18 @@ def test_flags_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert settings.validation.labels == (0, 1)
 
 
+def test_a_partial_schedule_keeps_the_defaults_of_its_place(tmp_path: Path) -> None:
+    path = params(tmp_path, "student: {schedule: {max_steps: 700}}")
+    settings = load_settings(path, ("bi_encoder.schedule.min_steps=7",))
+    default = default_settings()
+    assert settings.student.schedule == default.student.schedule.model_copy(
+        update={"max_steps": 700}
+    )
+    assert settings.bi_encoder.schedule == default.bi_encoder.schedule.model_copy(
+        update={"min_steps": 7}
+    )
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

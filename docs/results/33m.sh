@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The benchmark with a backbone of 33 M parameters, pre-trained first on plain text: minutes on one
+# GPU. Killed, it goes on where it was.
+#
+#   docs/results/33m.sh throughput [OPTION…]
+#   docs/results/33m.sh pretrain TEXT… [OPTION…]
+#   docs/results/33m.sh benchmark --data DATA [--data DATA…] [OPTION…]
+#
+# TEXT is plain text, or such compressed by xz; DATA a folder in BEIR layout or a workspace; OPTION
+# as of `rabtriever measure-throughput`, `pretrain` and `benchmark`. Everything is written where it
+# is called: measurements/, backbone-33m/, work-33m/, results/ and results.md.
+set -euo pipefail
+
+params=$(dirname "${BASH_SOURCE[0]}")/params-33m.yaml
+step=${1:?say throughput, pretrain or benchmark}
+shift
+case $step in
+  throughput)
+    qwen3="backbone.tiny={architecture: qwen3, vocabulary_size: 4096, hidden_size: 1024, layers: 28,
+      heads: 16, key_value_heads: 8, head_size: 128, intermediate_size: 3072}"
+    exec rabtriever measure-throughput --name "the shapes of Qwen3-0.6B" --set "$qwen3" \
+      --set runtime.precision=bfloat16 "$@"
+    ;;
+  pretrain)
+    # Weights in float32, matrix products in bfloat16.
+    exec rabtriever pretrain "$@" --out backbone-33m --params "$params" \
+      --set runtime.precision=bfloat16
+    ;;
+  benchmark)
+    exec rabtriever benchmark "$@" --params "$params" --work work-33m --label 33m
+    ;;
+  *)
+    echo "error: $step: expected throughput, pretrain or benchmark" >&2
+    exit 2
+    ;;
+esac
