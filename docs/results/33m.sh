@@ -22,9 +22,7 @@ case $step in
       --set runtime.precision=bfloat16 "$@"
     ;;
   pretrain)
-    # Weights in float32, matrix products in bfloat16.
-    exec rabtriever pretrain "$@" --out backbone-33m --params "$params" \
-      --set runtime.precision=bfloat16
+    exec rabtriever pretrain "$@" --out backbone-33m --params "$params"
     ;;
   benchmark)
     exec rabtriever benchmark "$@" --params "$params" --work work-33m --label 33m

@@ -17,9 +17,10 @@ class RuntimeConfig(Component):
     """CPU threads of torch; the default is one per core. Fix it to compare runs bit by bit."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes an accelerator when there is one."""
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "mixed", "bfloat16"] = "float32"
     """Of model weights and activations; stored vectors are always float32. `tf32` keeps weights in
-    float32 and lets an NVIDIA GPU round the factors of its matrix products to 10 bits."""
+    float32 and lets an NVIDIA GPU round the factors of its matrix products to 10 bits; `mixed` is
+    tf32 that trains language models with products in bfloat16."""
 
     @property
     def weights_dtype(self) -> str:

@@ -135,7 +135,8 @@ def pick_device(runtime: RuntimeConfig) -> str:
 
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
-    torch.set_float32_matmul_precision("high" if runtime.precision == "tf32" else "highest")
+    rounded = runtime.precision in ("tf32", "mixed")
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

@@ -25,7 +25,7 @@ from rabtriever_core.training.loop import write_history
 from rabtriever_core.training.pretrain import warm_up
 
 RECORD = "pretraining.json"
-_DOCUMENT_WORDS, _QUERY_WORDS = (8, 80), (4, 48)
+_DOCUMENT_WORDS, _QUERY_WORDS = (8, 64), (4, 32)
 """Fewest and most words of a passage."""
 _TOKENIZER_PAIRS = 60_000
 """Pairs that the tokenizer is trained on, drawn from all of the text."""
@@ -38,7 +38,9 @@ class PreTrained:
     texts: dict[str, str]
     """File name → md5."""
     pairs: int
-    """Pairs of passages in the text; each is met once an epoch."""
+    """Of passages that follow each other in the text."""
+    pairs_met: int
+    """Different ones that training came to."""
     tokens_per_step: float
     """Of document and query together, on average."""
     parameters: int
@@ -65,12 +67,19 @@ def pretrain(
     """
     config, runtime = settings.backbone, settings.runtime
     documents, queries = passages(files, runtime.seed)
+    pairs, schedule = len(documents), config.warmup
+    steps = schedule.steps(pairs)
     rng = np.random.default_rng([runtime.seed, 10])
-    sample = rng.permutation(len(documents))[:_TOKENIZER_PAIRS].tolist()
+    # What training does not come to is not tokenized either.
+    met = rng.permutation(pairs)[: steps * schedule.queries_per_step].tolist()
+    documents, queries = [documents[i] for i in met], [queries[i] for i in met]
+    sample = range(min(len(met), _TOKENIZER_PAIRS))
     texts = (text for i in sample for text in (documents[i], queries[i]))
     backbone = tiny_backbone(config, settings.prompt, texts, runtime.seed)
     check_context(backbone)
     examples = _as_examples(documents, queries, backbone)
+    fixed = schedule.model_copy(update={"min_steps": steps, "max_steps": steps})
+    config = config.model_copy(update={"warmup": fixed})
     started = time.perf_counter()
     history = warm_up(backbone, examples, config, runtime, checkpoints)
     seconds = time.perf_counter() - started
@@ -80,8 +89,9 @@ def pretrain(
     tokens = sum(map(len, examples.document_ids)) + sum(map(len, examples.query_ids))
     record = PreTrained(
         texts={path.name: file_md5(path) for path in files},
-        pairs=len(documents),
-        tokens_per_step=config.warmup.queries_per_step * tokens / len(documents),
+        pairs=pairs,
+        pairs_met=len(met),
+        tokens_per_step=schedule.queries_per_step * tokens / len(met),
         parameters=sum(p.numel() for p in backbone.model.parameters()),
         steps=int(history[-1]["step"]),
         seconds=seconds,
