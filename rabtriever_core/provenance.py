@@ -61,6 +61,14 @@ def in_words(facts: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def computer(device: str) -> str:
+    """This machine, torch's threads, the device computed on and torch's version, in one line."""
+    import torch
+
+    threads = f"{torch.get_num_threads()} threads"
+    return f"{in_words(machine())}, {threads}, {device}, torch {torch.__version__}"
+
+
 def _relative(argument: str) -> str:
     head, separator, tail = argument.rpartition("=")
     return f"{head}{separator}{Path(tail).name}" if tail.startswith("/") else argument

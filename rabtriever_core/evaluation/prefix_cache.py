@@ -16,7 +16,7 @@ from rabtriever_core.errors import ConfigError, ModelError
 from rabtriever_core.evaluation.throughput import wait_for
 from rabtriever_core.models.backbone import Backbone, pick_device, tiny_backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.provenance import in_words, machine
+from rabtriever_core.provenance import computer
 from rabtriever_core.workspace import Workspace
 
 FILE = "prefix_cache.json"
@@ -70,14 +70,12 @@ def measure_prefix_cache(workspace: Workspace | None, reading: Reading, folder: 
         teacher = load_artifact(workspace.artifact("teacher")).folder
         reranker = GenerativeReranker.load(teacher, runtime)
     rows = measure(reranker, reading, runtime.seed)
-    device = reranker.backbone.device.type
     measured = {
         "title": f"Prefix cache: {system}, one document of {reading.document_tokens} tokens, "
         f"{reading.queries} queries",
         "command": reading.command
         + ("" if workspace is None else f" --workspace {workspace.root.name}"),
-        "machine": f"{in_words(machine())}, "
-        f"{torch.get_num_threads()} threads, {device}, torch {torch.__version__}",
+        "machine": computer(reranker.backbone.device.type),
         "rows": rows,
     }
     folder.mkdir(parents=True, exist_ok=True)

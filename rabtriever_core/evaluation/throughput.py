@@ -14,7 +14,7 @@ from rabtriever_core.config import Settings
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.models.backbone import Backbone, pick_device, tiny_backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.provenance import in_words, machine
+from rabtriever_core.provenance import computer
 
 FILE = "throughput.json"
 _WARM_UP = 2
@@ -81,7 +81,7 @@ def measure_shape(settings: Settings, name: str, workload: Workload, folder: Pat
         f"with {workload.queries} queries of {workload.query_tokens} each. FLOPs are those of the "
         "matrix products, attention included; their share is of the fastest square product that "
         "the same run measured.",
-        "machine": f"{in_words(machine())}, {backbone.device.type}, torch {torch.__version__}",
+        "machine": computer(backbone.device.type),
         "rows": rows,
     }
     folder.mkdir(parents=True, exist_ok=True)

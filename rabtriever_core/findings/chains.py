@@ -127,8 +127,12 @@ def _carried_out(runs: Sequence[_Run], jobs: int, bar: "tqdm[Any]") -> Iterator[
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(runs)), context) as pool:
         futures = {pool.submit(run.carry_out_quietly): run for run in runs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            # After a fault of the code, or Ctrl-C, what has not begun never does.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _stored(run: _Run, out: Path) -> str:

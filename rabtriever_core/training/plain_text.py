@@ -20,6 +20,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.models.backbone import Backbone, tiny_backbone
 from rabtriever_core.models.context import check_context
+from rabtriever_core.provenance import computer
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import write_history
 from rabtriever_core.training.pretrain import warm_up
@@ -33,7 +34,7 @@ _TOKENIZER_PAIRS = 60_000
 
 @dataclass(frozen=True)
 class PreTrained:
-    """What a pre-training read and left."""
+    """What a pre-training read and left; kept as a measurement that a results page can show."""
 
     texts: dict[str, str]
     """File name → md5."""
@@ -48,6 +49,27 @@ class PreTrained:
     seconds: float
     """Of the training itself."""
     final_loss: float
+    machine: str
+
+    def save(self, path: Path) -> None:
+        """Write all of it, with a row for a table."""
+        row = {
+            "parameters": self.parameters,
+            "pairs met": self.pairs_met,
+            "tokens per step": round(self.tokens_per_step),
+            "steps": self.steps,
+            "seconds": round(self.seconds),
+            "tokens per second": round(self.tokens_per_step * self.steps / self.seconds),
+            "final loss": self.final_loss,
+        }
+        sources = ", ".join(f"{name} (md5 {md5})" for name, md5 in self.texts.items())
+        found = asdict(self) | {
+            "title": f"Pre-training of a backbone of {self.parameters / 1e6:.1f} M parameters",
+            "note": f"On {self.pairs:,} pairs of passages that follow each other in {sources}. The "
+            "loss is that of language modelling and the contrastive one together.",
+            "rows": [row],
+        }
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def pretrain(
@@ -87,7 +109,7 @@ def pretrain(
     backbone.save(output)
     write_history(history, output)
     tokens = sum(map(len, examples.document_ids)) + sum(map(len, examples.query_ids))
-    record = PreTrained(
+    PreTrained(
         texts={path.name: file_md5(path) for path in files},
         pairs=pairs,
         pairs_met=len(met),
@@ -96,8 +118,8 @@ def pretrain(
         steps=int(history[-1]["step"]),
         seconds=seconds,
         final_loss=history[-1]["loss"],
-    )
-    (output / RECORD).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+        machine=computer(backbone.device.type),
+    ).save(output / RECORD)
     return backbone
 
 

@@ -1,5 +1,6 @@
 """A plan and settings that train in a second."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ _SHORT = {"min_steps": 10, "max_steps": 10, "queries_per_step": 4, "checkpoint_s
 _SCHEDULES = ("backbone.warmup", "bi_encoder.schedule", "teacher.schedule", "student.schedule")
 SETTINGS = (
     *(f"{schedule}.{key}={value}" for schedule in _SCHEDULES for key, value in _SHORT.items()),
-    *(f"backbone.tiny.{key}={value}" for key, value in TINY.model_dump().items()),
+    *(f"backbone.tiny.{key}={json.dumps(value)}" for key, value in TINY.model_dump().items()),
     "prompt.max_query_tokens=64",
     "runtime.threads=1",
     "runtime.device=cpu",

@@ -76,6 +76,22 @@ def test_finished_runs_are_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert {p: p.stat().st_mtime_ns for p in artifacts.glob("*/meta.json")} == before
 
 
+def test_two_at_a_time_under_a_label_find_the_same(root: Path) -> None:
+    arguments = [*command(root, "fit", "unfit"), "--jobs", "2", "--label", "again"]
+    arguments[arguments.index("--work") + 1] = str(root / "work-two")
+    result = run(arguments, code=1)
+    assert "failed: unfit, seed 2: ValidationStoppedError" in result.output
+    for seed in (1, 2):
+        one, two = (
+            StoredResults.read(root / "results" / name / f"seed-{seed}")
+            for name in ("fit", "fit-again")
+        )
+        assert one.ranks == two.ranks
+        log = root / "work-two" / "fit" / f"seed-{seed}" / chains.LOG
+        assert "teacher" in log.read_text()
+    assert "### fit-again" in (root / "results.md").read_text()
+
+
 def test_no_page_where_every_run_failed(root: Path, tmp_path: Path) -> None:
     arguments = command(root, "unfit", seeds="1")
     arguments[arguments.index("--out") + 1] = str(tmp_path / "results")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from rabtriever_core.cli import app
 from rabtriever_core.config import BackboneConfig, PromptConfig
 from rabtriever_core.errors import DatasetError
+from rabtriever_core.findings.measurements import measurement_markdown
 from rabtriever_core.models.backbone import Backbone, pretrained_backbone
 from rabtriever_core.training.plain_text import RECORD, passages
 from tests.core.small import RUNTIME
@@ -66,6 +67,8 @@ def test_it_says_what_it_read_and_learned(made: Path) -> None:
     assert list(record["texts"]) == ["novel.txt"]
     assert record["steps"] == 20
     assert record["pairs"] > 20
+    assert record["pairs_met"] == min(record["pairs"], 20 * 8)
+    assert measurement_markdown(made / RECORD, made / "page.md").startswith("### Pre-training")
     loss = np.genfromtxt(made / "history.csv", delimiter=",", names=True)["loss_modelling"]
     assert loss[-1] < loss[0]
 
