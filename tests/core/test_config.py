@@ -35,6 +35,7 @@ def params(folder: Path, text: str) -> Path:
         ("index: {batch_size: many}", r"index\.batch_size = 'many'"),
         ("backbone: {tiny: {heads: 3}}", r"backbone\.tiny.*multiple of heads 3"),
         ("student: {schedule: {min_steps: 9, max_steps: 3}}", r"min_steps 9 is above max_steps 3"),
+        ("student: {query_encoder: lora}\nbackbone: {lora: null}", r"backbone\.lora.* is null"),
         ("- a", "must be a mapping of sections, got list"),
         ("a: [", "is not valid YAML"),
     ],

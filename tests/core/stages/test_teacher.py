@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from rabtriever_core.artifacts import Artifact, build_artifact
 from rabtriever_core.config import Settings
@@ -116,3 +117,20 @@ def test_what_cosine_and_reading_count_for_is_fitted_and_kept(tmp_path: Path) ->
 def test_without_cosine_there_is_nothing_to_weigh(tmp_path: Path) -> None:
     artifact = run_stage(make_workspace(tmp_path), "teacher")
     assert "weights" not in artifact.meta.metrics
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2}])
+def test_without_adapters_all_weights_of_a_pretrained_backbone_are_trained(
+    tmp_path: Path, lora: dict[str, int] | None
+) -> None:
+    workspace = make_workspace(tmp_path)
+    folder = workspace.artifact("backbone")
+    backbone = {"model": str(folder), "lora": lora}
+    values = workspace.settings.model_dump() | {"backbone": backbone}
+    workspace = Workspace(tmp_path, Settings.model_validate(values))
+    trained = load_file(run_stage(workspace, "teacher").folder / "model.safetensors")
+    before = load_file(folder / "model.safetensors")
+    same = {name for name, weights in before.items() if weights.equal(trained[name])}
+    norms = {name for name in before if "norm" in name}
+    assert norms
+    assert same == (set() if lora is None else norms | {n for n in before if "embed" in n})
