@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +164,7 @@ def build_artifact(
     code: tuple[str, ...],
     make: Callable[[Path, Path], dict[str, Any]],
     force: bool = False,
+    libraries: Sequence[str] = ("torch", "transformers"),
 ) -> Artifact:
     """Return the up-to-date artifact at `folder`, or make it and move it into place.
 
@@ -177,6 +178,7 @@ def build_artifact(
         make: called with (output folder, checkpoint folder); returns metrics. It must be a pure
             function of config and parents.
         force: make it again although it is up to date.
+        libraries: distributions whose version shapes the result, beside our own.
 
     Raises:
         StageBusyError: another process is building the same artifact.
@@ -184,7 +186,8 @@ def build_artifact(
     """
     stage = folder.name
     config = json.loads(json.dumps(config, default=str))
-    identity = [stage, config, sorted(parents.items()), dataset, code_hash(*code), _versions()]
+    versions = _versions(libraries)
+    identity = [stage, config, sorted(parents.items()), dataset, code_hash(*code), versions]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     with says_when_full(work, f"building `{_stage_of(folder)}`"), stage_lock(work, stage):
         if not force:
@@ -207,7 +210,7 @@ def build_artifact(
                 parents=parents,
                 dataset=dataset,
                 metrics=metrics,
-                versions=_versions(),
+                versions=versions,
                 files=folder_md5s(output),
             ).sealed()
             (output / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -260,7 +263,7 @@ def stage_lock(work: Path, stage: str) -> Iterator[None]:
         lock.release()
 
 
-def _versions() -> dict[str, str]:
+def _versions(libraries: Sequence[str]) -> dict[str, str]:
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("rabtriever", "torch", "transformers")}
+    return {name: version(name) for name in ("rabtriever", *libraries)}

@@ -35,6 +35,8 @@ class Stage:
     """Of these inputs it reads one alone."""
     chosen_by: str = ""
     """The setting that names that one."""
+    libraries: tuple[str, ...] = ("torch", "transformers")
+    """Distributions whose version shapes its result."""
 
     def used_inputs(self, settings: "Settings") -> tuple[str, ...]:
         """Stages whose artifacts it reads with these settings."""
@@ -61,6 +63,7 @@ STAGES: tuple[Stage, ...] = (
         (),
         ("dataset", *_VALIDATION),
         ("data",),
+        libraries=(),
     ),
     Stage(
         "backbone",

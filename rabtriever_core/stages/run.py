@@ -95,6 +95,7 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
         parents=hashes,
         dataset=dataset,
         code=stage.code,
+        libraries=stage.libraries,
         make=make,
         force=force or (hasattr(module, "is_live") and not module.is_live(workspace)),
     )

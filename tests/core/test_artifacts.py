@@ -57,6 +57,21 @@ def test_the_same_key_is_made_once(build: Builder) -> None:
     assert not (build.root / ".work" / "teacher").exists()
 
 
+def test_another_version_counts_only_of_libraries_that_shape_the_result(
+    build: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib import metadata
+
+    data, model = {"libraries": ()}, {"libraries": ("torch",)}
+    build(**model)
+    now = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: now(name) + "0" * (name == "torch"))
+    assert not build(**model).reused
+    build(**data)
+    monkeypatch.undo()
+    assert build(**data).reused
+
+
 @pytest.mark.parametrize(
     "changes",
     [
