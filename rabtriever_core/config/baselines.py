@@ -15,12 +15,13 @@ Baseline = TrainedBaseline | Literal["minilm"]
 class BaselinesConfig(Component):
     """More systems to compare with, on the same backbone, data and budget; none unless named.
 
-    Same budget: they train on `teacher.schedule`, so on the same queries in as many steps, each
-    query with as many documents (`teacher.documents_per_query`; the pool classifier reads the
-    whole pool). A system's pairs are its training queries times the documents drawn for each; the
-    report has steps, pairs and seconds of every system. Not wall time: seconds depend on the
-    machine, and a run that is stopped by the clock can be neither repeated nor resumed. The
-    bi-encoder has a schedule of its own and `bi_encoder.pairs` for the same number of pairs.
+    Same budget: they start where the teacher starts (`teacher.start`) and train on
+    `teacher.schedule`, so on the same queries in as many steps, each query with as many documents
+    (`teacher.documents_per_query`; the pool classifier reads the whole pool). A system's pairs are
+    its training queries times the documents drawn for each; the report has steps, pairs and seconds
+    of every system. Not wall time: seconds depend on the machine, and a run that is stopped by the
+    clock can be neither repeated nor resumed. The bi-encoder has a schedule of its own and
+    `bi_encoder.pairs` for the same number of pairs.
     """
 
     systems: tuple[Baseline, ...] = ()

@@ -85,7 +85,9 @@ def train_baseline(context: StageContext, name: TrainedBaseline) -> dict[str, An
 
 
 def _backbone(context: StageContext) -> Backbone:
-    return Backbone.load(context.inputs["backbone"].folder, context.settings.runtime)
+    """The weights that the teacher starts from: a head start for it alone would prove nothing."""
+    settings = context.settings
+    return Backbone.load(context.inputs[settings.teacher.start].folder, settings.runtime)
 
 
 def _pool_classifier(context: StageContext, backbone: Backbone) -> PoolClassifier:

@@ -98,9 +98,11 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "baselines",
         "Train the further systems that baselines.systems names; none by default.",
-        ("validated_dataset", "backbone", "teacher"),
+        ("validated_dataset", "backbone", "bi_encoder", "teacher"),
         ("dataset", "baselines", "teacher", "bi_encoder.temperature", "backbone.lora", "runtime"),
         (*_MODEL_CODE, "baselines"),
+        choices=("backbone", "bi_encoder"),
+        chosen_by="teacher.start",
     ),
     Stage(
         "document_embeddings",

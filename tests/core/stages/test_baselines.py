@@ -83,6 +83,30 @@ def test_every_system_is_an_artifact_on_the_teachers_budget(trained: Workspace) 
     assert not list(trained.work.glob("baselines/*"))
 
 
+@pytest.mark.parametrize("start", ["backbone", "bi_encoder"])
+def test_they_start_where_the_teacher_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    workspace = make_workspace(tmp_path)
+    data = load_artifact(workspace.artifact("validated_dataset")).hash
+    parents = {"validated_dataset": data}
+    other = small_backbone(DATASET, seed=9)
+    finished(workspace, DATASET.fingerprint, "bi_encoder", parents, other.save)
+    teacher = workspace.settings.teacher.model_copy(update={"start": start})
+    workspace = Workspace(tmp_path, workspace.settings.model_copy(update={"teacher": teacher}))
+    starts: list[Any] = []
+
+    def spy(reranker: Any, *_: Any) -> None:
+        starts.append(reranker.backbone.model.get_input_embeddings().weight)
+        raise ConfigError("seen enough")
+
+    monkeypatch.setattr(baseline_training, "train_linear_reranker", spy)
+    with pytest.raises(ConfigError, match="seen enough"):
+        run_stage(with_baselines(workspace, systems=["linear_reranker"]), "baselines")
+    wanted = other if start == "bi_encoder" else small_backbone(DATASET)
+    assert starts[0].equal(wanted.model.get_input_embeddings().weight)
+
+
 def test_one_more_or_less_leaves_the_others_alone(
     trained: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
