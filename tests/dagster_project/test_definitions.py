@@ -40,7 +40,7 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         "accelerator",
     ),
     "baselines": (
-        {"validated_dataset", "backbone", "teacher"},
+        {"validated_dataset", "backbone", "bi_encoder", "teacher"},
         "models",
         {"pytorch", "huggingface"},
         "accelerator",
