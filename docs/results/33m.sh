@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The benchmark with a backbone of 33 M parameters, pre-trained first on plain text: minutes on one
-# GPU. Killed, it goes on where it was.
+# The benchmark with a backbone of 33 M parameters, pre-trained first on plain text, for a GPU. On an
+# H100 pre-training took two minutes; the benchmark was not run there yet. Killed, it goes on where
+# it was.
 #
 #   docs/results/33m.sh throughput [OPTION…]
 #   docs/results/33m.sh pretrain TEXT… [OPTION…]
