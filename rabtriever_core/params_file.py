@@ -1,6 +1,5 @@
 """Write params.yaml from the settings' models: every setting, with its docstring as comment."""
 
-import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rabtriever_core.config import Settings, load_settings
+from rabtriever_core.config import Settings
 from rabtriever_core.errors import ConfigError
 
 _WIDTH = 100
@@ -24,22 +23,6 @@ _HEADER = """\
 def default_settings() -> Settings:
     """The defaults, whatever the environment says."""
     return Settings.model_construct()
-
-
-def settings_from(params: Path | None, overrides: tuple[str, ...]) -> Settings:
-    """Settings of a file, or the defaults without one, with overrides.
-
-    Raises:
-        ConfigError: the file is missing or malformed, or a value is invalid.
-    """
-    if params is not None:
-        if not params.is_file():
-            raise ConfigError(f"no settings {params}: give a params.yaml")
-        return load_settings(params, overrides)
-    with tempfile.TemporaryDirectory() as folder:
-        defaults = Path(folder) / "params.yaml"
-        defaults.write_text(params_yaml(default_settings()), encoding="utf-8")
-        return load_settings(defaults, overrides)
 
 
 def params_yaml(settings: Settings) -> str:

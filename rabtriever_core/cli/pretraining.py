@@ -32,21 +32,20 @@ def pretrain(
     """
     import shutil
 
-    from rabtriever_core.params_file import settings_from
+    from rabtriever_core.config import load_settings
     from rabtriever_core.training.plain_text import RECORD
     from rabtriever_core.training.plain_text import pretrain as train_on_text
 
-    settings = settings_from(params, tuple(overrides or ()))
+    settings = load_settings(params, tuple(overrides or ()))
     checkpoints = out.with_name(f".{out.name}-checkpoints")
-    train_on_text(texts, settings, out, checkpoints)
+    made = train_on_text(texts, settings, out, checkpoints)
     shutil.rmtree(checkpoints)
-    record = json.loads((out / RECORD).read_text(encoding="utf-8"))
     if as_json:
-        print_json(record)
+        print_json(json.loads((out / RECORD).read_text(encoding="utf-8")))
         return
     typer.echo(
-        f"backbone: {out} ({record['parameters'] / 1e6:.1f} M parameters, {record['steps']:,} "
-        f"steps, loss {record['final_loss']:.2f})"
+        f"backbone: {out} ({made.parameters / 1e6:.1f} M parameters, {made.steps:,} steps, "
+        f"loss {made.final_loss:.2f})"
     )
 
 
@@ -74,10 +73,10 @@ def measure_throughput(
     Tokens per second, and the share of the fastest matrix product that the same device does;
     writes measurements/throughput.json.
     """
+    from rabtriever_core.config import load_settings
     from rabtriever_core.evaluation.throughput import Workload, measure_shape, summary
-    from rabtriever_core.params_file import settings_from
 
-    settings = settings_from(params, tuple(overrides or ()))
+    settings = load_settings(params, tuple(overrides or ()))
     workload = Workload(document_tokens, query_tokens, documents, queries, seconds)
     path = measure_shape(settings, name, workload, Path("measurements"))
     if as_json:

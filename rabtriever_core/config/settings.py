@@ -96,10 +96,10 @@ class _FileAndEnvironment(BaseSettings):
         return env_settings, init_settings
 
 
-def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
+def load_settings(params: Path | None, overrides: tuple[str, ...] = ()) -> Settings:
     """Read `params.yaml`, then the environment, then `section.name=value` overrides.
 
-    What the file leaves out has its default, at any depth.
+    What the file leaves out has its default, at any depth; everything has without one.
 
     Raises:
         ConfigError: the file is missing or malformed, or a value is invalid; names the setting.
@@ -108,8 +108,10 @@ def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
 
     import yaml
 
+    values: Any = {}
     try:
-        values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
+        if params is not None:
+            values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ConfigError(f"no {params}: run `rabtriever init` in this folder first") from None
     except yaml.YAMLError as error:
@@ -126,7 +128,8 @@ def load_settings(params: Path, overrides: tuple[str, ...] = ()) -> Settings:
             f"{'.'.join(str(part) for part in e['loc'])} = {_shown(e)}: {e['msg']}"
             for e in error.errors()
         )
-        raise ConfigError(f"invalid setting in {params} or environment: {problems}") from None
+        where = "--set" if params is None else params
+        raise ConfigError(f"invalid setting in {where} or environment: {problems}") from None
     server = {"url": os.environ.get("QDRANT_URL"), "api_key": os.environ.get("QDRANT_API_KEY")}
     known = {name: value for name, value in server.items() if value}
     return settings.model_copy(update={"index": settings.index.model_copy(update=known)})

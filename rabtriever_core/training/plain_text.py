@@ -22,7 +22,7 @@ from rabtriever_core.models.backbone import Backbone, tiny_backbone
 from rabtriever_core.models.context import check_context
 from rabtriever_core.provenance import computer
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import write_history
+from rabtriever_core.training.loop import last_complete_checkpoint, write_history
 from rabtriever_core.training.pretrain import warm_up
 
 RECORD = "pretraining.json"
@@ -46,8 +46,8 @@ class PreTrained:
     """Of document and query together, on average."""
     parameters: int
     steps: int
-    seconds: float
-    """Of the training itself."""
+    seconds: float | None
+    """Of the training itself; unknown where it resumed."""
     final_loss: float
     machine: str
 
@@ -58,10 +58,11 @@ class PreTrained:
             "pairs met": self.pairs_met,
             "tokens per step": round(self.tokens_per_step),
             "steps": self.steps,
-            "seconds": round(self.seconds),
-            "tokens per second": round(self.tokens_per_step * self.steps / self.seconds),
             "final loss": self.final_loss,
         }
+        if self.seconds is not None:
+            row["seconds"] = round(self.seconds)
+            row["tokens per second"] = round(self.tokens_per_step * self.steps / self.seconds)
         sources = ", ".join(f"{name} (md5 {md5})" for name, md5 in self.texts.items())
         found = asdict(self) | {
             "title": f"Pre-training of a backbone of {self.parameters / 1e6:.1f} M parameters",
@@ -74,7 +75,7 @@ class PreTrained:
 
 def pretrain(
     files: Sequence[Path], settings: Settings, output: Path, checkpoints: Path
-) -> Backbone:
+) -> PreTrained:
     """Train a backbone of `backbone.tiny`'s shape from scratch; `backbone.warmup` says how long.
 
     Args:
@@ -102,14 +103,15 @@ def pretrain(
     examples = _as_examples(documents, queries, backbone)
     fixed = schedule.model_copy(update={"min_steps": steps, "max_steps": steps})
     config = config.model_copy(update={"warmup": fixed})
+    resumed = last_complete_checkpoint(checkpoints) is not None
     started = time.perf_counter()
     history = warm_up(backbone, examples, config, runtime, checkpoints)
-    seconds = time.perf_counter() - started
+    seconds = None if resumed else time.perf_counter() - started
     output.mkdir(parents=True, exist_ok=True)
     backbone.save(output)
     write_history(history, output)
     tokens = sum(map(len, examples.document_ids)) + sum(map(len, examples.query_ids))
-    PreTrained(
+    made = PreTrained(
         texts={path.name: file_md5(path) for path in files},
         pairs=pairs,
         pairs_met=len(met),
@@ -119,8 +121,9 @@ def pretrain(
         seconds=seconds,
         final_loss=history[-1]["loss"],
         machine=computer(backbone.device.type),
-    ).save(output / RECORD)
-    return backbone
+    )
+    made.save(output / RECORD)
+    return made
 
 
 def passages(files: Sequence[Path], seed: int) -> tuple[list[str], list[str]]:

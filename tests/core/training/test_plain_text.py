@@ -10,11 +10,11 @@ import torch
 from typer.testing import CliRunner
 
 from rabtriever_core.cli import app
-from rabtriever_core.config import BackboneConfig, PromptConfig
+from rabtriever_core.config import BackboneConfig, PromptConfig, load_settings
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.findings.measurements import measurement_markdown
 from rabtriever_core.models.backbone import Backbone, pretrained_backbone
-from rabtriever_core.training.plain_text import RECORD, passages
+from rabtriever_core.training.plain_text import RECORD, passages, pretrain
 from tests.core.small import RUNTIME
 
 WORDS = [f"word{i % 97}" for i in range(4000)]
@@ -95,3 +95,15 @@ def test_what_is_no_text_is_named(tmp_path: Path, content: bytes | None, problem
     with pytest.raises(DatasetError, match=problem) as error:
         passages([path], seed=1)
     assert "given.txt" in str(error.value)
+
+
+def test_resumed_training_states_no_speed(made: Path, tmp_path: Path) -> None:
+    settings = load_settings(made.parent / "params.yaml")
+    checkpoints, texts = tmp_path / "checkpoints", [made.parent / "novel.txt"]
+    first = pretrain(texts, settings, tmp_path / "first", checkpoints)
+    again = pretrain(texts, settings, tmp_path / "again", checkpoints)
+    assert first.seconds is not None
+    assert again.seconds is None
+    row = json.loads((tmp_path / "again" / RECORD).read_text())["rows"][0]
+    assert "tokens per second" not in row
+    assert again.final_loss == pytest.approx(first.final_loss, rel=1e-5)
