@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stderr
@@ -16,6 +17,7 @@ from rabtriever_core.errors import RabtrieverError
 from rabtriever_core.findings.add import add_workspace
 from rabtriever_core.findings.stored import BENCHMARK
 from rabtriever_core.params_file import params_yaml
+from rabtriever_core.provenance import machine
 from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import PARAMS, Workspace
@@ -52,7 +54,7 @@ def run_chains(
         label: results are stored under the data set's name and this, which tells a benchmark with
             other settings from the first.
         jobs: how many runs go on at a time, each in a process of its own, whose progress goes to
-            `run.log` in its workspace.
+            `run.log` in its workspace; they share the cores, unless `runtime.threads` is set.
 
     Returns:
         Title of every run that failed → why.
@@ -125,7 +127,8 @@ def _carried_out(runs: Sequence[_Run], jobs: int, bar: "tqdm[Any]") -> Iterator[
         return
     # A forked process could not use an accelerator, nor torch's threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(runs)), context) as pool:
+    jobs = min(jobs, len(runs))
+    with ProcessPoolExecutor(jobs, context, _share_cores, (jobs,)) as pool:
         futures = {pool.submit(run.carry_out_quietly): run for run in runs}
         try:
             for future in as_completed(futures):
@@ -133,6 +136,11 @@ def _carried_out(runs: Sequence[_Run], jobs: int, bar: "tqdm[Any]") -> Iterator[
         finally:
             # After a fault of the code, or Ctrl-C, what has not begun never does.
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _share_cores(jobs: int) -> None:
+    """Before torch is loaded: processes with a thread per core each wait for one another."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, machine()["cores"] // jobs)))
 
 
 def _stored(run: _Run, out: Path) -> str:
