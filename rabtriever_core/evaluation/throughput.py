@@ -60,9 +60,14 @@ def measure_shape(settings: Settings, name: str, workload: Workload, folder: Pat
         The file's path.
 
     Raises:
-        ConfigError: document and query do not fit the backbone's context.
+        ConfigError: document and query do not fit the backbone's context, or the precision is two.
     """
     runtime, tiny = settings.runtime, settings.backbone.tiny
+    if runtime.precision == "mixed":
+        raise ConfigError(
+            "runtime.precision mixed trains in bfloat16 and embeds in tf32, which have peaks of "
+            "their own: measure either by its name"
+        )
     if workload.document_tokens + workload.query_tokens > tiny.max_positions:
         raise ConfigError(
             f"a document of {workload.document_tokens} tokens and a query of "

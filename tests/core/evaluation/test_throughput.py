@@ -54,3 +54,6 @@ def test_the_command_writes_what_it_shows(tmp_path: Path, monkeypatch: pytest.Mo
     long = CliRunner().invoke(app, [*command, "--document-tokens", "4000"])
     assert long.exit_code != 0
     assert "--document-tokens" in long.output
+    two = CliRunner().invoke(app, [*command, "--set", "runtime.precision=mixed"])
+    assert two.exit_code != 0
+    assert "peaks of their own" in " ".join(two.output.split())
