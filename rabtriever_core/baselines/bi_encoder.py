@@ -10,6 +10,7 @@ from rabtriever_core.config import BiEncoderConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
+from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train
 from rabtriever_core.training.steps import queries_met, start_step
@@ -86,7 +87,7 @@ def train_bi_encoder(
         )
         query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
         e_q = backbone.last_states(backbone.prompt.alone(query_ids))
-        relevant = torch.from_numpy(examples.relevance(queries, documents)).to(e_q.device)
+        relevant = to_device(examples.relevance(queries, documents), e_q.device)
         return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}
 
     return train(

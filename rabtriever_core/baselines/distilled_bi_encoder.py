@@ -17,6 +17,7 @@ from rabtriever_core.config import TeacherConfig
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History
 from rabtriever_core.training.losses import cosine_matrix
@@ -73,14 +74,14 @@ def train_distilled_bi_encoder(
         rng, queries = start_step("teacher", examples, schedule, seed, step)
         rows = np.searchsorted(scored.queries, queries)
         distinct, of_document = np.unique(scored.documents[rows], return_inverse=True)
-        columns = torch.from_numpy(of_document).view(len(rows), -1).to(backbone.device)
+        columns = to_device(of_document.reshape(len(rows), -1), backbone.device)
         query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
         e_q = backbone.last_states(backbone.prompt.alone(query_ids))
         e_d = backbone.last_states(
             examples.thinned_documents(distinct, schedule.token_dropout, rng)
         )
         scores = cosine_matrix(e_q, e_d).gather(1, columns) / temperature
-        targets = torch.from_numpy(scored.margins[rows]).to(scores.device)
+        targets = to_device(scored.margins[rows], scores.device)
         return {"distillation": loss(scores, targets)}
 
     return fine_tune(backbone, loss_at, examples, plan, label)

@@ -23,6 +23,7 @@ from rabtriever_core.errors import ConfigError
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.templates import ANSWER_TOKEN
+from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History
 from rabtriever_core.training.losses import listwise
@@ -107,7 +108,7 @@ def train_pool_classifier(classifier: PoolClassifier, examples: Examples, plan: 
         logits = classifier.logits(examples.thinned_queries(queries, schedule.token_dropout, rng))[
             :, judged
         ]
-        relevant = torch.from_numpy(examples.relevance(queries, judged)).to(logits.device)
+        relevant = to_device(examples.relevance(queries, judged), logits.device)
         return {"label": listwise(logits, relevant)}
 
     return fine_tune(classifier.backbone, loss_at, examples, plan, "pool classifier")

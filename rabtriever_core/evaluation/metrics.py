@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rabtriever_core.data.dataset import Qrels
 from rabtriever_core.errors import VectorError
+from rabtriever_core.ranking import top_positions
 
 Run = dict[str, dict[str, float]]
 """Query id → document id → score. Its ranking is by score, highest first; equal scores rank by
@@ -56,7 +57,7 @@ def run_from_scores(
                 "gave it is damaged or diverged in training"
             )
         by_id = row[columns]
-        best = _best(by_id, depth)
+        best = top_positions(by_id, depth)
         run[query] = {ids[columns[i]]: float(by_id[i]) for i in best}
     return run
 
@@ -111,13 +112,3 @@ def _rank_scores(scores: Mapping[str, float]) -> dict[str, float]:
     ascending id: without ties all agree.
     """
     return {document: -float(rank) for rank, document in enumerate(ranking(scores))}
-
-
-def _best(scores: NDArray[np.floating], depth: int) -> NDArray[np.intp]:
-    """Positions of the highest scores in order; equal ones by position."""
-    candidates = np.arange(len(scores))
-    if depth < len(scores):
-        threshold = np.partition(scores, -depth)[-depth]
-        candidates = np.flatnonzero(scores >= threshold)
-    order = np.argsort(-scores[candidates], kind="stable")
-    return candidates[order[:depth]]

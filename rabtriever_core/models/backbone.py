@@ -12,6 +12,7 @@ from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.templates import SPECIAL_TOKENS, make_prompt
+from rabtriever_core.models.transfer import to_device
 
 if TYPE_CHECKING:
     import torch
@@ -71,14 +72,12 @@ class Backbone:
 
         Right padding needs no attention mask: in a causal model no real token sees the padding.
         """
-        import torch
-
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         ids = np.full((len(rows), max(width, lengths.max())), self.prompt.spec.pad_id, np.int64)
         ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(
             chain.from_iterable(rows), dtype=np.int64, count=lengths.sum()
         )
-        return torch.from_numpy(ids).to(self.device), torch.from_numpy(lengths).to(self.device)
+        return to_device(ids, self.device), to_device(lengths, self.device)
 
     def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
         """Final-norm state at the last token of every row, padded to `width`: shape [n, d]."""
@@ -105,7 +104,7 @@ class Backbone:
         ids, _ = self.pad(rows)
         states = self.body(input_ids=ids, use_cache=False).last_hidden_state
         at = torch.arange(len(rows), device=ids.device)[:, None]
-        read: torch.Tensor = states[at, torch.from_numpy(positions).to(ids.device)]
+        read: torch.Tensor = states[at, to_device(positions, ids.device)]
         return read.float()
 
     def save(self, folder: Path) -> None:

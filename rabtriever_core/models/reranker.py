@@ -15,6 +15,7 @@ from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.models.retriever import query_row_states
+from rabtriever_core.models.transfer import to_device
 
 if TYPE_CHECKING:
     import torch
@@ -76,15 +77,13 @@ class Reranker(ABC):
 
     def queries_alone(self, query_ids: Sequence[list[int]]) -> "torch.Tensor | None":
         """e_Q [n, d] for `scores`; None where the score does not ask for it."""
-        import torch
-
         if not self.cosine_scale:
             return None
         # A query that is asked of several documents may be given once for each.
         number = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, query_ids)))}
         states = query_row_states(self.backbone, [list(row) for row in number])
         every = states[[number[tuple(row)] for row in query_ids]]
-        return torch.from_numpy(every).to(self.backbone.device)
+        return to_device(every, self.backbone.device)
 
     def scores(
         self,
@@ -179,8 +178,8 @@ class Reranker(ABC):
         import torch
 
         backbone, device = self.backbone, lengths.device
-        of_document = torch.as_tensor(document_index, device=device)
-        of_query = torch.as_tensor(query_index, device=device)
+        of_document = to_device(np.asarray(document_index), device)
+        of_query = to_device(np.asarray(query_index), device)
         width = cache.layers[0].keys.shape[2]
         query_rows, query_lengths = backbone.pad(query_ids)
         mask = None
@@ -199,7 +198,7 @@ class Reranker(ABC):
         rows = torch.arange(len(of_query), device=device)
         answers = query_lengths[of_query] - 1
         if positions is not None:
-            others = torch.from_numpy(positions).to(device)[of_query]
+            others = to_device(positions, device)[of_query]
             rows, answers = rows[:, None], torch.cat([answers[:, None], others], dim=1)
         e_t: torch.Tensor = states[rows, answers].float()
         return e_t

@@ -11,6 +11,7 @@ from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.config import LoraConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.transfer import to_device
 
 if TYPE_CHECKING:
     from rabtriever_core.models.predictor import Predictor
@@ -91,7 +92,7 @@ class Rabtriever:
         import torch
 
         states = query_states(self.query_backbone, queries, batch_size, progress=progress)
-        e_q = torch.from_numpy(states).to(self.backbone.device)
+        e_q = to_device(states, self.backbone.device)
         direction = self.backbone.answer_direction()
         with torch.inference_mode():
             vectors = self.predictor.query_vectors(e_q, direction)
@@ -109,7 +110,7 @@ class Rabtriever:
         """The vectors to store from e_D [m, d]: float32 [m, v]."""
         import torch
 
-        e_d = torch.from_numpy(states).to(self.backbone.device)
+        e_d = to_device(states, self.backbone.device)
         with torch.inference_mode():
             vectors: Floats = (
                 self.predictor.document_vectors(e_d, self.backbone.answer_direction()).cpu().numpy()
@@ -124,8 +125,8 @@ class Rabtriever:
         import torch
 
         device = self.backbone.device
-        e_q = torch.from_numpy(query_states(self.query_backbone, queries)).to(device)
-        e_d = torch.from_numpy(document_states(self.backbone, documents)).to(device)
+        e_q = to_device(query_states(self.query_backbone, queries), device)
+        e_d = to_device(document_states(self.backbone, documents), device)
         with torch.inference_mode():
             direction = self.backbone.answer_direction()
             rows = [

@@ -19,6 +19,7 @@ from rabtriever_core.models.retriever import (
     document_states,
     query_row_states,
 )
+from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.alignment import ANCHOR_SCALE
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train
@@ -118,11 +119,11 @@ class _Distillation:
         self.direction = teacher.backbone.answer_direction().detach()
         e_d = document_states(teacher.backbone, examples.documents)
         e_q = query_row_states(teacher.backbone, examples.query_ids[:_LENGTH_SAMPLE])
-        self.e_d = torch.from_numpy(e_d).to(self.device)
+        self.e_d = to_device(e_d, self.device)
         # A document that no training query is judged for would only ever be a wrong answer here,
         # and the student would learn to avoid it for good: see `supervised`.
         self.pool = examples.judged
-        self.judged = torch.from_numpy(examples.is_judged).to(self.device)
+        self.judged = to_device(examples.is_judged, self.device)
         self.cosine_scale = teacher.cosine_scale or ANCHOR_SCALE
         lengths = [float(np.linalg.norm(e, axis=1).mean()) for e in (e_q, e_d)]
         scale = self.cosine_scale / (lengths[0] * lengths[1])
@@ -145,15 +146,15 @@ class _Distillation:
         self._ensure_round(step // config.refresh_steps)
         rows = rows_of_step(self.rounds, config.schedule.queries_per_step, step, self.seed)
         e_q = self._query_states(rows)
-        targets = torch.from_numpy(rows.teacher_states).to(self.device)
-        documents = torch.from_numpy(rows.documents).to(self.device)
+        targets = to_device(rows.teacher_states, self.device)
+        documents = to_device(rows.documents, self.device)
         states = self.student.predictor.states(e_q, self.e_d[documents])
         student = states @ self.direction
-        target = torch.from_numpy(rows.teacher_margins).to(self.device)
+        target = to_device(rows.teacher_margins, self.device)
         if self.cosine_part is not None:
             with torch.no_grad():
                 targets = targets + self.cosine_part.states(
-                    torch.from_numpy(rows.e_q).to(self.device), self.e_d[documents]
+                    to_device(rows.e_q, self.device), self.e_d[documents]
                 )
         if rows.positions.shape[1]:
             elsewhere = self._other_positions(rows, documents)
@@ -189,7 +190,7 @@ class _Distillation:
     def _query_states(self, rows: RollOuts) -> Tensor:
         """e_Q [n, d]: stored where the query side is frozen, read anew where it is trained."""
         if self.student.query_backbone is self.student.backbone:
-            return torch.from_numpy(rows.e_q).to(self.device)
+            return to_device(rows.e_q, self.device)
         backbone = self.student.query_backbone
         return backbone.last_states(backbone.prompt.alone(rows.token_rows()))
 
@@ -207,9 +208,9 @@ class _Distillation:
         e_q = frozen
         if self.student.query_backbone is not self.student.backbone:
             e_q = self.student.query_backbone.states_at(token_rows, after_start)
-        used = torch.from_numpy(there).to(self.device)
+        used = to_device(there, self.device)
         e_d = self.e_d[documents[used.nonzero()[:, 0]]]
-        targets = torch.from_numpy(rows.position_states[there]).to(self.device).float()
+        targets = to_device(rows.position_states[there], self.device).float()
         if self.cosine_part is not None:
             with torch.no_grad():
                 targets = targets + self.cosine_part.states(frozen[used], e_d)
@@ -223,7 +224,7 @@ class _Distillation:
 
     def _cosines(self, rows: RollOuts) -> Tensor:
         """What the margins are held to [n, m]: cosines of the states before training."""
-        e_q = torch.from_numpy(rows.e_q).to(self.device)
+        e_q = to_device(rows.e_q, self.device)
         return self.cosine_scale * cosine_matrix(e_q, self.e_d)
 
     def _supervised(self, margins: Tensor, queries: list[int]) -> Tensor:
@@ -276,14 +277,14 @@ class _Distillation:
         """Scores [n, judged documents] that candidates are drawn by."""
         if self.config.policy == "uniform":
             return np.zeros((len(query_ids), len(self.pool)), dtype=np.float32)
-        states = torch.from_numpy(e_q).to(self.device)
+        states = to_device(e_q, self.device)
         with torch.inference_mode():
             if self.config.policy == "cosine":
                 scores = self.cosine_scale * cosine_matrix(states, self.e_d)
             else:
                 if self.student.query_backbone is not self.student.backbone:
                     now = query_row_states(self.student.query_backbone, query_ids)
-                    states = torch.from_numpy(now).to(self.device)
+                    states = to_device(now, self.device)
                 scores = self._margins_everywhere(states)
         return scores[:, self.judged].cpu().numpy()
 

@@ -105,6 +105,8 @@ def train(
             warmup_steps=max(1, round(schedule.warmup_share * steps)),
             lr_scheduler_type="cosine",
             logging_steps=LOG_STEPS,
+            # It would wait for a GPU at every step; losses that are not finite stop the run.
+            logging_nan_inf_filter=False,
             save_steps=schedule.checkpoint_steps,
             save_total_limit=2,
             seed=runtime.seed,

@@ -13,6 +13,7 @@ from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
+from rabtriever_core.ranking import top_positions
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_met
 from rabtriever_core.training.stored import Arrays, stored_arrays
@@ -131,7 +132,7 @@ def _best_wrong(
         for row, relevant in zip(scores, examples.relevant[rows], strict=True):
             row[sorted(relevant)] = -np.inf
             kept = min(depth, int(np.isfinite(row).sum()))
-            mined.append(np.argsort(-row, kind="stable")[:kept])
+            mined.append(top_positions(row, kept))
     return mined
 
 

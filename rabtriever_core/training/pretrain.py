@@ -6,11 +6,13 @@ it first needs to know the words and that a query and its document belong togeth
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from rabtriever_core.config import BackboneConfig, RuntimeConfig
 from rabtriever_core.models.backbone import Backbone, pick_device
+from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train
@@ -36,7 +38,7 @@ def warm_up(
         document_ids = examples.thinned_documents(positives, schedule.token_dropout, rng)
         e_d, modelling = _read_pairs(backbone, document_ids, query_ids, layers)
         e_q = backbone.last_states_of_layers(backbone.prompt.alone(query_ids), layers)
-        relevant = torch.from_numpy(examples.relevance(queries, positives)).to(e_d[0].device)
+        relevant = to_device(examples.relevance(queries, positives), e_d[0].device)
         contrast = contrastive_loss(e_q, e_d, relevant)
         return {"modelling": modelling, "contrast": config.contrastive_weight * contrast}
 
@@ -63,12 +65,14 @@ def _read_pairs(
     alone.
     """
     rows = [document + query for document, query in zip(documents, queries, strict=True)]
-    ids, lengths = backbone.pad(rows)
+    ids, _ = backbone.pad(rows)
     read = backbone.body(input_ids=ids, use_cache=False, output_hidden_states=True)
     states = read.last_hidden_state
-    ends = torch.tensor([len(document) - 1 for document in documents], device=ids.device)
+    ends = to_device(np.array([len(document) - 1 for document in documents]), ids.device)
     at = torch.arange(len(rows), device=ids.device), ends
     e_d = [states[at].float(), *(read.hidden_states[layer][at].float() for layer in layers)]
-    real = torch.arange(1, ids.shape[1], device=ids.device)[None] < lengths[:, None]
-    logits = backbone.model.get_output_embeddings()(states[:, :-1][real])
-    return e_d, F.cross_entropy(logits.float(), ids[:, 1:][real])
+    # The place of every real token but the last, in rows laid end to end.
+    places = [np.arange(len(row) - 1) + n * ids.shape[1] for n, row in enumerate(rows)]
+    before = to_device(np.concatenate(places), ids.device)
+    logits = backbone.model.get_output_embeddings()(states.flatten(0, 1)[before])
+    return e_d, F.cross_entropy(logits.float(), ids.flatten()[before + 1])

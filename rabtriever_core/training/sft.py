@@ -9,6 +9,7 @@ import torch
 from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
 from rabtriever_core.models.lora import merge_adapters, with_adapters
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.alignment import ANCHOR_SCALE, aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train
@@ -60,7 +61,7 @@ def fine_tune_teacher(
             examples.thinned_documents(documents, share, rng), layers
         )
         relevance = examples.relevance(queries, documents)
-        return contrastive_loss(e_q, e_d, torch.from_numpy(relevance).to(e_q[0].device))
+        return contrastive_loss(e_q, e_d, to_device(relevance, e_q[0].device))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step, steps)
@@ -79,14 +80,14 @@ def fine_tune_teacher(
             "listwise": config.listwise_weight * in_list,
         }
         if config.contrastive_weight:
-            relevance = torch.from_numpy(pairs.relevance[:, pairs.judged]).to(device)
-            seen = torch.from_numpy(np.flatnonzero(pairs.judged)).to(device)
+            relevance = to_device(pairs.relevance[:, pairs.judged], device)
+            seen = to_device(np.flatnonzero(pairs.judged), device)
             contrast = contrastive_loss(e_q, [states[seen] for states in e_d], relevance)
             if config.contrastive_queries:
                 contrast = contrast + more_contrast(step)
             parts["contrast"] = config.contrastive_weight * contrast
             with torch.no_grad():
-                columns = torch.from_numpy(pairs.column).to(device)
+                columns = to_device(pairs.column, device)
                 cosines = cosine_matrix(e_q[0], e_d[0]).gather(1, columns)
             parts["anchor"] = config.anchor_weight * centred_mse(margins, ANCHOR_SCALE * cosines)
         return parts

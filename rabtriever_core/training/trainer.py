@@ -1,6 +1,7 @@
 """`transformers.Trainer` fitted to numbered steps (imported only when something trains)."""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self.loss_at = loss_at
         self.quality = quality
         self.muon = muon
-        self.parts: dict[str, float] = {}
-        self.steps_since_log = 0
+        self.parts: list[dict[str, torch.Tensor]] = []
+        """Of the steps since the last log."""
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Trainer's own, unless the schedule asks for Muon."""
@@ -64,20 +65,10 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
     ) -> torch.Tensor:
-        """Sum of the step's loss parts."""
-        step = int(inputs["step"])
-        parts = self.loss_at(step)
-        for name, value in parts.items():
-            self.parts[name] = self.parts.get(name, 0.0) + float(value.detach())
-        self.steps_since_log += 1
-        loss = torch.stack(list(parts.values())).sum()
-        if not torch.isfinite(loss):
-            values = {name: float(value.detach()) for name, value in parts.items()}
-            raise ModelError(
-                f"the loss is not finite at step {step} ({values}): lower this stage's "
-                "schedule.learning_rate"
-            )
-        return loss
+        """Sum of the step's loss parts; what they are is looked at when they are logged."""
+        parts = self.loss_at(int(inputs["step"]))
+        self.parts.append({name: value.detach() for name, value in parts.items()})
+        return torch.stack(list(parts.values())).sum()
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Quality on dev, for early stopping."""
@@ -92,11 +83,30 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         return metrics
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
-        """Add the mean of every loss part since the last log."""
+        """Add the mean of every loss part since the last log.
+
+        A GPU is waited for here alone, and not at every step. A log comes before a checkpoint, so
+        that none is written of a model whose loss was not finite.
+
+        Raises:
+            ModelError: a loss was not finite.
+        """
         if "loss" in logs:
-            logs |= {f"loss_{n}": v / self.steps_since_log for n, v in self.parts.items()}
-            self.parts, self.steps_since_log = {}, 0
+            steps = [{name: float(value) for name, value in row.items()} for row in self.parts]
+            self._check_finite(steps)
+            names = dict.fromkeys(name for row in steps for name in row)
+            logs |= {f"loss_{n}": sum(row.get(n, 0.0) for row in steps) / len(steps) for n in names}
+            self.parts = []
         super().log(logs, *arguments, **keywords)
+
+    def _check_finite(self, steps: list[dict[str, float]]) -> None:
+        first = self.state.global_step - len(steps)
+        for step, row in enumerate(steps, first):
+            if not all(map(math.isfinite, row.values())):
+                raise ModelError(
+                    f"the loss is not finite at step {step} ({row}): lower this stage's "
+                    "schedule.learning_rate"
+                )
 
 
 class LastStepCallback(TrainerCallback):  # type: ignore[misc]

@@ -60,6 +60,41 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path) -> None:
         )  # fmt: skip
 
 
+def test_no_checkpoint_is_kept_of_a_model_whose_loss_was_not_finite(tmp_path) -> None:
+    from rabtriever_core.errors import ModelError
+
+    layer = torch.nn.Linear(2, 1)
+
+    def loss_at(step: int) -> dict[str, torch.Tensor]:
+        value = float("inf") if step == 13 else 1.0
+        return {"good": layer(torch.ones(1, 2)).sum(), "bad": layer.bias.sum() * value}
+
+    with pytest.raises(ModelError, match=r"step 13.*'good': -?\d.*'bad': (nan|-?inf)"):
+        train(
+            layer, loss_at, steps=30, schedule=SHORT.model_copy(update={"checkpoint_steps": 10}),
+            runtime=RUNTIME, checkpoints=tmp_path, label="bad",
+        )  # fmt: skip
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-10"]
+
+
+def test_the_curve_has_the_mean_of_every_part_since_the_last_row(tmp_path) -> None:
+    layer = torch.nn.Linear(1, 1)
+
+    def loss_at(step: int) -> dict[str, torch.Tensor]:
+        parts = {"always": layer.bias.sum() * 0 + step}
+        return parts | ({"late": parts["always"] * 2} if step >= 15 else {})
+
+    history = train(
+        layer, loss_at, steps=22, schedule=SHORT, runtime=RUNTIME, checkpoints=tmp_path, label="c"
+    )
+    assert [(row["step"], row["loss_always"]) for row in history] == [
+        (10, 4.5),
+        (20, 14.5),
+        (22, 20.5),
+    ]
+    assert history[1]["loss_late"] == 2 * sum(range(15, 20)) / 10
+
+
 def test_bi_encoder_stops_early_too(tmp_path) -> None:
     backbone = small_backbone(DATASET)
     schedule = SHORT.model_copy(
