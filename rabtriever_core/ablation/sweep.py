@@ -2,33 +2,44 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rabtriever_core import provenance
 from rabtriever_core.ablation.measure import Task, measured
 from rabtriever_core.ablation.runs import PlannedRun
+from rabtriever_core.ablation.sources import Source
 from rabtriever_core.ablation.tree import ArtifactTree, ancestry
 from rabtriever_core.artifacts import Artifact
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.params_file import changed_settings
+from rabtriever_core.processes import quietly, side_by_side
 from rabtriever_core.stages.registry import stage_named
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
 _TRAINED = ("bi_encoder", "teacher", "student")
+LOGS = "logs"
 _NAMED = 3
 """Runs to come that are named in the progress line."""
 
 
-def carry_out(runs: Sequence[PlannedRun], work: Path, command: str) -> dict[str, str]:
+def carry_out(
+    runs: Sequence[PlannedRun], work: Path, command: str, *, jobs: int = 1
+) -> dict[str, str]:
     """Do the runs that are not finished; one that fails does not stop the others.
 
     Args:
         runs: of a plan.
         work: where artifacts are kept.
         command: for the record.
+        jobs: how many go on at a time, each in a process of its own, whose progress goes to a log
+            in `work`; what two have in common is built by one, and the other waits for it.
 
     Returns:
         Title of every run that failed → why.
@@ -41,40 +52,79 @@ def carry_out(runs: Sequence[PlannedRun], work: Path, command: str) -> dict[str,
         logger.info("%d of %d runs are finished already", len(runs) - len(pending), len(runs))
     facts = {"command": command, "commit": provenance.commit(), "versions": provenance.versions()}
     failed: dict[str, str] = {}
-    unfit: dict[tuple[str, int], str] = {}
-    tasks: dict[tuple[str, str], Task] = {}
-    trees = {run.source.name: ArtifactTree(work / run.source.name, run.source) for run in pending}
     with (
         tqdm(total=len(pending), unit="run", disable=not pending) as bar,
         logging_redirect_tqdm(),
     ):
-        for number, run in enumerate(pending):
-            bar.set_description(run.title)
-            try:
-                result = _carry_out_one(run, trees[run.source.name], tasks, unfit)
-            except Exception as error:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                failed[run.title] = reason
-                logger.error("%s failed: %s", run.title, reason)
-                logger.debug("trace", exc_info=error)
+        for run, found in _results(pending, work, jobs, bar):
+            if isinstance(found, str):
+                failed[run.title] = found
+                logger.error("%s failed: %s", run.title, found)
             else:
-                run.write(result | facts | {"machine": provenance.machine()})
-                logger.info("%s: %s", run.title, _headline(result, run.plan.metric))
+                run.write(found | facts | {"machine": provenance.machine()})
+                logger.info("%s: %s", run.title, _headline(found, run.plan.metric))
             bar.update()
-            if rest := pending[number + 1 :]:
-                names = "; ".join(each.title for each in rest[:_NAMED])
-                more = f" and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
-                logger.info("to come: %s%s", names, more)
     return failed
 
 
-def _carry_out_one(
-    run: PlannedRun,
-    tree: ArtifactTree,
-    tasks: dict[tuple[str, str], Task],
-    unfit: dict[tuple[str, int], str],
-) -> dict[str, Any]:
-    """Build and measure; `unfit` remembers data sets and seeds whose common part failed."""
+def _results(
+    runs: Sequence[PlannedRun], work: Path, jobs: int, bar: "tqdm[Any]"
+) -> Iterator[tuple[PlannedRun, dict[str, Any] | str]]:
+    """Every run with its result, or why it failed, as they end."""
+    if jobs > 1 and len(runs) > 1:
+        for number, found in side_by_side([_Apart(run, work) for run in runs], jobs):
+            yield runs[number], found
+        return
+    shared = _Shared(work)
+    for number, run in enumerate(runs):
+        bar.set_description(run.title)
+        yield run, _attempt(run, shared)
+        if rest := runs[number + 1 :]:
+            names = "; ".join(each.title for each in rest[:_NAMED])
+            more = f" and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
+            logger.info("to come: %s%s", names, more)
+
+
+@dataclass
+class _Shared:
+    """What the runs of one process have in common."""
+
+    work: Path
+    trees: dict[str, ArtifactTree] = field(default_factory=dict)
+    tasks: dict[tuple[str, str], Task] = field(default_factory=dict)
+    unfit: dict[tuple[str, int], str] = field(default_factory=dict)
+    """Data set and seed → why the common part of its variants failed."""
+
+    def tree(self, source: Source) -> ArtifactTree:
+        return self.trees.setdefault(source.name, ArtifactTree(self.work / source.name, source))
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """A run in a process of its own."""
+
+    run: PlannedRun
+    work: Path
+
+    def __call__(self) -> dict[str, Any] | str:
+        run = self.run
+        name = f"{run.plan.name}.seed-{run.seed}.{run.variant}.log"
+        log = self.work / run.source.name / LOGS / name
+        return quietly(lambda: _attempt(run, _Shared(self.work)), log)
+
+
+def _attempt(run: PlannedRun, shared: _Shared) -> dict[str, Any] | str:
+    """The result, or why there is none."""
+    try:
+        return _carry_out_one(run, shared)
+    except Exception as error:
+        logger.debug("trace", exc_info=error)
+        return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _carry_out_one(run: PlannedRun, shared: _Shared) -> dict[str, Any]:
+    """Build and measure."""
+    tree, tasks, unfit = shared.tree(run.source), shared.tasks, shared.unfit
     common = (run.source.name, run.seed)
     if common in unfit:
         raise RuntimeError(f"what its variants have in common failed: {unfit[common]}")

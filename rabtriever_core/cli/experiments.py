@@ -52,6 +52,9 @@ def ablate(
         list[str] | None,
         typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Override a setting; PLAN wins."),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Runs at a time, each a process with a log in --work.")
+    ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -75,7 +78,7 @@ def ablate(
         _list_runs(chosen, runs, as_json)
         return
     write_plan(chosen, folder)
-    failed = carry_out(runs, work, command_line("rabtriever", sys.argv[1:]))
+    failed = carry_out(runs, work, command_line("rabtriever", sys.argv[1:]), jobs=jobs)
     summary = write_summary(chosen, folder) if len(failed) < len(runs) else None
     if as_json:
         print_json({"results": str(folder), "failed": failed, "summary": summary})

@@ -1,11 +1,7 @@
 """The whole chain over data sets and seeds, each result stored as soon as it is there."""
 
 import logging
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +13,7 @@ from rabtriever_core.errors import RabtrieverError
 from rabtriever_core.findings.add import add_workspace
 from rabtriever_core.findings.stored import BENCHMARK
 from rabtriever_core.params_file import params_yaml
-from rabtriever_core.provenance import machine
+from rabtriever_core.processes import quietly, side_by_side
 from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import PARAMS, Workspace
@@ -113,9 +109,7 @@ class _Run:
 
     def carry_out_quietly(self) -> str:
         """The same, with progress bars and warnings in a file of the workspace."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / LOG).open("a", encoding="utf-8") as log, redirect_stderr(log):
-            return self.carry_out()
+        return quietly(self.carry_out, self.root / LOG)
 
 
 def _carried_out(runs: Sequence[_Run], jobs: int, bar: "tqdm[Any]") -> Iterator[tuple[_Run, str]]:
@@ -125,22 +119,8 @@ def _carried_out(runs: Sequence[_Run], jobs: int, bar: "tqdm[Any]") -> Iterator[
             bar.set_description(run.title)
             yield run, run.carry_out()
         return
-    # A forked process could not use an accelerator, nor torch's threads.
-    context = multiprocessing.get_context("spawn")
-    jobs = min(jobs, len(runs))
-    with ProcessPoolExecutor(jobs, context, _share_cores, (jobs,)) as pool:
-        futures = {pool.submit(run.carry_out_quietly): run for run in runs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            # After a fault of the code, or Ctrl-C, what has not begun never does.
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _share_cores(jobs: int) -> None:
-    """Before torch is loaded: processes with a thread per core each wait for one another."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, machine()["cores"] // jobs)))
+    for number, problem in side_by_side([run.carry_out_quietly for run in runs], jobs):
+        yield runs[number], problem
 
 
 def _stored(run: _Run, out: Path) -> str:

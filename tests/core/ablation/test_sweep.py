@@ -154,6 +154,21 @@ def test_a_failing_variant_does_not_stop_the_others(
     assert "not run" in (done / "out/failing/table.md").read_text()
 
 
+def test_two_at_a_time_find_the_same(done: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "tiny.yaml"
+    plan.write_text(PLAN + "  broken: {label: broken, set: [student.start=served]}\n")
+    arguments = command(plan, tmp_path, [done / "small"], seeds="1")
+    result = ablate([*arguments, "--jobs", "2"], code=1)
+    assert "failed: small, seed 1, broken: " in result.stderr
+    for variant in ("full", "no-mse"):
+        one, two = read(done, f"seed-1.{variant}"), read(tmp_path, f"seed-1.{variant}")
+        assert one["systems"] == two["systems"]
+        assert one["artifacts"] == two["artifacts"]
+        log = tmp_path / "work/small/logs" / f"tiny.seed-1.{variant}.log"
+        assert "student" in log.read_text()
+    assert len(list((tmp_path / "work/small/seed-1").glob("teacher-*"))) == 1
+
+
 def test_a_workspaces_settings_and_artifacts_are_taken_over(
     done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,6 @@
 """`rabtriever benchmark`: data sets and seeds to stored results and a page."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,22 +90,6 @@ def test_two_at_a_time_under_a_label_find_the_same(root: Path) -> None:
         log = root / "work-two" / "fit" / f"seed-{seed}" / chains.LOG
         assert "teacher" in log.read_text()
     assert "### fit-again" in (root / "results.md").read_text()
-
-
-@pytest.mark.parametrize(("jobs", "threads"), [(2, 3), (6, 1), (9, 1)])
-def test_runs_at_a_time_share_the_cores(
-    monkeypatch: pytest.MonkeyPatch, jobs: int, threads: int
-) -> None:
-    monkeypatch.setattr(chains, "machine", lambda: {"cores": 6})
-    environment = {"PATH": os.environ["PATH"]}
-    monkeypatch.setattr(os, "environ", environment)
-    chains._share_cores(jobs)
-    assert environment["OMP_NUM_THREADS"] == str(threads)
-
-
-def test_torch_is_not_loaded_before_the_cores_are_shared() -> None:
-    code = f"import sys, {chains.__name__}; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_no_page_where_every_run_failed(root: Path, tmp_path: Path) -> None:
