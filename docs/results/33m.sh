@@ -5,15 +5,17 @@
 #
 #   docs/results/33m.sh throughput [OPTION…]
 #   docs/results/33m.sh pretrain TEXT… [OPTION…]
+#   docs/results/33m.sh rates bi-encoder|teacher --data DATA [OPTION…]
 #   docs/results/33m.sh benchmark --data DATA [--data DATA…] [OPTION…]
 #
 # TEXT is plain text, or such compressed by xz; DATA a folder in BEIR layout or a workspace; OPTION
-# as of `rabtriever measure-throughput`, `pretrain` and `benchmark`. Everything is written where it
-# is called: measurements/, backbone-33m/, work-33m/, results/ and results.md.
+# as of `rabtriever measure-throughput`, `pretrain`, `ablate` and `benchmark`. Everything is written
+# where it is called: measurements/, backbone-33m/, work-rates-33m/, work-33m/, results/, results.md.
 set -euo pipefail
 
-params=$(dirname "${BASH_SOURCE[0]}")/params-33m.yaml
-step=${1:?say throughput, pretrain or benchmark}
+here=$(dirname "${BASH_SOURCE[0]}")
+params=$here/params-33m.yaml
+step=${1:?say throughput, pretrain, rates or benchmark}
 shift
 case $step in
   throughput)
@@ -25,11 +27,17 @@ case $step in
   pretrain)
     exec rabtriever pretrain "$@" --out backbone-33m --params "$params"
     ;;
+  rates)
+    plan=$here/rates-33m-${1:?say bi-encoder or teacher}.yaml
+    shift
+    exec rabtriever ablate "$plan" "$@" --params "$params" --work work-rates-33m --seeds 17 \
+      --out results/ablations
+    ;;
   benchmark)
     exec rabtriever benchmark "$@" --params "$params" --work work-33m --label 33m
     ;;
   *)
-    echo "error: $step: expected throughput, pretrain or benchmark" >&2
+    echo "error: $step: expected throughput, pretrain, rates or benchmark" >&2
     exit 2
     ;;
 esac

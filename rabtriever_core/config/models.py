@@ -20,7 +20,7 @@ class RuntimeConfig(Component):
     precision: Literal["float32", "tf32", "mixed", "bfloat16"] = "float32"
     """Of model weights and activations; stored vectors are always float32. `tf32` keeps weights in
     float32 and lets an NVIDIA GPU round the factors of its matrix products to 10 bits; `mixed` is
-    tf32 that trains language models with products in bfloat16."""
+    tf32 whose language models multiply in bfloat16 while they are trained."""
 
     @property
     def weights_dtype(self) -> str:

@@ -25,11 +25,13 @@ class Backbone:
         model: the `transformers` causal language model.
         prompt: turns text into token ids.
         device: where the model lies.
+        mixed_precision: whether its blocks multiply in bfloat16 while they are trained.
     """
 
-    def __init__(self, model: Any, prompt: Prompt) -> None:
+    def __init__(self, model: Any, prompt: Prompt, *, mixed_precision: bool = False) -> None:
         self.model = model
         self.prompt = prompt
+        self.mixed_precision = mixed_precision
 
     @property
     def device(self) -> "torch.device":
@@ -45,7 +47,13 @@ class Backbone:
     @property
     def body(self) -> Any:
         """The blocks under the head: token ids → final-norm states."""
-        return self.model.get_decoder()
+        import torch
+
+        blocks = self.model.get_decoder()
+        if self.mixed_precision and blocks.training:
+            # Not left to Trainer, which rounds what goes through the whole model's `forward`.
+            return torch.autocast(self.device.type, torch.bfloat16)(blocks)
+        return blocks
 
     def answer_direction(self) -> "torch.Tensor":
         """w_T − w_F, the head's rows of the two answers: shape [d]."""
@@ -121,7 +129,11 @@ class Backbone:
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, dtype=getattr(torch, runtime.weights_dtype)
         )
-        return cls(model.to(pick_device(runtime)).eval(), Prompt.load(folder))
+        return cls(
+            model.to(pick_device(runtime)).eval(),
+            Prompt.load(folder),
+            mixed_precision=runtime.precision == "mixed",
+        )
 
 
 def pick_device(runtime: RuntimeConfig) -> str:

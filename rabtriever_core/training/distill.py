@@ -86,9 +86,6 @@ def distill(
     trained: nn.Module = student.predictor
     if student.adapters is not None:
         trained = _Trainable(student.predictor, student.adapters)
-    if runtime.precision == "mixed":
-        # The predictor is small, and rankings are its own: nothing is gained by rounding it.
-        runtime = runtime.model_copy(update={"precision": "tf32"})
     return train(
         trained,
         run.loss_at,

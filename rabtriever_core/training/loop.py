@@ -111,7 +111,7 @@ def train(
             save_total_limit=2,
             seed=runtime.seed,
             use_cpu=runtime.device == "cpu",
-            bf16=runtime.precision in ("mixed", "bfloat16"),
+            bf16=runtime.precision == "bfloat16",
             report_to="none",
             disable_tqdm=True,
             dataloader_num_workers=0,

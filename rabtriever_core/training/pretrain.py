@@ -28,6 +28,7 @@ def warm_up(
 ) -> History:
     """Train the backbone on `document + query` positives: LM loss, and InfoNCE on e_Q · e_D."""
     backbone.model.to(pick_device(runtime))
+    backbone.mixed_precision = runtime.precision == "mixed"
     schedule = config.warmup
     layers = aligned_layers(backbone)
 

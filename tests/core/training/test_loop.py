@@ -1,18 +1,25 @@
 """The training loop: early stopping, its curve, a loss that is not finite."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
 from rabtriever_core.baselines.bi_encoder import train_bi_encoder
 from rabtriever_core.config import (
+    BackboneConfig,
     BiEncoderConfig,
     ScheduleConfig,
 )
+from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.retriever import document_states
 from rabtriever_core.training.loop import (
     read_history,
     train,
     write_history,
 )
+from rabtriever_core.training.pretrain import warm_up
 from tests.core.small import RUNTIME, small_backbone
 from tests.core.training.short import DATASET, SHORT, examples_of
 
@@ -93,6 +100,45 @@ def test_the_curve_has_the_mean_of_every_part_since_the_last_row(tmp_path) -> No
         (22, 20.5),
     ]
     assert history[1]["loss_late"] == 2 * sum(range(15, 20)) / 10
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("mixed", "bfloat16"), ("tf32", "float32")])
+def test_mixed_precision_rounds_products_in_training_alone(
+    tmp_path: Path, precision: Any, expected: str
+) -> None:
+    runtime = RUNTIME.model_copy(update={"precision": precision})
+    small_backbone(DATASET).save(tmp_path / "backbone")
+    backbone = Backbone.load(tmp_path / "backbone", runtime)
+    seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+    backbone.model.get_decoder().layers[0].mlp.down_proj.register_forward_hook(
+        lambda module, _, output: seen[module.training].add(output.dtype)
+    )
+    config = BiEncoderConfig(
+        schedule=SHORT.model_copy(update={"min_steps": 10, "max_steps": 10, "evaluate_steps": 10}),
+        hard_negatives=1,
+    )
+    texts = DATASET.documents
+
+    def evaluate() -> float:
+        return float(document_states(backbone, texts).sum())
+
+    history = train_bi_encoder(
+        backbone, examples_of(backbone), config, runtime, tmp_path / "checkpoints", evaluate
+    )
+    assert seen == {True: {getattr(torch, expected)}, False: {torch.float32}}
+    assert {p.dtype for p in backbone.model.parameters()} == {torch.float32}
+    assert history[-1]["loss"] > 0
+
+
+def test_warm_up_rounds_products_too(tmp_path: Path) -> None:
+    backbone = small_backbone(DATASET)
+    runtime = RUNTIME.model_copy(update={"precision": "mixed"})
+    seen = set()
+    backbone.model.get_decoder().layers[0].mlp.down_proj.register_forward_hook(
+        lambda module, _, output: seen.add(output.dtype)
+    )
+    warm_up(backbone, examples_of(backbone), BackboneConfig(warmup=SHORT), runtime, tmp_path)
+    assert seen == {torch.bfloat16}
 
 
 def test_bi_encoder_stops_early_too(tmp_path) -> None:
