@@ -137,7 +137,7 @@ class Backbone:
 
 
 def pick_device(runtime: RuntimeConfig) -> str:
-    """The device to compute on; also sets the number of CPU threads and how products round.
+    """The device to compute on; also sets CPU threads, how products round, how attention is done.
 
     Raises:
         ModelError: the wanted accelerator is not there.
@@ -148,6 +148,9 @@ def pick_device(runtime: RuntimeConfig) -> str:
         torch.set_num_threads(runtime.threads)
     rounded = runtime.precision in ("tf32", "mixed")
     torch.set_float32_matmul_precision("high" if rounded else "highest")
+    # cuDNN's attention plans anew for every shape that it has not seen, which takes longer than a
+    # step does, and a batch is as wide as its longest text.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

@@ -15,17 +15,38 @@ from tests.core.training.short import DATASET, SHORT
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(2, 48), st.integers(2, 48), st.floats(1e-4, 1e4), st.integers(0, 2**20))
-def test_all_directions_of_a_matrix_weigh_alike(a: int, b: int, size: float, seed: int) -> None:
-    matrix = size * torch.randn(a, b, generator=torch.Generator().manual_seed(seed))
-    u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
-    found = torch.linalg.svdvals(orthogonalized(matrix))
-    # A direction that is nearly absent cannot be blown up in five iterations.
-    clear = s > s[0] / 50
-    assert (found[clear] > 0.5).all()
-    assert (found < 1.35).all()
-    along = torch.einsum("ai,ab,ib->i", u, orthogonalized(matrix), vt)
-    assert (along[clear] > 0.5).all()
+@given(st.integers(2, 48), st.integers(0, 24), st.floats(1e-4, 1e4), st.integers(0, 2**20))
+def test_all_directions_of_a_matrix_weigh_alike(a: int, more: int, size: float, seed: int) -> None:
+    scales = torch.tensor([1.0, size, 100.0])[:, None, None]
+    stack = scales * torch.randn(3, a, a + more, generator=torch.Generator().manual_seed(seed))
+    for matrix, orthogonal in zip(stack, orthogonalized(stack), strict=True):
+        u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
+        found = torch.linalg.svdvals(orthogonal)
+        # A direction that is nearly absent cannot be blown up in five iterations.
+        clear = s > s[0] / 50
+        assert (found[clear] > 0.5).all()
+        assert (found < 1.35).all()
+        along = torch.einsum("ai,ab,ib->i", u, orthogonal, vt)
+        assert (along[clear] > 0.5).all()
+
+
+def test_matrices_of_one_shape_move_as_each_would_alone() -> None:
+    torch.manual_seed(5)
+    shapes = [(8, 12), (12, 8), (6, 6), (8, 12)]
+    together = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    alone = [nn.Parameter(p.detach().clone()) for p in together]
+    optimizers = [
+        Muon(parameters, [], lr=0.1, weight_decay=0.1)
+        for parameters in (together, *([each] for each in alone))
+    ]
+    for _ in range(3):
+        for one, other in zip(together, alone, strict=True):
+            one.grad = torch.randn(one.shape)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_matrices_move_as_with_torchs_muon_and_the_rest_as_with_adamw() -> None:
