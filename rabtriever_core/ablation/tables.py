@@ -99,7 +99,7 @@ def _facts(plan: Plan, found: Mapping[str, Any]) -> str:
     )
     lines = [
         f"{found['queries']:,} queries of {found['split']} over {found['documents']:,} documents; "
-        f"seeds {seeds}. Budget: {steps}.",
+        f"seeds {seeds}.{f' Budget: {steps}.' if steps else ''}",
         f"MRR@10 on the dev sample that stages measure themselves on, first row: {sample}.",
         _folded("settings other than the defaults", settings) if settings else "Default settings.",
     ]

@@ -26,12 +26,21 @@ class Backbone:
         prompt: turns text into token ids.
         device: where the model lies.
         mixed_precision: whether its blocks multiply in bfloat16 while they are trained.
+        batch_multiple: times as many texts and pairs are read at once outside training.
     """
 
-    def __init__(self, model: Any, prompt: Prompt, *, mixed_precision: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        prompt: Prompt,
+        *,
+        mixed_precision: bool = False,
+        batch_multiple: int = 1,
+    ) -> None:
         self.model = model
         self.prompt = prompt
         self.mixed_precision = mixed_precision
+        self.batch_multiple = batch_multiple
 
     @property
     def device(self) -> "torch.device":
@@ -133,6 +142,7 @@ class Backbone:
             model.to(pick_device(runtime)).eval(),
             Prompt.load(folder),
             mixed_precision=runtime.precision == "mixed",
+            batch_multiple=runtime.batch_multiple,
         )
 
 

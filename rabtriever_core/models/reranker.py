@@ -60,7 +60,7 @@ class Reranker(ABC):
         query_ids = prompt.queries(queries)
         document_ids = prompt.documents(documents)
         margins = np.zeros((len(queries), len(documents)), dtype=np.float32)
-        batches = list(_length_batches(query_ids, batch_tokens))
+        batches = list(_length_batches(query_ids, batch_tokens * self.backbone.batch_multiple))
         with torch.inference_mode():
             e_q = self.queries_alone(query_ids)
             for column, ids in enumerate(
@@ -233,6 +233,7 @@ class Reranker(ABC):
         from tqdm import tqdm
 
         n, k = candidates.shape
+        batch_pairs *= self.backbone.batch_multiple
         e_q = self.queries_alone(query_ids)
         order = np.lexsort((np.repeat(np.arange(n), k), candidates.ravel()))
         with torch.inference_mode():

@@ -236,6 +236,7 @@ def _states(
     import torch
     from tqdm import tqdm
 
+    batch_size *= backbone.batch_multiple
     states = np.zeros((len(rows), backbone.dimension), dtype=np.float32)
     order = sorted(range(len(rows)), key=lambda r: len(rows[r]))
     starts = tqdm(range(0, len(rows), batch_size), desc=unit, disable=not progress)

@@ -1,6 +1,7 @@
 """Batched = single, cached prefix = whole sequence, padding invisible."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,6 +86,43 @@ def test_the_cosine_of_states_read_apart_is_part_of_the_margin() -> None:
     np.testing.assert_allclose(own[:, ::-1], expected, atol=1e-4)
     with pytest.raises(ValueError, match="needs e_q"):
         scaled.scores(torch.zeros(2, 32), None, torch.zeros(1, 32), [0, 0], [0, 0])
+
+
+def test_reading_more_at_once_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled = GenerativeReranker(BACKBONE, cosine_scale=20.0)
+    prompt = BACKBONE.prompt
+    ids = prompt.documents(DOCUMENTS), prompt.queries(QUERIES)
+    candidates = np.tile(np.arange(len(DOCUMENTS)), (len(QUERIES), 1))
+    reads: list[int] = []
+    original = GenerativeReranker.pair_states
+
+    def counted(self: GenerativeReranker, *arguments: Any, **more: Any) -> Any:
+        reads.append(len(arguments[2]))
+        return original(self, *arguments, **more)
+
+    monkeypatch.setattr(GenerativeReranker, "pair_states", counted)
+
+    def read(multiple: int) -> tuple[list[np.ndarray], int]:
+        reads.clear()
+        monkeypatch.setattr(BACKBONE, "batch_multiple", multiple)
+        found = [
+            scaled.margins(QUERIES, DOCUMENTS, batch_tokens=64),
+            np.concatenate(
+                [
+                    scores
+                    for _, _, _, scores in scaled.candidate_states(
+                        *ids, candidates, None, batch_pairs=3
+                    )
+                ]
+            ),
+            query_states(BACKBONE, QUERIES, batch_size=1),
+        ]
+        return found, len(reads)
+
+    (few, many_reads), (many, few_reads) = read(1), read(8)
+    assert few_reads < many_reads
+    for one, other in zip(few, many, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 def test_queries_are_read_alone_only_where_the_margin_asks_for_it(
