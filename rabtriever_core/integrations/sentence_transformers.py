@@ -125,7 +125,7 @@ class _SideModule(InputModule):
     def forward(self, features: dict[str, torch.Tensor], **_: Any) -> dict[str, torch.Tensor]:
         """Adds `sentence_embedding`, float32 [n, v]."""
         ids, lengths = features["input_ids"], features["lengths"]
-        read = self.backbone.body(input_ids=ids, use_cache=False).last_hidden_state
+        read = self.backbone.read(input_ids=ids, use_cache=False).last_hidden_state
         states = read[torch.arange(len(ids), device=ids.device), lengths - 1].float()
         vectors = (
             self.predictor.query_vectors

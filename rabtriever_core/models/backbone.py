@@ -55,14 +55,19 @@ class Backbone:
 
     @property
     def body(self) -> Any:
-        """The blocks under the head: token ids → final-norm states."""
+        """The blocks under the head."""
+        return self.model.get_decoder()
+
+    def read(self, **inputs: Any) -> Any:
+        """What the blocks make of token ids: final-norm states and what else is asked for."""
         import torch
 
-        blocks = self.model.get_decoder()
-        if self.mixed_precision and blocks.training:
-            # Not left to Trainer, which rounds what goes through the whole model's `forward`.
-            return torch.autocast(self.device.type, torch.bfloat16)(blocks)
-        return blocks
+        body = self.body
+        if not (self.mixed_precision and body.training):
+            return body(**inputs)
+        # Not left to Trainer, which rounds what goes through the whole model's `forward`.
+        with torch.autocast(self.device.type, torch.bfloat16):
+            return body(**inputs)
 
     def answer_direction(self) -> "torch.Tensor":
         """w_T − w_F, the head's rows of the two answers: shape [d]."""
@@ -107,7 +112,7 @@ class Backbone:
         import torch
 
         ids, lengths = self.pad(rows, width)
-        read = self.body(input_ids=ids, use_cache=False, output_hidden_states=bool(layers))
+        read = self.read(input_ids=ids, use_cache=False, output_hidden_states=bool(layers))
         at = torch.arange(len(rows), device=ids.device), lengths - 1
         states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
         return [state[at].float() for state in states]
@@ -119,7 +124,7 @@ class Backbone:
         import torch
 
         ids, _ = self.pad(rows)
-        states = self.body(input_ids=ids, use_cache=False).last_hidden_state
+        states = self.read(input_ids=ids, use_cache=False).last_hidden_state
         at = torch.arange(len(rows), device=ids.device)[:, None]
         read: torch.Tensor = states[at, to_device(positions, ids.device)]
         return read.float()

@@ -86,7 +86,7 @@ class DocumentPrefixes:
 
         backbone = self.reranker.backbone
         ids, lengths = backbone.pad(rows)
-        read = backbone.body(input_ids=ids, use_cache=True)
+        read = backbone.read(input_ids=ids, use_cache=True)
         layers = read.cache.layers
         last = torch.arange(len(rows), device=ids.device), lengths - 1
         e_d = read.last_hidden_state[last].float()

@@ -144,7 +144,7 @@ class Reranker(ABC):
         backbone = self.backbone
         ids, lengths = backbone.pad(document_ids)
         device = ids.device
-        read = backbone.body(input_ids=ids, use_cache=True, output_hidden_states=bool(layers))
+        read = backbone.read(input_ids=ids, use_cache=True, output_hidden_states=bool(layers))
         at = torch.arange(len(document_ids), device=device), lengths - 1
         read_states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
         e_d = [state[at].float() for state in read_states]
@@ -189,7 +189,7 @@ class Reranker(ABC):
             after = torch.ones(len(of_query), query_rows.shape[1], dtype=torch.bool, device=device)
             mask = torch.cat([real[of_document], after], dim=1).long()
         steps = torch.arange(query_rows.shape[1], device=device)[None]
-        states = backbone.body(
+        states = backbone.read(
             input_ids=query_rows[of_query],
             cache=_repeat_cache(cache, of_document),
             attention_mask=mask,

@@ -67,7 +67,7 @@ def _read_pairs(
     """
     rows = [document + query for document, query in zip(documents, queries, strict=True)]
     ids, _ = backbone.pad(rows)
-    read = backbone.body(input_ids=ids, use_cache=False, output_hidden_states=True)
+    read = backbone.read(input_ids=ids, use_cache=False, output_hidden_states=True)
     states = read.last_hidden_state
     ends = to_device(np.array([len(document) - 1 for document in documents]), ids.device)
     at = torch.arange(len(rows), device=ids.device), ends
