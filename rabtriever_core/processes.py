@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TypeVar
 
-from rabtriever_core.provenance import machine
+from rabtriever_core.provenance import cores
 
 T = TypeVar("T")
 
@@ -42,4 +42,4 @@ def quietly(task: Callable[[], T], log: Path) -> T:
 
 def _share_cores(jobs: int) -> None:
     """Before torch is loaded: processes with a thread per core each wait for one another."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, machine()["cores"] // jobs)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // jobs)))

@@ -4,7 +4,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -22,13 +21,14 @@ def machine() -> dict[str, Any]:
     """
     found: dict[str, Any] = {
         "cpu": _cpu(),
-        "cores": _cores(),
+        "cores": cores(),
         "memory_gib": round(_memory_bytes() / 2**30, 1),
         "os": _system(),
         "python": platform.python_version(),
     }
-    torch = sys.modules.get("torch")  # not imported for this alone
-    if torch is not None and torch.cuda.is_available():
+    import torch
+
+    if torch.cuda.is_available():
         found["accelerator"] = torch.cuda.get_device_name()
     return found
 
@@ -99,7 +99,8 @@ def _system() -> str:
         return f"{platform.system()} {platform.release()}"
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +14,31 @@ from rabtriever_core.findings import chains
 
 @pytest.mark.parametrize(("jobs", "threads"), [(2, 3), (6, 1), (9, 1)])
 def test_they_share_the_cores(monkeypatch: pytest.MonkeyPatch, jobs: int, threads: int) -> None:
-    monkeypatch.setattr(processes, "machine", lambda: {"cores": 6})
+    monkeypatch.setattr(processes, "cores", lambda: 6)
     environment = {"PATH": os.environ["PATH"]}
     monkeypatch.setattr(os, "environ", environment)
     processes._share_cores(jobs)
     assert environment["OMP_NUM_THREADS"] == str(threads)
+
+
+def test_the_accelerator_is_named_where_torch_is_not_loaded_yet(tmp_path: Path) -> None:
+    """As in the parent of processes side by side, which trains nothing itself."""
+    stub = tmp_path / "torch" / "__init__.py"
+    stub.parent.mkdir()
+    stub.write_text(
+        "class cuda:\n"
+        "    is_available = staticmethod(lambda: True)\n"
+        "    get_device_name = staticmethod(lambda: 'some GPU')\n"
+    )
+    code = "from rabtriever_core import provenance; print(provenance.machine()['accelerator'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.stdout == "some GPU\n"
 
 
 @pytest.mark.parametrize("module", [chains, sweep])
