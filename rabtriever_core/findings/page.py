@@ -203,13 +203,20 @@ def _response_time(results: Sequence[StoredResults]) -> str:
 
 
 def _made_by(results: Sequence[StoredResults]) -> str:
-    lines = []
+    """One line for all seeds that were made alike."""
+    seeds: dict[str, list[str]] = {}
     for each in results:
-        facts = each.benchmark.get("provenance", {})
+        facts = dict(each.benchmark.get("provenance", {}))
         versions = ", ".join(f"{k} {v}" for k, v in facts.get("versions", {}).items())
-        seed = each.benchmark["seed"]
-        lines.append(f"- Seed {seed}: {source(facts)}" + (f" {versions}." if versions else ""))
-    return "\n".join(lines)
+        seed = str(each.benchmark["seed"])
+        if "command" in facts:
+            facts["command"] = facts["command"].replace(f" --set=runtime.seed={seed}", "")
+        line = source(facts) + (f" {versions}." if versions else "")
+        seeds.setdefault(line, []).append(seed)
+    return "\n".join(
+        f"- Seed{'s' if len(of) > 1 else ''} {', '.join(of)} (`--set=runtime.seed`): {line}"
+        for line, of in seeds.items()
+    )
 
 
 def _ablation(folder: Path, page: Path) -> str:

@@ -63,6 +63,8 @@ def test_what_runs_is_stored_and_on_the_page(root: Path) -> None:
         assert facts["settings"]["runtime.seed"] == seed
     page = (root / "results.md").read_text()
     assert "seeds 1, 2" in page
+    assert page.count("rabtriever run all") == 1, "one line for what differs in the seed alone"
+    assert "- Seeds 1, 2 (`--set=runtime.seed`): Made by" in page
     assert "unfit" not in page
     assert not (root / "results" / "unfit").exists()
 
