@@ -89,6 +89,7 @@ class PoolClassifier:
     def scores(self, queries: Sequence[str], batch_size: int = 32) -> Floats:
         """Logit of every document's label: float32 [n, m]."""
         query_ids = self.backbone.prompt.queries(queries)
+        batch_size *= self.backbone.batch_multiple
         scores = np.zeros((len(query_ids), len(self.labels)), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(query_ids), batch_size):

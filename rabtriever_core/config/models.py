@@ -22,8 +22,8 @@ class RuntimeConfig(Component):
     float32 and lets an NVIDIA GPU round the factors of its matrix products to 10 bits; `mixed` is
     tf32 whose language models multiply in bfloat16 while they are trained."""
     batch_multiple: int = Field(1, ge=1)
-    """Times as many texts and pairs are read at once outside training: with a small model, 8 keeps
-    a large GPU busier. Costs memory in proportion."""
+    """Times as many texts and pairs are read at once outside training, for a model that leaves a
+    GPU idle; costs memory in proportion."""
 
     @property
     def weights_dtype(self) -> str:

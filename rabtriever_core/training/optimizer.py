@@ -55,8 +55,7 @@ def _orthogonal_directions(
 ) -> list[Tensor]:
     """One direction per gradient; matrices of one shape are made orthogonal together.
 
-    One by one they are so many small products that a GPU mostly waits to be told the next: half of
-    a step's time with the 33 M parameters of `docs/results/33m.sh`.
+    One by one they are so many small products that a GPU mostly waits to be told the next.
     """
     ahead: list[Tensor] = []
     for gradient, state in zip(gradients, states, strict=True):
