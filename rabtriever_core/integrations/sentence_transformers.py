@@ -139,6 +139,5 @@ class _SideModule(InputModule):
         """Length of the vectors."""
         return self.student.dimension
 
-    def save(self, *_: Any, **__: Any) -> None:
-        """Refused by the encoder already."""
-        raise NotImplementedError
+    save: Any = RabtrieverEncoder.save
+    """Refused as the encoder's is."""
