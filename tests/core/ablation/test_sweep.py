@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from rabtriever_core.ablation import measure, summary
+from rabtriever_core.ablation import measure, summary, tables
 from rabtriever_core.ablation.plan import read_plan
 from rabtriever_core.ablation.sources import open_sources
 from rabtriever_core.ablation.tree import ArtifactTree
@@ -122,6 +122,16 @@ def test_the_summary_is_of_the_runs(done: Path) -> None:
     assert "Elsewhere, in print" in table
     assert "50.0" in table
     assert (done / "out/tiny/plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_budget_is_stated_where_variants_share_one(done: Path) -> None:
+    plan = read_plan(str(done / "tiny.yaml"))
+    found = summary.summarize(plan, summary.read_runs(plan, done / "out/tiny"))
+    assert "Budget: bi-encoder 10 steps" in tables.plan_markdown(plan, found)
+    first = plan.model_copy(update={"stage": "bi_encoder"})
+    for facts in found["datasets"].values():
+        facts["budget"] = {"bi_encoder": facts["budget"]["bi_encoder"]}
+    assert "Budget" not in tables.plan_markdown(first, found)
 
 
 def test_a_changed_plan_runs_only_what_changed(done: Path) -> None:
