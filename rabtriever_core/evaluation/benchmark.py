@@ -1,7 +1,6 @@
 """Comparing systems on the same queries: quality, significance, speed."""
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,7 +126,6 @@ def split_result(
     runs: Mapping[str, Run],
     latency: Mapping[str, Mapping[str, float]],
     *,
-    train_split: str,
     permutations: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -148,26 +146,10 @@ def split_result(
         }
         for name, by_metric in values.items()
     }
-    result: dict[str, Any] = {
+    return {
         "systems": systems,
         "comparisons": compare_systems(values, permutations, seed),
     }
-    if train_split in dataset.qrels:
-        result["majority_class"] = majority_class(dataset, split, queries, train_split)
-    return result
-
-
-def majority_class(dataset: Dataset, split: str, queries: Sequence[str], train_split: str) -> float:
-    """R@1 of always answering the training split's most frequent right document."""
-    counts = Counter(
-        document
-        for query in dataset.split_queries(train_split)
-        for document in dataset.relevant(train_split, query)
-    )
-    # The smaller id where two are equally frequent.
-    answer = min(counts, key=lambda document: (-counts[document], document))
-    qrels = {query: dataset.qrels[split][query] for query in queries}
-    return mean_values(per_query(qrels, {query: {answer: 1.0} for query in queries}))["R@1"]
 
 
 def _one_at_a_time(rank: Ranker) -> Answer:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # Okabe-Ito: told apart with every common form of colour blindness, and in grey.
 COLORS = {
+    "popularity": "#BBBBBB",
     "bm25": "#767676",
     "bi_encoder": "#009E73",
     "teacher": "#0072B2",
@@ -23,6 +24,7 @@ COLORS = {
     "pool_classifier": "#CC79A7",
 }
 MARKERS = {
+    "popularity": "*",
     "bm25": "s",
     "bi_encoder": "^",
     "teacher": "D",

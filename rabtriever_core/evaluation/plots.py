@@ -103,8 +103,9 @@ def latency_quality(split: Mapping[str, Any], metric: str = "MRR@10") -> "Figure
     axes.set_xscale("log")
     plain_log(axes.xaxis)
     # Bi-encoders answer in the same time: labels beside many systems would lie on one another.
-    crowded = len(split["systems"]) > len(SYSTEMS)
-    for system in in_order(split["systems"]):
+    shown = [system for system in in_order(split["systems"]) if system != "popularity"]
+    crowded = len(shown) > len(SYSTEMS)
+    for system in shown:
         result = split["systems"][system]
         x, y = result["ms_per_query"], 100 * result["metrics"][metric]
         name = SYSTEM_LABELS[system]

@@ -10,6 +10,7 @@ from rabtriever_core.evaluation.metrics import METRICS
 SYSTEMS = ("bm25", "bi_encoder", "teacher", "student")
 """Always there."""
 SYSTEM_LABELS = {
+    "popularity": "Popularity, query unread",
     "bm25": "BM25",
     "minilm": "MiniLM, untuned",
     "bi_encoder": "Bi-encoder",
@@ -93,7 +94,7 @@ class SplitResult(_Part):
     systems: dict[str, SystemResult]
     comparisons: list[Comparison]
     majority_class: float | None = Field(None, ge=0, le=1)
-    """R@1 of always answering the training split's most frequent right document."""
+    """R@1 of `popularity`, in files from before it was a system."""
 
     @field_validator("systems")
     @classmethod

@@ -1,12 +1,13 @@
 """The compared systems, each as one function from query texts to scored documents."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rabtriever_core.data.dataset import Document
+from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.evaluation.metrics import ranking, run_from_scores
 from rabtriever_core.index.search import search
 from rabtriever_core.models.bm25 import Bm25
@@ -31,6 +32,18 @@ def bm25_ranker(documents: Sequence[Document], depth: int) -> Ranker:
     """BM25 over all documents."""
     index = Bm25.fit(documents)
     return score_ranker(index.scores, [d.id for d in documents], depth)
+
+
+def popularity_ranker(dataset: Dataset, train_split: str, depth: int) -> Ranker:
+    """The documents most often right in training, whatever is asked: what any query must beat."""
+    ids = [document.id for document in dataset.documents]
+    counts = Counter(
+        document
+        for query in dataset.split_queries(train_split)
+        for document in dataset.relevant(train_split, query)
+    )
+    scores = np.array([counts[id_] for id_ in ids], dtype=np.float32)
+    return score_ranker(lambda queries: np.tile(scores, (len(queries), 1)), ids, depth)
 
 
 def vector_ranker(

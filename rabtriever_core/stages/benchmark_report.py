@@ -20,6 +20,7 @@ from rabtriever_core.evaluation.systems import (
     Ranker,
     bm25_ranker,
     completed,
+    popularity_ranker,
     qdrant_ranker,
     reranker,
     teacher_ranker,
@@ -119,7 +120,6 @@ def make(context: StageContext) -> dict[str, Any]:
                     split,
                     split_runs,
                     latency,
-                    train_split=settings.dataset.train_split,
                     permutations=config.permutations,
                     seed=runtime.seed,
                 )
@@ -183,12 +183,14 @@ def make(context: StageContext) -> dict[str, Any]:
 
 
 def _baselines(context: StageContext) -> dict[str, Ranker]:
-    """BM25 and the bi-encoder; its documents are embedded here, before anything is timed."""
-    documents, depth = context.dataset().documents, context.settings.benchmark.depth
+    """Popularity, BM25 and the bi-encoder; its documents are embedded before anything is timed."""
+    dataset, depth = context.dataset(), context.settings.benchmark.depth
+    documents = dataset.documents
     model = BiEncoder.load(context.inputs["bi_encoder"].folder, context.settings.runtime)
     vectors = model.encode_documents(documents)
     ids = [document.id for document in documents]
     return {
+        "popularity": popularity_ranker(dataset, context.settings.dataset.train_split, depth),
         "bm25": bm25_ranker(documents, depth),
         "bi_encoder": vector_ranker(model.encode_queries, ids, vectors, depth),
     }

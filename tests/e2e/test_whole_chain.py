@@ -83,7 +83,7 @@ def test_the_report_measures_every_system(finished) -> None:
     assert set(benchmark["calibration"]["splits"]) == {"test"}
     assert set(benchmark["splits"]) == {"test"}
     for split in benchmark["splits"].values():
-        assert set(split["systems"]) == {"bm25", "bi_encoder", "teacher", "student"}
+        assert set(split["systems"]) == {"popularity", "bm25", "bi_encoder", "teacher", "student"}
         assert split["systems"]["student"]["queries"] == 12
 
 

@@ -13,14 +13,13 @@ from rabtriever_core.evaluation.benchmark import (
     compare_systems,
     corrected,
     evaluated_queries,
-    majority_class,
     measure_latency,
     rank_systems,
     split_result,
 )
 from rabtriever_core.evaluation.examples import pick_examples
 from rabtriever_core.evaluation.schema import SYSTEMS
-from rabtriever_core.evaluation.systems import bm25_ranker, vector_ranker
+from rabtriever_core.evaluation.systems import bm25_ranker, popularity_ranker, vector_ranker
 
 DATASET = Dataset(
     "small",
@@ -51,10 +50,11 @@ def test_only_train_is_an_error() -> None:
         evaluated_queries(only, BenchmarkConfig(), "train", "none")
 
 
-def test_majority_class_answers_the_most_frequent_document() -> None:
-    # d1 is right for six training queries; every fifth dev query wants it.
-    queries = DATASET.split_queries("dev")
-    assert majority_class(DATASET, "dev", queries, "train") == pytest.approx(1 / 5)
+def test_popularity_gives_every_query_the_most_frequent_documents() -> None:
+    # d1 is right for six training queries, d2 for four; the others for none, and keep their order.
+    first, second = popularity_ranker(DATASET, "train", 3)(["about word0", "about word4"])
+    assert list(first) == ["d1", "d2", "d0"]
+    assert second == first
 
 
 def test_ranks_and_times_every_system() -> None:
@@ -80,9 +80,7 @@ def test_split_result_compares_the_student_with_all_others() -> None:
     right = {q: {f"d{int(q[1:]) % 5}": 1.0} for q in queries}
     wrong = {q: {"d4" if int(q[1:]) % 5 != 4 else "d0": 1.0} for q in queries}
     runs = {"bm25": wrong, "bi_encoder": wrong, "teacher": right, "student": right}
-    result = split_result(
-        DATASET, "dev", runs, LATENCY, train_split="train", permutations=500, seed=1
-    )
+    result = split_result(DATASET, "dev", runs, LATENCY, permutations=500, seed=1)
     assert result["systems"]["student"]["metrics"]["MRR@10"] == 1.0
     low, high = result["systems"]["bm25"]["confidence"]["R@1"]
     assert low == 0 < high < 0.1, "thirty wrong answers do not prove that all others are wrong"

@@ -14,6 +14,7 @@ from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.evaluation import fidelity
 from rabtriever_core.evaluation.compare import compare
 from rabtriever_core.evaluation.results import Results
+from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.evaluation.systems import one_query_margins
 from rabtriever_core.evaluation.wording import summary_table
 from rabtriever_core.models.backbone import tiny_backbone
@@ -202,7 +203,7 @@ def test_named_systems_are_trained_measured_and_compared(
     written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
     further = {"linear_reranker", "kl_bi_encoder"}
     test = written["splits"]["test"]
-    assert set(test["systems"]) == {"bm25", "bi_encoder", "teacher", "student"} | further
+    assert set(test["systems"]) == {"popularity", *SYSTEMS} | further
     assert all(test["systems"][name]["ms_per_query"] > 0 for name in further)
     compared = {(row["a"], row["b"]) for row in test["comparisons"]}
     assert {(a, b) for a in ("student", "teacher") for b in further} <= compared
