@@ -47,6 +47,9 @@ class TeacherConfig(Component):
     """How long fine-tuning takes."""
     start: Literal["backbone", "bi_encoder"] = "backbone"
     """Whose weights it starts from."""
+    start_share: float = Field(0.0, ge=0, lt=1)
+    """Share of the weights it starts from in those it ends with (WiSE-FT): with `start: bi_encoder`
+    and 0.5, a small teacher keeps more of what it knew. 0 is the paper's."""
     cosine_scale: float = Field(0.0, ge=0)
     """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher keeps
     what the bi-encoder knows beside what it learns from reading the pair; what either counts for in

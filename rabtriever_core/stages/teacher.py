@@ -13,6 +13,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.stages.dev import dev_metrics, dev_queries, trained
+    from rabtriever_core.training.averaging import average_with_start
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.dpo import prefer_right_answers
     from rabtriever_core.training.examples import Examples
@@ -51,6 +52,9 @@ def make(context: StageContext) -> dict[str, Any]:
         done = history[-1]["step"] if history else 0.0
         history = [*history, *({**row, "step": row["step"] + done} for row in later)]
         budget = phase if budget is None else budget + phase
+    if config.start_share and budget is not None:
+        start = Backbone.load(context.inputs[config.start].folder, runtime)
+        average_with_start(backbone.model, start.model, config.start_share)
     weights: dict[str, Any] = {}
     if config.cosine_scale and budget is not None:
         dataset, split = context.dataset(), settings.dataset.dev_split

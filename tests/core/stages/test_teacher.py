@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from rabtriever_core.artifacts import Artifact, build_artifact
@@ -112,6 +113,24 @@ def test_what_cosine_and_reading_count_for_is_fitted_and_kept(tmp_path: Path) ->
     teacher = GenerativeReranker.load(artifact.folder, RUNTIME)
     assert teacher.cosine_scale == pytest.approx(20 * weights["cosine"], rel=1e-4)
     assert weights["reading"] >= 0.05
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2}])
+def test_what_it_knew_is_averaged_in(tmp_path: Path, lora: dict[str, int] | None) -> None:
+    def weights(name: str, share: float) -> dict[str, torch.Tensor]:
+        workspace = make_workspace(tmp_path / name, start_share=share)
+        if lora is not None:
+            backbone = {"model": "pretrained", "lora": lora}
+            values = workspace.settings.model_dump() | {"backbone": backbone}
+            workspace = Workspace(workspace.root, Settings.model_validate(values))
+        return load_file(run_stage(workspace, "teacher").folder / "model.safetensors")
+
+    trained, mean = weights("as-trained", 0.0), weights("averaged", 0.25)
+    start = load_file(tmp_path / "as-trained" / "artifacts" / "backbone" / "model.safetensors")
+    assert trained.keys() == mean.keys() == start.keys()
+    assert any(not torch.equal(trained[name], start[name]) for name in start)
+    for name, before in start.items():
+        torch.testing.assert_close(mean[name], 0.25 * before + 0.75 * trained[name])
 
 
 def test_without_cosine_there_is_nothing_to_weigh(tmp_path: Path) -> None:
