@@ -198,7 +198,7 @@ def results(
 
     --add stores a workspace's results first, without any text of the data. Ablations are looked
     for in FOLDER/ablations, further measurements (any JSON with title and rows) in
-    FOLDER/measurements.
+    FOLDER/measurements. A note.md in FOLDER or in a data set's folder becomes part of the page.
     """
     from rabtriever_core.findings.add import add_workspace
     from rabtriever_core.findings.page import write_page

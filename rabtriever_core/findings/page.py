@@ -22,6 +22,8 @@ from rabtriever_core.findings.plots import systems_figure
 from rabtriever_core.findings.stored import StoredResults, stored_datasets
 
 ABLATIONS = "ablations"
+NOTE = "note.md"
+"""What people say of all results, or of a data set's, beside them."""
 _SHOWN = ("R@1", "R@3", "R@5", "R@10", "MRR@10", "nDCG@10")
 
 
@@ -46,7 +48,7 @@ def write_page(folder: Path, page: Path) -> None:
     parts = ["# Results", _INTRODUCTION]
     if datasets:
         summaries = {name: summarized(results) for name, results in datasets.items()}
-        parts += ["## Systems", _verdicts(summaries)]
+        parts += ["## Systems", _verdicts(summaries), *_note(folder)]
         for name, results in datasets.items():
             parts += _dataset(name, results, summaries[name], page)
     if plans:
@@ -109,6 +111,11 @@ def _verdicts(summaries: Mapping[str, Any]) -> str:
     )
 
 
+def _note(folder: Path) -> list[str]:
+    path = folder / NOTE
+    return [path.read_text(encoding="utf-8")] if path.is_file() else []
+
+
 def _difference(found: Mapping[str, Any]) -> str:
     return f"{100 * found['difference']:+.1f} ({found['outcome']}, {wording.p_value(found['p'])})"
 
@@ -125,6 +132,7 @@ def _dataset(
             f"The pool is too large for rerankers: they ranked the student's best "
             f"{benchmark['teacher_candidates']}."
         )
+    parts += _note(results[0].folder.parent)
     for split_name, split in summary["splits"].items():
         parts += [
             f"#### {name}, {split_name}: {split['queries']:,} queries",

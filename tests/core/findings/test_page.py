@@ -82,6 +82,19 @@ def test_a_page_of_two_data_sets(tmp_path: Path) -> None:
     assert again.read_text() == text, "from what is stored alone"
 
 
+def test_notes_stand_below_what_they_are_about(tmp_path: Path) -> None:
+    folder = stored(tmp_path, "first", (1,))
+    stored(tmp_path, "second", (1,))
+    (folder / "note.md").write_text("Of all of it.\n", encoding="utf-8")
+    (folder / "second" / "note.md").write_text("Of the second – alone.\n", encoding="utf-8")
+    write_page(folder, tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    places = ["## Systems", "Of all of it.", "### first", "### second", "Of the second – alone."]
+    found = [text.index(place) for place in places]
+    assert found == sorted(found)
+    assert text.index("#### second, test") > found[-1]
+
+
 def test_a_summary_is_made_anew_when_a_seed_is_added(tmp_path: Path) -> None:
     folder = stored(tmp_path, "set", (1, 2))
     write_page(folder, tmp_path / "page.md")
