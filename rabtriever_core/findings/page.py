@@ -73,7 +73,8 @@ def _verdicts(summaries: Mapping[str, Any]) -> str:
     """One row per data set and split, and how often the bars hold."""
     columns = ["MRR@10", "split", "bi-encoder", "teacher", "student", "student / teacher"]
     columns += [f"≥ {STUDENT_SHARE}", "teacher − bi-encoder", "student − bi-encoder"]
-    rows, near, above, below = [], [], [], []
+    rows, near, above = [], [], []
+    below: dict[bool, list[str]] = {True: [], False: []}
     for name, summary in summaries.items():
         for split_name, split in summary["splits"].items():
             found = bars(split)
@@ -83,7 +84,9 @@ def _verdicts(summaries: Mapping[str, Any]) -> str:
                 near.append(title)
             if all(against[s]["outcome"] == "above" for s in ("teacher", "student")):
                 above.append(title)
-            below += [f"{s} on {title}" for s, a in against.items() if a["outcome"] == "below"]
+            for system, found_against in against.items():
+                if found_against["outcome"] == "below":
+                    below[found_against["clear"]].append(f"{system} on {title}")
             rows.append(
                 [
                     name,
@@ -106,7 +109,9 @@ def _verdicts(summaries: Mapping[str, Any]) -> str:
             + f"\n- Teacher and student both above the bi-encoder with corrected p < 0.01: on "
             f"{len(above)} of {count}"
             + (f" ({', '.join(above)})." if above else ".")
-            + f"\n- Below the bi-encoder: {', '.join(below) or 'none'}.",
+            + "\n- Below the bi-encoder with corrected p < 0.01: "
+            + f"{', '.join(below[True]) or 'none'}."
+            + f"\n- Lower in the mean, which may be chance: {', '.join(below[False]) or 'none'}.",
         ]
     )
 
