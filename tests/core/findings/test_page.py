@@ -11,9 +11,10 @@ from rabtriever_core.cli import app
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.evaluation.benchmark import compare_systems
 from rabtriever_core.evaluation.results import Results
+from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.findings.add import add_workspace, recorded_settings
 from rabtriever_core.findings.headline import bars
-from rabtriever_core.findings.page import write_page
+from rabtriever_core.findings.page import _verdicts, write_page
 from rabtriever_core.findings.stored import store
 from rabtriever_core.stages import run_stage
 from rabtriever_core.workspace import Workspace
@@ -93,6 +94,21 @@ def test_notes_stand_below_what_they_are_about(tmp_path: Path) -> None:
     found = [text.index(place) for place in places]
     assert found == sorted(found)
     assert text.index("#### second, test") > found[-1]
+
+
+@pytest.mark.parametrize(
+    ("p", "clearly", "maybe"), [(0.001, "both", "none"), (0.2, "none", "both")]
+)
+def test_what_is_clearly_below_is_told_from_chance(p: float, clearly: str, maybe: str) -> None:
+    systems = {name: {"MRR@10": {"mean": 0.5, "values": [0.5]}} for name in SYSTEMS}
+    rows = [
+        {"a": a, "b": "bi_encoder", "metric": "MRR@10", "difference": -0.1, "p_value_holm": p}
+        for a in ("teacher", "student")
+    ]
+    text = _verdicts({"set": {"splits": {"test": {"systems": systems, "comparisons": rows}}}})
+    named = {"both": "teacher on set test, student on set test.", "none": "none."}
+    assert f"Below the bi-encoder with corrected p < 0.01: {named[clearly]}" in text
+    assert f"Lower in the mean, which may be chance: {named[maybe]}" in text
 
 
 def test_a_summary_is_made_anew_when_a_seed_is_added(tmp_path: Path) -> None:
