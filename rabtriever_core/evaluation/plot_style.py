@@ -22,6 +22,7 @@ COLORS = {
     "kl_bi_encoder": "#B3B300",
     "linear_reranker": "#56B4E9",
     "pool_classifier": "#CC79A7",
+    "teacher_cosine": "#882255",
 }
 MARKERS = {
     "popularity": "*",
@@ -34,6 +35,7 @@ MARKERS = {
     "kl_bi_encoder": ">",
     "linear_reranker": "d",
     "pool_classifier": "P",
+    "teacher_cosine": "v",
 }
 EXTRA_COLORS = ("#332288", "#AA4499", "#117733", "#CC6677", "#6699CC", "#767676")
 INK, GRID = "#333333", "#E3E3E3"

@@ -18,6 +18,7 @@ SYSTEM_LABELS = {
     "kl_bi_encoder": "Bi-encoder, KL",
     "linear_reranker": "Linear reranker",
     "pool_classifier": "Pool classifier",
+    "teacher_cosine": "Teacher, cosine alone",
     "teacher": "Teacher",
     "student": "Student",
 }

@@ -35,6 +35,7 @@ from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.models.calibration import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.retriever import unit_rows
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
 
@@ -86,6 +87,14 @@ def make(context: StageContext) -> dict[str, Any]:
             if full_pool
             else reranker(teacher, documents, systems["student"], candidates)
         )
+        if teacher.cosine_scale:
+            # What is left of the teacher when it reads no pair: whether reading pays.
+            systems["teacher_cosine"] = vector_ranker(
+                BiEncoder(teacher.backbone).encode_queries,
+                [document.id for document in documents],
+                unit_rows(states),
+                config.depth,
+            )
         systems |= further_rankers(
             inputs["baselines"].folder,
             settings,

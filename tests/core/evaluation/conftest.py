@@ -59,7 +59,9 @@ def with_all_systems(benchmark: dict[str, Any]) -> dict[str, Any]:
             split["systems"].setdefault(name, _system("bi_encoder"))
     budget = {"steps": 450, "queries": 5400, "pairs": 43200, "seconds": 61.25}
     benchmark["training"] = {
-        name: dict(budget) for name in SYSTEM_LABELS if name not in ("popularity", "bm25", "minilm")
+        name: dict(budget)
+        for name in SYSTEM_LABELS
+        if name not in ("popularity", "bm25", "minilm", "teacher_cosine")
     }
     del benchmark["training"]["student"]["seconds"]
     return benchmark

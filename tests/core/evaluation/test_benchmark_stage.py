@@ -68,7 +68,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return make_workspace(tmp_path_factory.mktemp("workspace"), SETTINGS)
 
 
-def make_workspace(root: Path, sections: dict[str, Any], *, made: str = "") -> Workspace:
+def make_workspace(
+    root: Path, sections: dict[str, Any], *, made: str = "", cosine_scale: float = 0.0
+) -> Workspace:
     """Stand-ins for what is trained, except for the teacher where the stage makes it itself."""
     workspace = Workspace(root, Settings(**sections))
     texts = [d.text for d in DATASET.documents] + list(DATASET.queries.values())
@@ -82,7 +84,9 @@ def make_workspace(root: Path, sections: dict[str, Any], *, made: str = "") -> W
     if made == "teacher":
         teacher = run_stage(workspace, "teacher").hash
     else:
-        reranker = GenerativeReranker(backbone)
+        if cosine_scale:
+            backbone.scale_answers(0)  # The cosine is all that its margin holds.
+        reranker = GenerativeReranker(backbone, cosine_scale)
         teacher = build("teacher", {"validated_dataset": data}, reranker.save)
     build("student", {"validated_dataset": data, "teacher": teacher}, predictor.save)
     for stage in ("baselines", "document_embeddings", "calibration", "qdrant_collection"):
@@ -185,6 +189,27 @@ def test_a_teacher_without_training_is_benchmarked_without_a_budget(tmp_path: Pa
     assert "The teacher was not trained" in page
     assert page.count('<th scope="row">Teacher</th>') == 1  # no row among the budgets
     assert "Teacher" in summary_table(written)
+
+
+def test_the_cosine_in_the_teachers_margin_is_measured_alone(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, SETTINGS, cosine_scale=20.0)
+    folder = run_stage(workspace, "benchmark_report").folder
+    written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    test = written["splits"]["test"]
+    # This teacher's reading says nothing, so that what is left without it is the whole.
+    rankings = {
+        system: [
+            line.split("\t")[:3]
+            for line in (folder / "runs" / f"test-{system}.tsv").read_text("utf-8").splitlines()
+        ]
+        for system in ("teacher", "teacher_cosine")
+    }
+    assert len(rankings["teacher"]) == 1 + 6 * 10
+    assert rankings["teacher_cosine"] == rankings["teacher"]
+    assert test["systems"]["teacher_cosine"]["metrics"] == test["systems"]["teacher"]["metrics"]
+    compared = {(row["a"], row["b"]) for row in test["comparisons"]}
+    assert {("teacher", "teacher_cosine"), ("student", "teacher_cosine")} <= compared
+    assert "teacher_cosine" not in written["training"]
 
 
 def test_named_systems_are_trained_measured_and_compared(

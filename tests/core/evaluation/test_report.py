@@ -154,6 +154,7 @@ def test_further_systems_and_budgets(with_all_systems: dict[str, Any], tmp_path:
     assert page.count('<th scope="row">MiniLM, untuned</th>') == 2  # not trained
     assert page.count("<td>43,200</td>") == 7
     assert "Popularity does not read the query" in page
+    assert "cosine alone reads query and document apart" in page
     assert page.count("<td>not run here</td>") == 1
     written = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))
     assert written["training"]["kl_bi_encoder"]["seconds"] == 61.25
@@ -161,7 +162,11 @@ def test_further_systems_and_budgets(with_all_systems: dict[str, Any], tmp_path:
     assert len({len(line) for line in lines if line.startswith("  ")}) == 1
     order = [line.split("  ")[1] for line in lines if line.startswith("  ")]
     assert order[2:5] == ["BM25", "MiniLM, untuned", "Bi-encoder"]
-    assert [name.strip() for name in order[9:11]] == ["Teacher", "Student"]
+    assert [name.strip() for name in order[9:12]] == [
+        "Teacher, cosine alone",
+        "Teacher",
+        "Student",
+    ]
 
 
 def test_large_pools_are_ranked_by_all_rerankers_alike(
