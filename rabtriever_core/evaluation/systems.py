@@ -101,6 +101,27 @@ def reranker(
     return rank
 
 
+def vector_reranker(
+    encode_queries: Callable[[Sequence[str]], Floats],
+    ids: Sequence[str],
+    vectors: Floats,
+    retrieve: Ranker,
+    candidates: int,
+) -> Ranker:
+    """Dot product with the stored vectors [m, d] of another system's best `candidates`."""
+    rows = {id_: row for row, id_ in enumerate(ids)}
+
+    def rank(queries: Sequence[str]) -> list[dict[str, float]]:
+        best = [ranking(retrieved)[:candidates] for retrieved in retrieve(queries)]
+        encoded = encode_queries(queries)
+        return [
+            dict(zip(found, map(float, vectors[[rows[id_] for id_ in found]] @ query), strict=True))
+            for found, query in zip(best, encoded, strict=True)
+        ]
+
+    return rank
+
+
 def completed(
     teacher: "Reranker",
     documents: Sequence[Document],

@@ -25,6 +25,7 @@ from rabtriever_core.evaluation.systems import (
     reranker,
     teacher_ranker,
     vector_ranker,
+    vector_reranker,
 )
 from rabtriever_core.evaluation.wording import headline_split
 from rabtriever_core.index.aliases import check_built_by, physical_collection
@@ -89,11 +90,11 @@ def make(context: StageContext) -> dict[str, Any]:
         )
         if teacher.cosine_scale:
             # What is left of the teacher when it reads no pair: whether reading pays.
-            systems["teacher_cosine"] = vector_ranker(
-                BiEncoder(teacher.backbone).encode_queries,
-                [document.id for document in documents],
-                unit_rows(states),
-                config.depth,
+            encode, ids = BiEncoder(teacher.backbone).encode_queries, [d.id for d in documents]
+            systems["teacher_cosine"] = (
+                vector_ranker(encode, ids, unit_rows(states), config.depth)
+                if full_pool
+                else vector_reranker(encode, ids, unit_rows(states), systems["student"], candidates)
             )
         systems |= further_rankers(
             inputs["baselines"].folder,

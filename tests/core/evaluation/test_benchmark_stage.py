@@ -194,8 +194,11 @@ def test_a_teacher_without_training_is_benchmarked_without_a_budget(tmp_path: Pa
     assert "Teacher" in summary_table(written)
 
 
-def test_the_cosine_in_the_teachers_margin_is_measured_alone(tmp_path: Path) -> None:
-    workspace = make_workspace(tmp_path, SETTINGS, cosine_scale=20.0)
+@pytest.mark.parametrize("pairs", [1000, 10], ids=["whole pool", "student's best"])
+def test_the_cosine_in_the_teachers_margin_is_measured_alone(tmp_path: Path, pairs: int) -> None:
+    depths = {"teacher_pairs": pairs, "teacher_depth": 10}
+    sections = SETTINGS | {"benchmark": SETTINGS["benchmark"] | depths}
+    workspace = make_workspace(tmp_path, sections, cosine_scale=20.0)
     folder = run_stage(workspace, "benchmark_report").folder
     written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
     test = written["splits"]["test"]
