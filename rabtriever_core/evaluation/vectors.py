@@ -12,7 +12,7 @@ from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.config.gauge import GaugeConfig
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.index.engine import Build, Search, run_engine
+from rabtriever_core.index.engine import TURBO8_EXTRA_BYTES, Build, Search, run_engine
 from rabtriever_core.index.exactness import TIE_TOLERANCE, spread
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.query_tower import place
@@ -37,10 +37,14 @@ class Variant:
     build: Build = field(default_factory=Build)
 
     def searches(self) -> tuple[Search, ...]:
-        """Unscored again, then with more and more candidates scored again."""
+        """Unscored again, then with more and more candidates scored again.
+
+        Rounded vectors are searched without the graph as well: what rounding alone costs.
+        """
         plain = Search(k=K)
         if self.build.quantization == "none":
-            return (plain,)
+            rounded = self.build.datatype != "float32"
+            return (plain, Search(k=K, exact=True)) if rounded else (plain,)
         return (plain, *(Search(k=K, rescore=True, oversampling=o) for o in _OVERSAMPLING))
 
 
@@ -49,6 +53,7 @@ def variants(dimension: int) -> list[Variant]:
     half, quarter, eighth = (max(2, dimension // n) for n in (2, 4, 8))
     plain = GaugeConfig()
     int8, binary = Build(quantization="int8"), Build(quantization="binary")
+    turbo8 = Build(datatype="turbo8")
     rows = [
         Variant("raw", plain),
         Variant("center, unequal norms", GaugeConfig(method="center", equal_norms=False)),
@@ -65,6 +70,8 @@ def variants(dimension: int) -> list[Variant]:
         ]
     spread_out = GaugeConfig(method="balanced", spread=True)
     spread_half = GaugeConfig(method="balanced", spread=True, dimensions=half)
+    # A byte per dimension, and four per vector: together a quarter of float32.
+    fitting = max(2, dimension - TURBO8_EXTRA_BYTES)
     return [
         *rows,
         Variant("raw", plain, Build(datatype="float16")),
@@ -72,6 +79,15 @@ def variants(dimension: int) -> list[Variant]:
             "balanced 1/2",
             GaugeConfig(method="balanced", dimensions=half),
             Build(datatype="float16"),
+        ),
+        Variant("raw", plain, turbo8),
+        *(
+            Variant(
+                f"balanced {fitting}/{dimension}{'' if equal else ', unequal norms'}",
+                GaugeConfig(method="balanced", dimensions=fitting, equal_norms=equal),
+                turbo8,
+            )
+            for equal in (False, True)
         ),
         Variant("raw", plain, int8),
         Variant("balanced, spread", spread_out, int8),
@@ -179,6 +195,8 @@ def label(row: dict[str, Any]) -> str:
     if row["quantization"] != "none":
         parts.append(row["quantization"])
         parts.append(f"rescored ×{row['oversampling']:g}" if row["rescore"] else "not rescored")
+    if row["exact"]:
+        parts.append("no graph")
     return ", ".join(parts)
 
 
@@ -204,6 +222,7 @@ def _rows(
             "gauge": variant.gauge.model_dump(exclude={"fit_queries"}),
             "datatype": variant.build.datatype,
             "quantization": variant.build.quantization,
+            "exact": search.exact,
             "rescore": search.rescore,
             "oversampling": search.oversampling,
             "dimensions": gauge.dimension,
@@ -211,7 +230,7 @@ def _rows(
             "recall@10 without graph": _recall(exact, margins),
             "hot_bytes": sizes["quantized"] if quantized else sizes["vectors"],
             "stored_bytes": sizes["quantized"] + sizes["vectors"],
-            "graph_bytes": sizes["graph"],
+            "graph_bytes": 0.0 if search.exact else sizes["graph"],
             "p50_ms": found.p50_ms,
         }
         for search, found in zip(searches, measured.searches, strict=True)

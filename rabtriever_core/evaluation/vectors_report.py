@@ -36,6 +36,8 @@ _COLUMNS = (
 _NOTES = (
     "recall@10 is against the exact ranking by the student's float32 vectors; `without graph` is "
     "what gauge and truncation alone leave of it.",
+    "turbo8 stores one byte per dimension instead of four; `no graph` compares a query with every "
+    "vector so stored.",
     "Bytes are per document, measured on the engine's files. Bytes read are those of the vectors "
     "that every candidate is compared by (to be kept in memory); bytes stored add the full vectors "
     "under quantized ones, of which only rescored candidates are read, but which Qdrant keeps in "
@@ -45,6 +47,7 @@ _NOTES = (
 _KINDS = {
     ("float32", "none"): "float32",
     ("float16", "none"): "float16",
+    ("turbo8", "none"): "turbo8",
     ("float32", "int8"): "int8",
     ("float32", "binary"): "binary",
 }

@@ -29,6 +29,9 @@ _PARTS = {
 }
 """Files of what grows with the number of vectors; flags of deleted ones are preallocated."""
 
+TURBO8_EXTRA_BYTES = 4
+"""A float32 that Qdrant stores beside a vector's codes of one byte each."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +41,8 @@ class Build(_Part):
     """How an index is built."""
 
     datatype: Literal["float32", "float16", "turbo8"] = "float32"
-    """What the vectors themselves are stored as."""
+    """What the vectors themselves are stored as; turbo8 (TurboQuant) rotates, then rounds to a byte
+    each."""
     quantization: Literal["none", "int8", "binary", "turbo4"] = "none"
     """What is kept in memory besides, to search with."""
     m: int = Field(16, ge=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rabtriever_core.config import GaugeConfig
-from rabtriever_core.evaluation.vectors import Variant, measure
+from rabtriever_core.evaluation.vectors import Variant, label, measure
 from rabtriever_core.evaluation.vectors_report import write_vectors_report
 from rabtriever_core.index.engine import Build, Search, run_engine
 from tests.core.index.test_gauge import asked, clustered
@@ -56,12 +56,17 @@ def test_table_of_variants(tmp_path) -> None:
         Variant("raw", GaugeConfig()),
         Variant("balanced", GaugeConfig(method="balanced", dimensions=8)),
         Variant("balanced", GaugeConfig(method="balanced"), Build(quantization="int8")),
+        Variant(
+            "balanced 28/32",
+            GaugeConfig(method="balanced", dimensions=28, equal_norms=False),
+            Build(datatype="turbo8"),
+        ),
     ]
     measured = measure(DOCUMENTS, QUERIES, asked(200, 32, 3), chosen)
     rows = measured["rows"]
-    assert [row["dimensions"] for row in rows] == [32, 8, 33, 33, 33]
-    assert [row["rescore"] for row in rows] == [False, False, False, True, True]
-    raw, short, *quantized = rows
+    assert [row["dimensions"] for row in rows] == [32, 8, 33, 33, 33, 28, 28]
+    assert [row["rescore"] for row in rows] == [False, False, False, True, True, False, False]
+    raw, short, *quantized, turbo8, turbo8_exact = rows
     assert (raw["stored_bytes"], raw["p50_ratio"]) == (pytest.approx(128, abs=0.01), 1.0)
     assert raw["recall@10 without graph"] == 1.0
     assert short["stored_share"] == pytest.approx(0.25, abs=1e-4)
@@ -74,7 +79,11 @@ def test_table_of_variants(tmp_path) -> None:
     for row in rows:
         assert 0 <= row["recall@10"] <= 1
         assert row["p50_ms"] > 0
-    reached = {"balanced, float32"} if short["recall@10"] >= 0.99 else set()
+    assert (turbo8["exact"], turbo8_exact["exact"], raw["exact"]) == (False, True, False)
+    assert turbo8_exact["stored_bytes"] == pytest.approx(28 + 4, abs=0.01)  # a quarter
+    assert turbo8_exact["recall@10"] > 0.9
+    assert (turbo8["graph_bytes"] > 5, turbo8_exact["graph_bytes"]) == (True, 0)
+    reached = {label(row) for row in (short, turbo8, turbo8_exact) if row["recall@10"] >= 0.99}
     assert set(measured["bar"]["reached_by"]) == reached
 
     page = write_vectors_report(measured, tmp_path)
@@ -86,4 +95,5 @@ def test_table_of_variants(tmp_path) -> None:
     }
     text = (tmp_path / "vectors.md").read_text(encoding="utf-8")
     assert "| balanced, float32, int8, rescored ×4 | 33 |" in text
+    assert "| balanced 28/32, turbo8, no graph | 28 |" in text
     assert page.read_text(encoding="utf-8").count("<tr>") == 1 + len(rows)
