@@ -61,9 +61,10 @@ def _vectors(content: dict[str, Any], path: Path, page: Path) -> str:
     plot = path.with_suffix(".png")
     save_png(recall_against_bytes(content), plot)
     link = relative(plot, page)
+    vectors = f"{content.get('dataset', path.stem)}, {content['dimension']} dimensions"
     return "\n\n".join(
         [
-            f"### Stored vectors, {content.get('dataset', path.stem)}",
+            f"### Stored vectors, {vectors}",
             markdown(content),
             f"![recall@10 against bytes per document]({link})",
             source(content),
