@@ -195,7 +195,7 @@ def label(row: dict[str, Any]) -> str:
     if row["quantization"] != "none":
         parts.append(row["quantization"])
         parts.append(f"rescored ×{row['oversampling']:g}" if row["rescore"] else "not rescored")
-    if row["exact"]:
+    if row.get("exact"):  # tables stored before such searches were measured do not say
         parts.append("no graph")
     return ", ".join(parts)
 

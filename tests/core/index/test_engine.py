@@ -86,6 +86,9 @@ def test_table_of_variants(tmp_path) -> None:
     reached = {label(row) for row in (short, turbo8, turbo8_exact) if row["recall@10"] >= 0.99}
     assert set(measured["bar"]["reached_by"]) == reached
 
+    stored_before = {name: value for name, value in raw.items() if name != "exact"}
+    assert label(stored_before) == label(raw) == "raw, float32"
+
     page = write_vectors_report(measured, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {
         "vectors.json",
