@@ -36,8 +36,9 @@ _COLUMNS = (
 _NOTES = (
     "recall@10 is against the exact ranking by the student's float32 vectors; `without graph` is "
     "what gauge and truncation alone leave of it.",
-    "turbo8 stores one byte per dimension instead of four; `no graph` compares a query with every "
-    "vector so stored.",
+    "turbo8 (Qdrant's TurboQuant) stores one byte per dimension instead of four; `no graph` "
+    "compares a query with every vector so stored. Neither turbo8 nor float16 is a setting of the "
+    "index yet.",
     "Bytes are per document, measured on the engine's files. Bytes read are those of the vectors "
     "that every candidate is compared by (to be kept in memory); bytes stored add the full vectors "
     "under quantized ones, of which only rescored candidates are read, but which Qdrant keeps in "
