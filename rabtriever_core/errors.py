@@ -25,6 +25,10 @@ class ArtifactError(RabtrieverError):
     """An artifact is missing, damaged, or was made from other parents than expected."""
 
 
+class DeviceMemoryError(RabtrieverError):
+    """A stage needs more memory than the accelerator has."""
+
+
 class DiskFullError(RabtrieverError):
     """There is no room left to write; what was finished before is kept."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from rabtriever_core.config import IndexConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.exactness import (
+    TIE_TOLERANCE,
     Ranking,
     max_score_difference,
     spread,
@@ -81,7 +82,7 @@ def agreement_with_model(
     Returns:
         `top10` is the lowest of its links' shares: Qdrant against the uploaded vectors, these
         against the student's where no dimension was dropped, and these against documents encoded
-        afresh.
+        afresh, to the precision that these are computed with.
     """
     ids = [d.id for d in documents]
     phi = tower.student.encode_queries(texts)
@@ -108,8 +109,10 @@ def agreement_with_model(
     sample = [ids[row] for row in fresh_rows]
     ranked = _best(phi @ vectors[fresh_rows].T, sample)
     fresh = tower.student.margin(texts, [documents[row] for row in fresh_rows])
+    tolerance = max(TIE_TOLERANCE, tower.student.backbone.rounding)
+    agreed = top_k_agreement(ranked, fresh, sample, DEPTH, tolerance)
     return Agreement(
-        top10=min(float(np.mean(shares)), top_k_agreement(ranked, fresh, sample, DEPTH)),
+        top10=min(float(np.mean(shares)), agreed),
         truncation_recall=float(np.mean(kept)) if kept else None,
         served_recall=float(np.mean(served)) if served else None,
     )

@@ -129,6 +129,20 @@ class Backbone:
         read: torch.Tensor = states[at, to_device(positions, ids.device)]
         return read.float()
 
+    @property
+    def rounding(self) -> float:
+        """How far apart, relatively, a text's states may be that are computed in two batches.
+
+        A step of the numbers that are multiplied: a GPU sums in another order for another shape.
+        """
+        import torch
+
+        if self.model.dtype == torch.bfloat16:
+            return 2.0**-7
+        if self.device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
+            return 2.0**-10
+        return 0.0
+
     def save(self, folder: Path) -> None:
         """Write model (safetensors), tokenizer and prompt."""
         self.model.save_pretrained(folder)

@@ -1,6 +1,8 @@
 """BM25 over title and text: stemmed words, no stop words, no training."""
 
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,6 @@ class Bm25:
         Raises:
             ValueError: there are none.
         """
-        import bm25s
         import Stemmer
 
         if not documents:
@@ -35,7 +36,7 @@ class Bm25:
         if not any(tokens):
             # bm25s cannot index an empty vocabulary; nothing will ever match.
             return cls(None, stemmer, len(documents))
-        index = bm25s.BM25()
+        index = _bm25s().BM25()
         index.index(tokens, create_empty_token=False, show_progress=False)
         return cls(index, stemmer, len(documents))
 
@@ -52,9 +53,7 @@ class Bm25:
 
 
 def _tokenize(texts: Sequence[str], stemmer: Any) -> list[list[str]]:
-    import bm25s
-
-    tokens: list[list[str]] = bm25s.tokenize(
+    tokens: list[list[str]] = _bm25s().tokenize(
         list(texts),
         stopwords="en",
         stemmer=stemmer,
@@ -63,3 +62,22 @@ def _tokenize(texts: Sequence[str], stemmer: Any) -> list[list[str]]:
     )
     # A text without words comes back as one empty word.
     return [[token for token in row if token] for row in tokens]
+
+
+def _bm25s() -> ModuleType:
+    """bm25s, kept from loading jax: it tries jax where that is installed, on the first GPU.
+
+    jax then reserves three quarters of the GPU's memory for a process that ranks on the CPU.
+    """
+    if "bm25s" in sys.modules:
+        return sys.modules["bm25s"]
+    modules: dict[str, Any] = sys.modules
+    before = {name: modules[name] for name in ("jax",) if name in modules}
+    modules["jax"] = None  # importing it fails, as if it were not installed
+    try:
+        import bm25s
+    finally:
+        del modules["jax"]
+        modules |= before
+    module: ModuleType = bm25s
+    return module

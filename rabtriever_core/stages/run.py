@@ -2,7 +2,10 @@
 
 import importlib
 import logging
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +16,12 @@ from pydantic import BaseModel
 from rabtriever_core.artifacts import Artifact, build_artifact, folder_hash, load_artifact
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset, read_dataset
-from rabtriever_core.errors import ArtifactError, StageBusyError, ValidationStoppedError
+from rabtriever_core.errors import (
+    ArtifactError,
+    DeviceMemoryError,
+    StageBusyError,
+    ValidationStoppedError,
+)
 from rabtriever_core.kept import kept
 from rabtriever_core.stages.registry import Stage, stage_named
 from rabtriever_core.verdict import broken_changes
@@ -59,6 +67,7 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
         ValidationStoppedError: the data set broke a rule that nothing may run on.
         StageBusyError: another process builds it, or built what it reads at the same time.
         DiskFullError: there was no room for it.
+        DeviceMemoryError: the accelerator has too little memory for it.
     """
     stage = stage_named(name)
     module = importlib.import_module(f"rabtriever_core.stages.{name}")
@@ -73,9 +82,10 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     dataset = _dataset_of(workspace, module, inputs)
 
     def make(output: Path, checkpoints: Path) -> dict[str, Any]:
-        metrics: dict[str, Any] = module.make(
-            StageContext(workspace, inputs, output, checkpoints, force)
-        )
+        with _says_when_the_device_is_full(name):
+            metrics: dict[str, Any] = module.make(
+                StageContext(workspace, inputs, output, checkpoints, force)
+            )
         # Read once to be named, and again to be used: a second run may have come between.
         changed = [n for n, a in inputs.items() if folder_hash(a.folder) != hashes[n]]
         if _dataset_of(workspace, module, inputs, metrics) != dataset:
@@ -104,6 +114,21 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     else:
         workspace.record_seconds(name, time.perf_counter() - started)
     return artifact
+
+
+@contextmanager
+def _says_when_the_device_is_full(stage: str) -> Iterator[None]:
+    """Errors that name what to change."""
+    try:
+        yield
+    except RuntimeError as error:
+        torch = sys.modules.get("torch")
+        if torch is None or not isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise DeviceMemoryError(
+            f"{stage}: too little memory on the device ({str(error).splitlines()[0]}): leave it to "
+            "fewer processes, or lower runtime.batch_multiple or the stage's queries_per_step"
+        ) from error
 
 
 def _dataset_of(

@@ -33,22 +33,23 @@ class Pairs:
     """Which distinct documents some training query is judged for [m]."""
 
     def read(
-        self, reranker: Reranker, layers: tuple[int, ...] = ()
+        self, reranker: Reranker, layers: tuple[int, ...] | None = None
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """(margins [n, k], e_Q [n, d] and e_D [m, d], each of the final norm, then of the layers).
 
-        The queries are read alone only where layers ask for it. The margins are those of reading
-        alone, without the cosine that a teacher may hold beside it: on its training queries the
-        cosine is nearly always right, and reading that learns what is missing there learns noise.
+        The queries are read alone only where layers are given, though it be none of them. The
+        margins are those of reading alone, without the cosine that a teacher may hold beside it: on
+        its training queries the cosine is nearly always right, and reading that learns what is
+        missing there learns noise.
         """
         n, k = self.drawn.shape
         documents, queries = self.column.ravel().tolist(), np.repeat(np.arange(n), k).tolist()
         states, e_d = reranker.pair_states(
-            self.document_ids, self.query_ids, documents, queries, layers
+            self.document_ids, self.query_ids, documents, queries, layers or ()
         )
         backbone = reranker.backbone
         e_q: list[Tensor] = []
-        if layers:
+        if layers is not None:
             e_q = backbone.last_states_of_layers(backbone.prompt.alone(self.query_ids), layers)
         return (states @ reranker.direction()).view(n, k), e_q, e_d
 

@@ -65,7 +65,7 @@ def fine_tune_teacher(
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step, steps)
-        margins, e_q, e_d = pairs.read(reranker, layers if config.contrastive_weight else ())
+        margins, e_q, e_d = pairs.read(reranker, layers if config.contrastive_weight else None)
         device = margins.device
         weights = balanced[pairs.queries].to(device) if config.class_balance else None
         answer, in_list = supervised(

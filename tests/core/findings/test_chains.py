@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from rabtriever_core.cli import app
 from rabtriever_core.findings import chains
 from rabtriever_core.findings.stored import StoredResults
+from rabtriever_core.stages import student
 from tests.core.ablation.tiny import SETTINGS, write_data
 
 FEW = (
@@ -110,3 +112,20 @@ def test_a_fault_of_the_code_is_not_swallowed(root: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(chains, "run_stage", faulty)
     result = CliRunner().invoke(app, command(root, "fit", seeds="1"))
     assert isinstance(result.exception, TypeError)
+
+
+def test_a_full_gpu_in_one_run_does_not_stop_the_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(context: Any) -> Any:
+        if context.settings.runtime.seed == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 32 MiB.")
+        return original(context)
+
+    original = student.make
+    monkeypatch.setattr(student, "make", make)
+    result = run([*command(root, "fit", seeds="3,1"), "--json"], code=1)
+    failed = json.loads(result.stdout)["failed"]
+    assert list(failed) == ["fit, seed 3"]
+    assert failed["fit, seed 3"].startswith("DeviceMemoryError: student: too little memory")
+    assert "runtime.batch_multiple" in failed["fit, seed 3"]

@@ -13,6 +13,7 @@ from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.model_agreement import agreement_with_model
 from rabtriever_core.index.query_tower import QueryTower, QueryVectors
 from rabtriever_core.index.search import search
+from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.retriever import Rabtriever
@@ -101,6 +102,34 @@ def test_another_gauge_does_not_agree(client: QdrantClient, student: Rabtriever)
         client, name, other, QUERIES, DOCUMENTS, vectors, IndexConfig()
     )
     assert agreement.top10 < 0.9
+
+
+@pytest.mark.parametrize(("rounding", "agrees"), [(0.0, False), (2.0**-10, True)])
+def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
+    client: QdrantClient,
+    student: Rabtriever,
+    monkeypatch: pytest.MonkeyPatch,
+    rounding: float,
+    agrees: bool,
+) -> None:
+    tower = _tower(student)
+    # Stored documents one and the same, so that every place is a tie that rounding breaks.
+    first = student.encode_documents(DOCUMENTS[:1])
+    exact = Rabtriever.margin
+
+    def rounded(self: Rabtriever, texts: Any, documents: Any) -> Any:
+        margins = exact(self, texts, [DOCUMENTS[0]] * len(documents))
+        noise = np.random.default_rng(5).uniform(1 - 2.0**-11, 1, margins.shape)
+        return (margins * noise).astype(np.float32)
+
+    monkeypatch.setattr(Rabtriever, "margin", rounded)
+    monkeypatch.setattr(Backbone, "rounding", rounding)
+    same = np.repeat(first, len(DOCUMENTS), axis=0)
+    stored = build_collection(client, "same", "b" * 12, DOCUMENTS, same, {"dataset": "d"}, 50)
+    agreement = agreement_with_model(
+        client, stored, tower, QUERIES, DOCUMENTS, same, IndexConfig()
+    ).top10
+    assert (agreement == 1.0) is agrees
 
 
 def test_recall_counts_documents_not_places() -> None:

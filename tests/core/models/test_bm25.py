@@ -1,5 +1,10 @@
 """BM25 finds what shares words, and copes with what shares none."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -50,3 +55,24 @@ def test_documents_without_words() -> None:
 def test_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     Bm25.fit(DOCUMENTS).scores(["apple"])
     assert capfd.readouterr() == ("", "")
+
+
+def test_leaves_jax_alone(tmp_path: Path) -> None:
+    # bm25s would start it where it is installed, and jax would take most of a GPU's memory.
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("raise SystemExit('jax was loaded')\n")
+    program = (
+        "from rabtriever_core.data.dataset import Document\n"
+        "from rabtriever_core.models.bm25 import Bm25\n"
+        "print(Bm25.fit([Document('1', 'open the fridge')]).scores(['fridge']) > 0)\n"
+        "import jax\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path.cwd())])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout.strip() == "[[ True]]", ran.stderr
+    assert ran.stderr.strip() == "jax was loaded", "who asks for it afterwards has it"

@@ -11,8 +11,10 @@ import torch
 from rabtriever_core.config import (
     DpoConfig,
     LoraConfig,
+    PromptConfig,
     StudentConfig,
 )
+from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.lora import load_adapters
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
@@ -108,6 +110,18 @@ def test_teacher_learns_and_resumes_exactly(warm, teacher, tmp_path, monkeypatch
 
 
 BRIEF = SHORT.model_copy(update={"min_steps": 10, "max_steps": 10})
+
+
+def test_a_backbone_of_one_layer_can_be_trained(tmp_path) -> None:
+    # It has no layer half-way up to align beside the last one.
+    one = BACKBONE.model_copy(update={"tiny": BACKBONE.tiny.model_copy(update={"layers": 1})})
+    texts = [d.full_text for d in DATASET.documents] + list(DATASET.queries.values())
+    backbone = tiny_backbone(one, PromptConfig(), texts, seed=3)
+    config = TEACHER.model_copy(update={"schedule": BRIEF, "contrastive_queries": 4})
+    history = fine_tune_teacher(
+        GenerativeReranker(backbone), examples_of(backbone), config, RUNTIME, tmp_path, None
+    )
+    assert history[-1]["loss_contrast"] > 0
 
 
 def _tuned(warm, examples, folder: Path, tune, **update) -> torch.Tensor:
