@@ -75,3 +75,11 @@ def test_missing_backbone_says_what_to_give(tmp_path) -> None:
     config = BackboneConfig(model=str(tmp_path / "nowhere"))
     with pytest.raises(ModelError, match=r"backbone\.model = .*nowhere.*cannot be loaded"):
         pretrained_backbone(config, PromptConfig(), RUNTIME)
+
+
+def test_states_are_as_near_as_their_numbers(monkeypatch) -> None:
+    backbone = small_backbone(small_dataset())
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    assert backbone.rounding == 0.0, "a CPU rounds no factors"
+    backbone.model.to(torch.bfloat16)
+    assert backbone.rounding == torch.finfo(torch.bfloat16).eps

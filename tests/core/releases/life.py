@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Student:
     """
 
     dimension = 16
+    backbone = SimpleNamespace(rounding=0.0)
     encoded: list[str] = []  # noqa: RUF012 - counted over all instances
 
     def __init__(self, salt: int, wrong: Sequence[int]) -> None:
