@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -64,20 +65,20 @@ def _tokenize(texts: Sequence[str], stemmer: Any) -> list[list[str]]:
     return [[token for token in row if token] for row in tokens]
 
 
+@cache
 def _bm25s() -> ModuleType:
     """bm25s, kept from loading jax: it tries jax where that is installed, on the first GPU.
 
     jax then reserves three quarters of the GPU's memory for a process that ranks on the CPU.
     """
-    if "bm25s" in sys.modules:
-        return sys.modules["bm25s"]
     modules: dict[str, Any] = sys.modules
-    before = {name: modules[name] for name in ("jax",) if name in modules}
+    loaded = modules.get("jax")
     modules["jax"] = None  # importing it fails, as if it were not installed
     try:
         import bm25s
     finally:
         del modules["jax"]
-        modules |= before
+        if loaded is not None:
+            modules["jax"] = loaded
     module: ModuleType = bm25s
     return module
