@@ -104,12 +104,16 @@ def test_another_gauge_does_not_agree(client: QdrantClient, student: Rabtriever)
     assert agreement.top10 < 0.9
 
 
-@pytest.mark.parametrize(("rounding", "agrees"), [(0.0, False), (2.0**-10, True)])
+@pytest.mark.parametrize(
+    ("rounding", "noise", "agrees"),
+    [(0.0, 2.0**-11, False), (2.0**-10, 2.0**-11, True), (2.0**-10, 2.0**-7, False)],
+)
 def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
     client: QdrantClient,
     student: Rabtriever,
     monkeypatch: pytest.MonkeyPatch,
     rounding: float,
+    noise: float,
     agrees: bool,
 ) -> None:
     tower = _tower(student)
@@ -119,8 +123,8 @@ def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
 
     def rounded(self: Rabtriever, texts: Any, documents: Any) -> Any:
         margins = exact(self, texts, [DOCUMENTS[0]] * len(documents))
-        noise = np.random.default_rng(5).uniform(1 - 2.0**-11, 1, margins.shape)
-        return (margins * noise).astype(np.float32)
+        share = np.random.default_rng(5).uniform(1 - noise, 1, margins.shape)
+        return (margins * share).astype(np.float32)
 
     monkeypatch.setattr(Rabtriever, "margin", rounded)
     monkeypatch.setattr(Backbone, "rounding", rounding)

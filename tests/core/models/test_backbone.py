@@ -77,9 +77,12 @@ def test_missing_backbone_says_what_to_give(tmp_path) -> None:
         pretrained_backbone(config, PromptConfig(), RUNTIME)
 
 
-def test_states_are_as_near_as_their_numbers(monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("device", "precision", "rounding"),
+    [("cpu", "high", 0.0), ("cuda", "highest", 0.0), ("cuda", "high", 2.0**-10)],
+)
+def test_only_tf32_on_a_gpu_rounds(monkeypatch, device, precision, rounding) -> None:
     backbone = small_backbone(small_dataset())
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
-    assert backbone.rounding == 0.0, "a CPU rounds no factors"
-    backbone.model.to(torch.bfloat16)
-    assert backbone.rounding == torch.finfo(torch.bfloat16).eps
+    monkeypatch.setattr(Backbone, "device", torch.device(device))
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)
+    assert backbone.rounding == rounding
