@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.schedule import ScheduleConfig
@@ -14,6 +14,13 @@ def _each_once(sources: tuple[str, ...]) -> tuple[str, ...]:
     return sources
 
 
+def _rising(shares: tuple[float, ...]) -> tuple[float, ...]:
+    if len(shares) < 2 or list(shares) != sorted(set(shares)):
+        raise ValueError(f"{list(shares)}: name two shares or more, from low to high")
+    return shares
+
+
+Shares = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(_rising)]
 MiningSources = Annotated[tuple[Literal["encoder", "bm25"], ...], AfterValidator(_each_once)]
 
 
@@ -47,9 +54,11 @@ class TeacherConfig(Component):
     """How long fine-tuning takes."""
     start: Literal["backbone", "bi_encoder"] = "backbone"
     """Whose weights it starts from."""
-    start_share: float = Field(0.0, ge=0, lt=1)
+    start_share: Annotated[float, Field(ge=0, lt=1)] | Shares = 0.0
     """Share of the weights it starts from in those it ends with (WiSE-FT): with `start: bi_encoder`
-    and 0.5, a small teacher keeps more of what it knew. 0 is the paper's."""
+    and 0.5, a small teacher keeps more of what it knew. 0 is the paper's. Of several ([0, 0.5, 1])
+    dev chooses, with `cosine_scale`: 1 is for training that taught nothing, which a teacher need
+    not be worse for."""
     cosine_scale: float = Field(0.0, ge=0)
     """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher keeps
     what the bi-encoder knows beside what it learns from reading the pair; what either counts for in
@@ -90,6 +99,15 @@ class TeacherConfig(Component):
     anchor_weight: float = Field(0.1, ge=0)
     """Weight of the regression of margins on the cosines that the model itself gives query and
     document read apart: what these know of unseen documents, the margins then know too."""
+
+    @model_validator(mode="after")
+    def _shares_can_be_compared(self) -> "TeacherConfig":
+        if isinstance(self.start_share, tuple) and not self.cosine_scale:
+            raise ValueError(
+                f"start_share: dev chooses among {list(self.start_share)} by cosine and reading "
+                "together: set cosine_scale (20 is usual) or name one share"
+            )
+        return self
 
 
 class StudentConfig(Component):

@@ -1,25 +1,26 @@
 """Stage: the generative reranker, trained on its answer token, or taken as it is."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rabtriever_core.stages.run import StageContext
+
+if TYPE_CHECKING:
+    from rabtriever_core.models.reranker import GenerativeReranker
 
 
 def make(context: StageContext) -> dict[str, Any]:
     """Train the teacher; returns its losses and dev metrics."""
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.stages.dev import dev_metrics, dev_queries, trained
-    from rabtriever_core.training.averaging import average_with_start
+    from rabtriever_core.stages.dev import dev_metrics, trained
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.dpo import prefer_right_answers
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.loop import History
     from rabtriever_core.training.sft import fine_tune_teacher
-    from rabtriever_core.training.stacking import weigh_cosine_and_reading
 
     settings = context.settings
     config, runtime = settings.teacher, settings.runtime
@@ -52,17 +53,36 @@ def make(context: StageContext) -> dict[str, Any]:
         done = history[-1]["step"] if history else 0.0
         history = [*history, *({**row, "step": row["step"] + done} for row in later)]
         budget = phase if budget is None else budget + phase
-    if config.start_share and budget is not None:
-        start = Backbone.load(context.inputs[config.start].folder, runtime)
-        average_with_start(backbone.model, start.model, config.start_share)
-    weights: dict[str, Any] = {}
-    if config.cosine_scale and budget is not None:
-        dataset, split = context.dataset(), settings.dataset.dev_split
-        held_out = Examples.of(dataset, split, backbone.prompt)
-        chosen = set(dev_queries(dataset, settings))
-        numbers = [i for i, query in enumerate(dataset.split_queries(split)) if query in chosen]
-        of_cosine, of_reading = weigh_cosine_and_reading(teacher, held_out.only(np.array(numbers)))
-        weights = {"weights": {"cosine": of_cosine, "reading": of_reading}}
+    fitted = {} if budget is None else _weigh(context, teacher)
     teacher.save(context.output)
     score = partial(teacher.margins, progress=True)
-    return trained(context, history, score, budget) | weights
+    return trained(context, history, score, budget) | fitted
+
+
+def _weigh(context: StageContext, teacher: "GenerativeReranker") -> dict[str, Any]:
+    """What start, cosine and reading count for in a trained teacher (in place); what dev chose."""
+    from rabtriever_core.models.backbone import Backbone
+    from rabtriever_core.stages.dev import dev_queries
+    from rabtriever_core.training.averaging import AveragedWithStart
+    from rabtriever_core.training.examples import Examples
+    from rabtriever_core.training.stacking import choose_start_share, weigh_cosine_and_reading
+
+    settings = context.settings
+    config, split = settings.teacher, settings.dataset.dev_split
+    dataset = context.dataset()
+    chosen = set(dev_queries(dataset, settings))
+    numbers = [i for i, query in enumerate(dataset.split_queries(split)) if query in chosen]
+    held_out = Examples.of(dataset, split, teacher.backbone.prompt).only(np.array(numbers))
+    found: dict[str, Any] = {}
+    if config.start_share:
+        start = Backbone.load(context.inputs[config.start].folder, settings.runtime)
+        averaged = AveragedWithStart(teacher.backbone.model, start.model)
+        if isinstance(config.start_share, float):
+            averaged.move(config.start_share)
+        else:
+            losses = choose_start_share(teacher, averaged, config.start_share, held_out)
+            found["start_share_losses"] = {f"{share:g}": loss for share, loss in losses.items()}
+    if config.cosine_scale:
+        of_cosine, of_reading = weigh_cosine_and_reading(teacher, held_out)
+        found["weights"] = {"cosine": of_cosine, "reading": of_reading}
+    return found

@@ -1,21 +1,36 @@
 """Weights between those a stage starts from and those it ends with (WiSE-FT, arXiv 2109.01903)."""
 
-import torch
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
-@torch.no_grad()
-def average_with_start(
-    trained: torch.nn.Module, start: torch.nn.Module, share_of_start: float
-) -> None:
-    """Move weights a share of the way back to where training started (in place).
+class AveragedWithStart:
+    """A model whose weights can be moved between those it was trained to and those before.
 
     Args:
-        trained: of the same shape as `start`.
+        trained: of the same shape as `start`; its weights are moved in place.
         start: the weights before; left as they are.
-        share_of_start: 0 leaves what was trained, 1 would undo it.
     """
-    before = dict(start.named_parameters())
-    # Weights that are tied are listed once, and so averaged once.
-    for name, after in trained.named_parameters():
-        mean = torch.lerp(after.float(), before[name].to(after.device).float(), share_of_start)
-        after.copy_(mean)
+
+    def __init__(self, trained: "torch.nn.Module", start: "torch.nn.Module") -> None:
+        # Weights that are tied are listed once, and so averaged once.
+        self._weights = dict(trained.named_parameters())
+        self._after: Mapping[str, torch.Tensor] = {
+            name: weight.detach().float().clone() for name, weight in self._weights.items()
+        }
+        before = dict(start.named_parameters())
+        self._before: Mapping[str, torch.Tensor] = {
+            name: before[name].detach().to(weight.device).float()
+            for name, weight in self._weights.items()
+        }
+
+    def move(self, share_of_start: float) -> None:
+        """Set the weights to a share of the way back: 0 is what was trained, 1 the start."""
+        import torch
+
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(torch.lerp(self._after[name], self._before[name], share_of_start))

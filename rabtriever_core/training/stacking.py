@@ -1,4 +1,4 @@
-"""What cosine and reading each count for in a teacher's margin, fitted on dev."""
+"""What start, cosine and reading each count for in a teacher, fitted on dev."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import document_states, query_row_states, unit_rows
+from rabtriever_core.training.averaging import AveragedWithStart
 from rabtriever_core.training.examples import Examples
 
 CANDIDATES = 20
@@ -34,28 +35,87 @@ def weigh_cosine_and_reading(
         Factors of (cosine, reading); one each where no query has a right document among its
         candidates.
     """
-    document_ids = examples.document_ids
-    e_q = unit_rows(query_row_states(teacher.backbone, examples.query_ids))
-    e_d = unit_rows(document_states(teacher.backbone, examples.documents))
-    cosines = e_q @ e_d.T
+    cosines = _cosines(teacher, examples)
     nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :CANDIDATES]
-    relevant = np.array(
-        [[d in right for d in row] for row, right in zip(nearest, examples.relevant, strict=True)]
-    )
-    margins = teacher.candidate_margins(document_ids, list(examples.query_ids), nearest, None)
-    of_cosine = teacher.cosine_scale * np.take_along_axis(cosines, nearest, axis=1)
-    usable = relevant.any(axis=1) & ~relevant.all(axis=1)
-    if not usable.any():
+    parts, relevant = _parts(teacher, examples, cosines, nearest)
+    if not len(relevant):
         return 1.0, 1.0
-    cosine, reading = best_weights(
-        [of_cosine[usable], (margins - of_cosine)[usable]], relevant[usable]
-    )
+    (cosine, reading), _ = best_weights(parts, relevant)
     teacher.cosine_scale *= cosine
     teacher.backbone.scale_answers(reading)
     return cosine, reading
 
 
-def best_weights(parts: Sequence[Floats], relevant: npt.NDArray[np.bool_]) -> list[float]:
+def choose_start_share(
+    teacher: GenerativeReranker,
+    averaged: AveragedWithStart,
+    shares: Sequence[float],
+    examples: Examples,
+) -> dict[float, float]:
+    """Move the teacher to the share of its start that explains the labels best (in place).
+
+    Each share is given its best weights of cosine and reading first, which are not kept. All are
+    asked about the same documents: the start's nearest and the right ones.
+
+    Args:
+        teacher: with a `cosine_scale` above zero.
+        averaged: its weights.
+        shares: to choose from; of equals the first is taken.
+        examples: queries that it was not trained on, and the corpus.
+
+    Returns:
+        Share → list-wise cross-entropy.
+    """
+    averaged.move(1.0)
+    cosines = _cosines(teacher, examples)
+    cosines[_right(examples)] = np.inf
+    candidates = np.argsort(-cosines, axis=1, kind="stable")[:, :CANDIDATES]
+    losses = {}
+    for share in shares:
+        averaged.move(share)
+        parts, relevant = _parts(teacher, examples, _cosines(teacher, examples), candidates)
+        losses[share] = best_weights(parts, relevant)[1] if len(relevant) else 0.0
+    averaged.move(min(losses, key=losses.__getitem__))
+    return losses
+
+
+def _cosines(teacher: GenerativeReranker, examples: Examples) -> Floats:
+    """Of all queries and documents read apart: [queries, documents]."""
+    e_q = unit_rows(query_row_states(teacher.backbone, examples.query_ids))
+    e_d = unit_rows(document_states(teacher.backbone, examples.documents))
+    cosines: Floats = e_q @ e_d.T
+    return cosines
+
+
+def _right(examples: Examples) -> npt.NDArray[np.bool_]:
+    """Which documents are relevant to which query: [queries, documents]."""
+    right = np.zeros((len(examples.queries), len(examples.documents)), dtype=np.bool_)
+    for row, relevant in zip(right, examples.relevant, strict=True):
+        row[list(relevant)] = True
+    return right
+
+
+def _parts(
+    teacher: GenerativeReranker,
+    examples: Examples,
+    cosines: Floats,
+    candidates: npt.NDArray[np.int64],
+) -> tuple[list[Floats], npt.NDArray[np.bool_]]:
+    """(cosine, reading) of the margins and the labels of candidates [queries, k].
+
+    Queries whose candidates are all right or all wrong tell nothing and are left out.
+    """
+    query_ids = list(examples.query_ids)
+    margins = teacher.candidate_margins(examples.document_ids, query_ids, candidates, None)
+    of_cosine = teacher.cosine_scale * np.take_along_axis(cosines, candidates, axis=1)
+    relevant = np.take_along_axis(_right(examples), candidates, axis=1)
+    usable = relevant.any(axis=1) & ~relevant.all(axis=1)
+    return [of_cosine[usable], (margins - of_cosine)[usable]], relevant[usable]
+
+
+def best_weights(
+    parts: Sequence[Floats], relevant: npt.NDArray[np.bool_]
+) -> tuple[list[float], float]:
     """Weights of parts of a score that minimize its list-wise cross-entropy.
 
     Where one document is right in every row this is convex: there is one minimum.
@@ -63,6 +123,9 @@ def best_weights(parts: Sequence[Floats], relevant: npt.NDArray[np.bool_]) -> li
     Args:
         parts: each [n, k].
         relevant: boolean [n, k], with both kinds in every row.
+
+    Returns:
+        (a weight of every part, the cross-entropy with them).
     """
     from scipy.optimize import minimize
     from scipy.special import logsumexp, softmax
@@ -78,4 +141,4 @@ def best_weights(parts: Sequence[Floats], relevant: npt.NDArray[np.bool_]) -> li
 
     bounds = [(_LEAST, _MOST)] * len(parts)
     found = minimize(loss, np.ones(len(parts)), jac=True, bounds=bounds, method="L-BFGS-B")
-    return [float(weight) for weight in found.x]
+    return [float(weight) for weight in found.x], float(found.fun)

@@ -133,6 +133,38 @@ def test_what_it_knew_is_averaged_in(tmp_path: Path, lora: dict[str, int] | None
         torch.testing.assert_close(mean[name], 0.25 * before + 0.75 * trained[name])
 
 
+def test_dev_chooses_the_share_of_the_start(tmp_path: Path) -> None:
+    shares = [0.0, 0.5, 1.0]
+    settings = {"start": "bi_encoder", "cosine_scale": 20.0}
+    found = make_workspace(tmp_path / "found", start_share=shares, **settings)
+    losses = run_stage(found, "teacher").meta.metrics["start_share_losses"]
+    assert list(losses) == ["0", "0.5", "1"]
+    best = min(losses, key=losses.get)
+    assert best != "1"
+    given = make_workspace(tmp_path / "given", start_share=float(best), **settings)
+    run_stage(given, "teacher")
+    one, other = (
+        load_file(workspace.artifact("teacher") / "model.safetensors")
+        for workspace in (found, given)
+    )
+    assert all(weights.equal(other[name]) for name, weights in one.items())
+
+
+@pytest.mark.parametrize(
+    ("teacher", "problem"),
+    [
+        ({"start_share": [0.0, 1.0]}, "set cosine_scale"),
+        ({"start_share": [0.5, 0.0], "cosine_scale": 20}, "from low to high"),
+        ({"start_share": [0.5], "cosine_scale": 20}, "two shares or more"),
+        ({"start_share": [0.5, 1.5], "cosine_scale": 20}, "less than or equal to 1"),
+        ({"start_share": 1.0}, "less than 1"),
+    ],
+)
+def test_shares_that_cannot_be_compared(teacher: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Settings.model_validate({"teacher": teacher})
+
+
 def test_without_cosine_there_is_nothing_to_weigh(tmp_path: Path) -> None:
     artifact = run_stage(make_workspace(tmp_path), "teacher")
     assert "weights" not in artifact.meta.metrics

@@ -1,16 +1,28 @@
 """Cosine and reading weighed on held-out queries."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rabtriever_core.baselines.bi_encoder import train_bi_encoder
+from rabtriever_core.config import BiEncoderConfig
+from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
+from rabtriever_core.training.averaging import AveragedWithStart
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.stacking import best_weights, weigh_cosine_and_reading
-from tests.core.small import small_backbone
-from tests.core.training.short import DATASET
+from rabtriever_core.training.stacking import (
+    best_weights,
+    choose_start_share,
+    weigh_cosine_and_reading,
+)
+from tests.core.small import RUNTIME, small_backbone
+from tests.core.training.short import DATASET, SHORT, examples_of
 
 
 def _labels(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -24,14 +36,15 @@ def _labels(scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def test_the_weights_that_made_the_labels_are_found(a: float, b: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     parts = [2 * rng.normal(size=(4000, 6)) for _ in range(2)]
-    found = best_weights(parts, _labels(a * parts[0] + b * parts[1], rng))
+    found, loss = best_weights(parts, _labels(a * parts[0] + b * parts[1], rng))
     assert found == pytest.approx([a, b], rel=0.15)
+    assert 0 < loss < np.log(6)
 
 
 def test_noise_counts_for_little_but_is_not_silenced() -> None:
     rng = np.random.default_rng(3)
     good, noise = rng.normal(size=(2, 3000, 6))
-    found = best_weights([good, 5 * noise], _labels(good, rng))
+    found, _ = best_weights([good, 5 * noise], _labels(good, rng))
     assert found[0] == pytest.approx(1.0, rel=0.1)
     assert found[1] == 0.05
 
@@ -55,10 +68,67 @@ def test_margins_are_the_weighed_parts() -> None:
     )
 
 
-def test_where_every_document_is_right_nothing_is_fitted() -> None:
-    teacher = GenerativeReranker(small_backbone(DATASET), 20.0)
+def _all_right(teacher: GenerativeReranker) -> Examples:
     examples = Examples.of(DATASET, "dev", teacher.backbone.prompt)
     everything = frozenset(range(len(DATASET.documents)))
-    object.__setattr__(examples, "relevant", [everything] * len(examples.queries))
-    assert weigh_cosine_and_reading(teacher, examples) == (1.0, 1.0)
+    return replace(examples, relevant=[everything] * len(examples.queries))
+
+
+def test_where_every_document_is_right_nothing_is_fitted() -> None:
+    teacher = GenerativeReranker(small_backbone(DATASET), 20.0)
+    assert weigh_cosine_and_reading(teacher, _all_right(teacher)) == (1.0, 1.0)
     assert teacher.cosine_scale == 20.0
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone that knows which document is right, in a folder."""
+    backbone = small_backbone(DATASET)
+    folder = tmp_path_factory.mktemp("trained")
+    config = BiEncoderConfig(schedule=SHORT, hard_negatives=0)
+    train_bi_encoder(backbone, examples_of(backbone), config, RUNTIME, folder / "checkpoints")
+    backbone.save(folder / "backbone")
+    return folder / "backbone"
+
+
+def _spoil(backbone: Backbone) -> Backbone:
+    """Noise on all weights: what training that taught nothing leaves."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for weight in backbone.model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
+    return backbone
+
+
+@pytest.mark.parametrize("what_is_spoilt", ["start", "trained"])
+def test_dev_chooses_the_share_that_was_not_spoilt(trained: Path, what_is_spoilt: str) -> None:
+    good, spoilt = Backbone.load(trained, RUNTIME), _spoil(Backbone.load(trained, RUNTIME))
+    backbone, start = (good, spoilt) if what_is_spoilt == "start" else (spoilt, good)
+    teacher = GenerativeReranker(backbone, 20.0)
+    examples = Examples.of(DATASET, "dev", backbone.prompt)
+    averaged = AveragedWithStart(backbone.model, start.model)
+    losses = choose_start_share(teacher, averaged, (0.0, 0.5, 1.0), examples)
+    assert min(losses, key=losses.__getitem__) == (0.0 if what_is_spoilt == "start" else 1.0)
+    as_trained = dict(Backbone.load(trained, RUNTIME).model.named_parameters())
+    for name, weight in backbone.model.named_parameters():
+        assert weight.equal(as_trained[name])
+
+
+def test_a_share_loses_as_much_alone_as_among_others(trained: Path) -> None:
+    teacher = GenerativeReranker(Backbone.load(trained, RUNTIME), 20.0)
+    direction = teacher.backbone.answer_direction().detach().clone()
+    examples = Examples.of(DATASET, "dev", teacher.backbone.prompt)
+    averaged = AveragedWithStart(teacher.backbone.model, small_backbone(DATASET).model)
+    alone = choose_start_share(teacher, averaged, (0.0,), examples)
+    assert teacher.cosine_scale == 20.0  # the weights it was judged with are not kept
+    assert teacher.backbone.answer_direction().equal(direction)
+    among = choose_start_share(teacher, averaged, (0.0, 0.25, 0.5, 1.0), examples)
+    assert among[0.0] == alone[0.0]
+    assert len(set(among.values())) == 4
+
+
+def test_where_every_document_is_right_the_first_share_is_taken(trained: Path) -> None:
+    teacher = GenerativeReranker(Backbone.load(trained, RUNTIME), 20.0)
+    averaged = AveragedWithStart(teacher.backbone.model, small_backbone(DATASET).model)
+    losses = choose_start_share(teacher, averaged, (0.25, 1.0), _all_right(teacher))
+    assert losses == {0.25: 0.0, 1.0: 0.0}
