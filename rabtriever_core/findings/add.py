@@ -9,6 +9,7 @@ from rabtriever_core import provenance
 from rabtriever_core.artifacts import ArtifactMeta, load_artifact
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.evaluation.results import Results
+from rabtriever_core.findings.dev import on_dev
 from rabtriever_core.findings.stored import store
 from rabtriever_core.params_file import changed_settings, default_settings
 from rabtriever_core.stages.registry import STAGES, stage_named
@@ -33,10 +34,11 @@ def add_workspace(root: Path, folder: Path, name: str | None = None) -> Path:
         ConfigError: the name cannot be a folder's.
     """
     workspace = Workspace.open(root)
-    parents = {
-        stage: load_artifact(workspace.artifact(stage)).hash
+    artifacts = {
+        stage: load_artifact(workspace.artifact(stage))
         for stage in stage_named("benchmark_report").inputs
     }
+    parents = {stage: artifact.hash for stage, artifact in artifacts.items()}
     report = load_artifact(workspace.reports, parents)
     results = Results.read(workspace.root)
     dataset = name or str(results.benchmark["dataset"]["name"])
@@ -52,6 +54,7 @@ def add_workspace(root: Path, folder: Path, name: str | None = None) -> Path:
         "commit_when_added": provenance.commit(),
         "machine": provenance.machine(),
         "artifacts": parents,
+        "dev": on_dev({stage: artifact.meta.metrics for stage, artifact in artifacts.items()}),
     }
     seed = store(results, folder / dataset, facts)
     _copy_measurements(workspace, folder / MEASUREMENTS, dataset, facts["machine"])

@@ -16,6 +16,7 @@ from rabtriever_core.evaluation.plot_style import save_png
 from rabtriever_core.evaluation.schema import SYSTEM_LABELS, in_order
 from rabtriever_core.findings import printed
 from rabtriever_core.findings.add import MEASUREMENTS
+from rabtriever_core.findings.dev import dev_markdown
 from rabtriever_core.findings.headline import STUDENT_SHARE, bars, summarized
 from rabtriever_core.findings.measurements import measurement_markdown, relative, source
 from rabtriever_core.findings.plots import systems_figure
@@ -153,7 +154,8 @@ def _dataset(
             f"In print, for orientation ({printed.ESCONV_SOURCE}):",
             table(["system", "R@1", "R@3", "MRR"], rows),
         ]
-    parts += [_budget(summary["costs"]), _response_time(results), _made_by(results)]
+    parts += [_budget(summary["costs"]), dev_markdown(results)]
+    parts += [_response_time(results), _made_by(results)]
     return [part for part in parts if part]
 
 

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.cli import app
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.evaluation.benchmark import compare_systems
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.findings.add import add_workspace, recorded_settings
+from rabtriever_core.findings.dev import on_dev
 from rabtriever_core.findings.headline import bars
 from rabtriever_core.findings.page import _verdicts, write_page
 from rabtriever_core.findings.stored import store
@@ -183,10 +185,37 @@ def test_a_workspace_is_stored_with_what_made_it(finished: Workspace, tmp_path: 
     assert "--set=student.temperature=2.0" in stored_facts["command"]
     assert stored_facts["settings"] == {"runtime.seed": 5, "student.temperature": 2.0}
     assert str(finished.root) not in json.dumps(stored_facts)
+    teacher = load_artifact(finished.artifact("teacher")).meta.metrics
+    assert stored_facts["dev"]["teacher"] == teacher["dev"]
     text = (tmp_path / "results.md").read_text()
     assert "### small" in text
     assert "### Cache" in text
     assert "rabtriever measure-cache" in text
+
+
+def test_the_page_has_what_dev_chose(tmp_path: Path) -> None:
+    sample = {"queries": 1200, "documents": 90}
+    metrics: dict[str, Any] = {
+        "bi_encoder": {"dev": {"MRR@10": 0.5} | sample},
+        "teacher": {
+            "dev": {"MRR@10": 0.625} | sample,
+            "start_share": 0.25,
+            "weights": {"cosine": 0.5, "reading": 1.5},
+        },
+        "student": {"dev": {"MRR@10": 0.61} | sample},
+        "calibration": {"temperature": 2.0},
+    }
+    facts = FACTS | {"dev": on_dev(metrics)}
+    zero_shot = FACTS | {"dev": on_dev({"teacher": {"dev": {"MRR@10": 0.4} | sample}})}
+    for seed, provenance in ((1, facts), (2, FACTS), (3, zero_shot)):
+        report = write(tmp_path / str(seed), made_runs(seed), seed=seed)
+        complete(report)
+        store(report, tmp_path / "results" / "set", provenance)
+    write_page(tmp_path / "results", tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text()
+    assert "| 1 | 1,200 | 90 | 50.0 | 62.5 | 61.0 | 0.25 | 0.50 | 1.50 |\n" in text
+    assert "| 3 | 1,200 | 90 |  | 40.0 |  |  |  |  |\n" in text
+    assert text.count("| 1,200 | 90 |") == 2
 
 
 def test_a_report_older_than_its_artifacts_is_refused(finished: Workspace, tmp_path: Path) -> None:
