@@ -125,7 +125,7 @@ def load_settings(params: Path | None, overrides: tuple[str, ...] = ()) -> Setti
         settings = Settings.model_validate(_override(layered, overrides))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in e['loc'])} = {_shown(e)}: {e['msg']}"
+            f"{'.'.join(str(part) for part in e['loc'])}{_shown(e)}: {e['msg']}"
             for e in error.errors()
         )
         where = "--set" if params is None else params
@@ -146,8 +146,10 @@ def _laid_over(defaults: dict[str, Any], values: dict[str, Any]) -> dict[str, An
 
 
 def _shown(error: Mapping[str, Any]) -> str:
-    """The rejected value, unless it is a secret."""
-    return "…" if _SECRETS & set(error["loc"]) else repr(error.get("input"))
+    """The rejected value, unless it is a secret, or a section whose message names what is wrong."""
+    if error["type"] == "value_error" and isinstance(error.get("input"), dict):
+        return ""
+    return " = " + ("…" if _SECRETS & set(error["loc"]) else repr(error.get("input")))
 
 
 def _override(values: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:

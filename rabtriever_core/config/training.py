@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.schedule import ScheduleConfig
@@ -14,13 +14,24 @@ def _each_once(sources: tuple[str, ...]) -> tuple[str, ...]:
     return sources
 
 
-def _rising(shares: tuple[float, ...]) -> tuple[float, ...]:
-    if len(shares) < 2 or list(shares) != sorted(set(shares)):
-        raise ValueError(f"{list(shares)}: name two shares or more, from low to high")
-    return shares
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is no share: name a number from 0 to 1")
+    return float(value)
 
 
-Shares = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(_rising)]
+def _one_or_several(value: object) -> float | tuple[float, ...]:
+    if isinstance(value, list | tuple):
+        shares = [_share(each) for each in value]
+        if len(shares) < 2 or shares != sorted(set(shares)):
+            raise ValueError("name two shares or more, from low to high")
+        return tuple(shares)
+    if _share(value) == 1:
+        raise ValueError("it would undo all training: name less, or several for dev to choose from")
+    return _share(value)
+
+
+OneOrSeveral = Annotated[float | tuple[float, ...], PlainValidator(_one_or_several)]
 MiningSources = Annotated[tuple[Literal["encoder", "bm25"], ...], AfterValidator(_each_once)]
 
 
@@ -54,7 +65,7 @@ class TeacherConfig(Component):
     """How long fine-tuning takes."""
     start: Literal["backbone", "bi_encoder"] = "backbone"
     """Whose weights it starts from."""
-    start_share: Annotated[float, Field(ge=0, lt=1)] | Shares = 0.0
+    start_share: OneOrSeveral = 0.0
     """Share of the weights it starts from in those it ends with (WiSE-FT): with `start: bi_encoder`
     and 0.5, a small teacher keeps more of what it knew. 0 is the paper's. Of several ([0, 0.5, 1])
     dev chooses, with `cosine_scale`: 1 is for training that taught nothing, which a teacher need
