@@ -1,6 +1,6 @@
 """Stage: the generative reranker, trained on its answer token, or taken as it is."""
 
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,23 +67,26 @@ def _weigh(context: StageContext, teacher: "GenerativeReranker") -> dict[str, An
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.stacking import choose_start_share, weigh_cosine_and_reading
 
-    settings = context.settings
-    config, split = settings.teacher, settings.dataset.dev_split
-    dataset = context.dataset()
-    chosen = set(dev_queries(dataset, settings))
-    numbers = [i for i, query in enumerate(dataset.split_queries(split)) if query in chosen]
-    held_out = Examples.of(dataset, split, teacher.backbone.prompt).only(np.array(numbers))
+    config, runtime = context.settings.teacher, context.settings.runtime
+
+    @cache
+    def held_out() -> Examples:
+        dataset, split = context.dataset(), context.settings.dataset.dev_split
+        chosen = set(dev_queries(dataset, context.settings))
+        numbers = [i for i, query in enumerate(dataset.split_queries(split)) if query in chosen]
+        return Examples.of(dataset, split, teacher.backbone.prompt).only(np.array(numbers))
+
     found: dict[str, Any] = {}
     if config.start_share:
-        start = Backbone.load(context.inputs[config.start].folder, settings.runtime)
+        start = Backbone.load(context.inputs[config.start].folder, runtime)
         averaged = AveragedWithStart(teacher.backbone.model, start.model)
         if isinstance(config.start_share, float):
             averaged.move(config.start_share)
         else:
-            losses = choose_start_share(teacher, averaged, config.start_share, held_out)
+            losses = choose_start_share(teacher, averaged, config.start_share, held_out())
             found["start_share"] = min(losses, key=losses.__getitem__)
             found["start_share_losses"] = {f"{share:g}": loss for share, loss in losses.items()}
     if config.cosine_scale:
-        of_cosine, of_reading = weigh_cosine_and_reading(teacher, held_out)
+        of_cosine, of_reading = weigh_cosine_and_reading(teacher, held_out())
         found["weights"] = {"cosine": of_cosine, "reading": of_reading}
     return found
