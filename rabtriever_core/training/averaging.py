@@ -1,6 +1,5 @@
 """Weights between those a stage starts from and those it ends with (WiSE-FT, arXiv 2109.01903)."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,14 +17,8 @@ class AveragedWithStart:
     def __init__(self, trained: "torch.nn.Module", start: "torch.nn.Module") -> None:
         # Weights that are tied are listed once, and so averaged once.
         self._weights = dict(trained.named_parameters())
-        self._after: Mapping[str, torch.Tensor] = {
-            name: weight.detach().float().clone() for name, weight in self._weights.items()
-        }
-        before = dict(start.named_parameters())
-        self._before: Mapping[str, torch.Tensor] = {
-            name: before[name].detach().to(weight.device).float()
-            for name, weight in self._weights.items()
-        }
+        self._after = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        self._before = dict(start.named_parameters())
 
     def move(self, share_of_start: float) -> None:
         """Set the weights to a share of the way back: 0 is what was trained, 1 the start."""
@@ -33,4 +26,5 @@ class AveragedWithStart:
 
         with torch.no_grad():
             for name, weight in self._weights.items():
-                weight.copy_(torch.lerp(self._after[name], self._before[name], share_of_start))
+                before = self._before[name].to(weight.device).float()
+                weight.copy_(torch.lerp(self._after[name].float(), before, share_of_start))
