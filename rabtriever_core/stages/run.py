@@ -127,7 +127,8 @@ def _says_when_the_device_is_full(stage: str) -> Iterator[None]:
             raise
         raise DeviceMemoryError(
             f"{stage}: too little memory on the device ({str(error).splitlines()[0]}): leave it to "
-            "fewer processes, or lower runtime.batch_multiple or the stage's queries_per_step"
+            "fewer processes, or lower the stage's queries_per_step, or runtime.batch_multiple, "
+            "which all trained stages are made anew for"
         ) from error
 
 
