@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.schedule import ScheduleConfig
@@ -31,7 +31,7 @@ def _one_or_several(value: object) -> float | tuple[float, ...]:
     return _share(value)
 
 
-OneOrSeveral = Annotated[float | tuple[float, ...], PlainValidator(_one_or_several)]
+OneOrSeveral = Annotated[float | tuple[float, ...], BeforeValidator(_one_or_several)]
 MiningSources = Annotated[tuple[Literal["encoder", "bm25"], ...], AfterValidator(_each_once)]
 
 

@@ -1,5 +1,6 @@
 """Settings: bad values name themselves, and flags win over environment over file."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,17 @@ def test_the_written_file_gives_the_defaults_back(tmp_path: Path) -> None:
     assert load_settings(params(tmp_path, text)) == default_settings()
     assert set(yaml.safe_load(text)) == set(Settings.model_fields)
     assert max(map(len, text.splitlines())) <= 110
+
+
+def test_several_shares_are_written_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("teacher: {start_share: [0, 0.5, 1], cosine_scale: 20}")
+    teacher = load_settings(path).teacher
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydantic warns of values that are not of their type
+        path.write_text(params_yaml(load_settings(path)))
+    assert load_settings(path).teacher == teacher
+    assert teacher.start_share == (0.0, 0.5, 1.0)
 
 
 def test_defaults_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
