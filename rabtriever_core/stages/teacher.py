@@ -83,8 +83,8 @@ def _weigh(context: StageContext, teacher: "GenerativeReranker") -> dict[str, An
         if isinstance(config.start_share, float):
             averaged.move(config.start_share)
         else:
-            losses = choose_start_share(teacher, averaged, config.start_share, held_out())
-            found["start_share"] = min(losses, key=losses.__getitem__)
+            best, losses = choose_start_share(teacher, averaged, config.start_share, held_out())
+            found["start_share"] = best
             found["start_share_losses"] = {f"{share:g}": loss for share, loss in losses.items()}
     if config.cosine_scale:
         of_cosine, of_reading = weigh_cosine_and_reading(teacher, held_out())

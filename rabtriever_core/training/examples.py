@@ -51,6 +51,17 @@ class Examples:
             relevant=[self.relevant[q] for q in numbers],
         )
 
+    def over(self, documents: npt.NDArray[np.int64]) -> "Examples":
+        """The same queries over some of the documents, numbered anew in the order given."""
+        numbers = documents.tolist()
+        anew = {number: i for i, number in enumerate(numbers)}
+        return replace(
+            self,
+            documents=[self.documents[d] for d in numbers],
+            document_ids=[self.document_ids[d] for d in numbers],
+            relevant=[frozenset(anew[d] for d in right if d in anew) for right in self.relevant],
+        )
+
     @cached_property
     def judged(self) -> npt.NDArray[np.int64]:
         """Numbers of the documents that are relevant to some training query, sorted.

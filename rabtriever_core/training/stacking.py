@@ -51,7 +51,7 @@ def choose_start_share(
     averaged: AveragedWithStart,
     shares: Sequence[float],
     examples: Examples,
-) -> dict[float, float]:
+) -> tuple[float, dict[float, float]]:
     """Move the teacher to the share of its start that explains the labels best (in place).
 
     Each share is given its best weights of cosine and reading first, which are not kept. All are
@@ -64,19 +64,23 @@ def choose_start_share(
         examples: queries that it was not trained on, and the corpus.
 
     Returns:
-        Share → list-wise cross-entropy.
+        (the share, share → list-wise cross-entropy).
     """
     averaged.move(1.0)
     cosines = _cosines(teacher, examples)
-    cosines[_right(examples)] = np.inf
+    for row, right in zip(cosines, examples.relevant, strict=True):
+        row[list(right)] = np.inf
     candidates = np.argsort(-cosines, axis=1, kind="stable")[:, :CANDIDATES]
+    asked = np.unique(candidates)
+    few, candidates = examples.over(asked), np.searchsorted(asked, candidates)
     losses = {}
     for share in shares:
         averaged.move(share)
-        parts, relevant = _parts(teacher, examples, _cosines(teacher, examples), candidates)
+        parts, relevant = _parts(teacher, few, _cosines(teacher, few), candidates)
         losses[share] = best_weights(parts, relevant)[1] if len(relevant) else 0.0
-    averaged.move(min(losses, key=losses.__getitem__))
-    return losses
+    best = min(losses, key=losses.__getitem__)
+    averaged.move(best)
+    return best, losses
 
 
 def _cosines(teacher: GenerativeReranker, examples: Examples) -> Floats:
@@ -85,14 +89,6 @@ def _cosines(teacher: GenerativeReranker, examples: Examples) -> Floats:
     e_d = unit_rows(document_states(teacher.backbone, examples.documents))
     cosines: Floats = e_q @ e_d.T
     return cosines
-
-
-def _right(examples: Examples) -> npt.NDArray[np.bool_]:
-    """Which documents are relevant to which query: [queries, documents]."""
-    right = np.zeros((len(examples.queries), len(examples.documents)), dtype=np.bool_)
-    for row, relevant in zip(right, examples.relevant, strict=True):
-        row[list(relevant)] = True
-    return right
 
 
 def _parts(
@@ -108,7 +104,12 @@ def _parts(
     query_ids = list(examples.query_ids)
     margins = teacher.candidate_margins(examples.document_ids, query_ids, candidates, None)
     of_cosine = teacher.cosine_scale * np.take_along_axis(cosines, candidates, axis=1)
-    relevant = np.take_along_axis(_right(examples), candidates, axis=1)
+    relevant = np.array(
+        [
+            [d in right for d in row]
+            for row, right in zip(candidates, examples.relevant, strict=True)
+        ]
+    )
     usable = relevant.any(axis=1) & ~relevant.all(axis=1)
     return [of_cosine[usable], (margins - of_cosine)[usable]], relevant[usable]
 

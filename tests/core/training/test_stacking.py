@@ -14,6 +14,7 @@ from rabtriever_core.config import BiEncoderConfig
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.retriever import document_states, query_states, unit_rows
+from rabtriever_core.training import stacking
 from rabtriever_core.training.averaging import AveragedWithStart
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.stacking import (
@@ -107,8 +108,9 @@ def test_dev_chooses_the_share_that_was_not_spoilt(trained: Path, what_is_spoilt
     teacher = GenerativeReranker(backbone, 20.0)
     examples = Examples.of(DATASET, "dev", backbone.prompt)
     averaged = AveragedWithStart(backbone.model, start.model)
-    losses = choose_start_share(teacher, averaged, (0.0, 0.5, 1.0), examples)
-    assert min(losses, key=losses.__getitem__) == (0.0 if what_is_spoilt == "start" else 1.0)
+    best, losses = choose_start_share(teacher, averaged, (0.0, 0.5, 1.0), examples)
+    assert losses[best] == min(losses.values())
+    assert best == (0.0 if what_is_spoilt == "start" else 1.0)
     as_trained = dict(Backbone.load(trained, RUNTIME).model.named_parameters())
     for name, weight in backbone.model.named_parameters():
         assert weight.equal(as_trained[name])
@@ -119,10 +121,10 @@ def test_a_share_loses_as_much_alone_as_among_others(trained: Path) -> None:
     direction = teacher.backbone.answer_direction().detach().clone()
     examples = Examples.of(DATASET, "dev", teacher.backbone.prompt)
     averaged = AveragedWithStart(teacher.backbone.model, small_backbone(DATASET).model)
-    alone = choose_start_share(teacher, averaged, (0.0,), examples)
+    _, alone = choose_start_share(teacher, averaged, (0.0,), examples)
     assert teacher.cosine_scale == 20.0  # the weights it was judged with are not kept
     assert teacher.backbone.answer_direction().equal(direction)
-    among = choose_start_share(teacher, averaged, (0.0, 0.25, 0.5, 1.0), examples)
+    _, among = choose_start_share(teacher, averaged, (0.0, 0.25, 0.5, 1.0), examples)
     assert among[0.0] == alone[0.0]
     assert len(set(among.values())) == 4
 
@@ -130,5 +132,32 @@ def test_a_share_loses_as_much_alone_as_among_others(trained: Path) -> None:
 def test_where_every_document_is_right_the_first_share_is_taken(trained: Path) -> None:
     teacher = GenerativeReranker(Backbone.load(trained, RUNTIME), 20.0)
     averaged = AveragedWithStart(teacher.backbone.model, small_backbone(DATASET).model)
-    losses = choose_start_share(teacher, averaged, (0.25, 1.0), _all_right(teacher))
-    assert losses == {0.25: 0.0, 1.0: 0.0}
+    best, losses = choose_start_share(teacher, averaged, (0.25, 1.0), _all_right(teacher))
+    assert (best, losses) == (0.25, {0.25: 0.0, 1.0: 0.0})
+
+
+def test_a_share_is_judged_by_the_starts_nearest_and_the_right(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacking, "CANDIDATES", 3)
+    teacher, start = (Backbone.load(trained, RUNTIME), _spoil(Backbone.load(trained, RUNTIME)))
+    reranker = GenerativeReranker(teacher, 20.0)
+    # Few queries, so that their candidates leave documents out.
+    examples = Examples.of(DATASET, "dev", teacher.prompt).only(np.array([4, 1]))
+    averaged = AveragedWithStart(teacher.model, start.model)
+    _, losses = choose_start_share(reranker, averaged, (0.5, 1.0), examples)
+
+    def cosines() -> np.ndarray:
+        e_q = unit_rows(query_states(teacher, examples.queries))
+        return e_q @ unit_rows(document_states(teacher, DATASET.documents)).T
+
+    averaged.move(1.0)
+    near = cosines()
+    right = np.array([[d in right for d in range(12)] for right in examples.relevant])
+    candidates = np.argsort(-(near + 10 * right), axis=1)[:, :3]
+    averaged.move(0.5)
+    rows = np.arange(2)[:, None]
+    of_cosine = 20 * cosines()[rows, candidates]
+    margins = reranker.margins(examples.queries, DATASET.documents)[rows, candidates]
+    _, expected = best_weights([of_cosine, margins - of_cosine], right[rows, candidates])
+    assert losses[0.5] == pytest.approx(expected, rel=1e-3)
