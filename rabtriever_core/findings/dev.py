@@ -47,6 +47,6 @@ def dev_markdown(results: Sequence[StoredResults]) -> str:
     columns += ["share of the start", "weight of the cosine", "of reading"]
     return (
         "On dev, MRR@10, and what was chosen there for the teacher (weights are factors of what "
-        "training left; a sample of the documents makes it easier than the full pool):\n\n"
+        "training left; where the documents are a sample, it is easier than the full pool):\n\n"
         + table(columns, rows)
     )
