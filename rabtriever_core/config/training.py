@@ -68,8 +68,8 @@ class TeacherConfig(Component):
     start_share: OneOrSeveral = 0.0
     """Share of the weights it starts from in those it ends with (WiSE-FT): with `start: bi_encoder`
     and 0.5, a small teacher keeps more of what it knew. 0 is the paper's. Of several ([0, 0.5, 1])
-    dev chooses, with `cosine_scale`: 1 is for training that taught nothing, which a teacher need
-    not be worse for."""
+    dev chooses, which needs a `cosine_scale`; with 1 among them it can undo training that made the
+    teacher worse."""
     cosine_scale: float = Field(0.0, ge=0)
     """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher keeps
     what the bi-encoder knows beside what it learns from reading the pair; what either counts for in
