@@ -66,8 +66,8 @@ check: $(DEV_STAMP)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy
 
 generated: $(DEV_STAMP)  ## Write params.yaml and dvc.yaml anew after a change of settings or stages.
-	@cd "$(ROOT)" && python -m rabtriever_core.params_file params.yaml
-	@cd "$(ROOT)" && python -m rabtriever_core.dvc_pipeline dvc.yaml
+	@cd "$(ROOT)" && python -m rabtriever_core.config.params_file params.yaml
+	@cd "$(ROOT)" && python -m rabtriever_core.dvc.pipeline dvc.yaml
 
 # The search page is tested in a real one.
 browser:

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 
 from dagster_project.workspaces import automation_of, partitions_of, workspace_roots
-from rabtriever_core.artifacts import code_hash
 from rabtriever_core.stages.registry import stage_named
+from rabtriever_core.workspace.artifacts import code_hash
 
 # 2026-11: partitions of asset checks are in preview in Dagster 1.13; without them one workspace's
 # checks would be shown as another's.

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 from dagster_project.home import TEMPLATE
+from rabtriever_core.dvc.initialize import init_workspace
+from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ConfigError, RabtrieverError
-from rabtriever_core.initialize import init_workspace
-from rabtriever_core.versioning import run_dvc
 
 HOME = ".dagster_home"
 STORAGE = Path(__file__).with_name("dagster-storage.yaml")

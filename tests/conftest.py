@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rabtriever_core.initialize import init_workspace
+from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.workspace import Workspace
 
 

@@ -11,8 +11,8 @@ from dagster_project.defs.presentation import file_link, table
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.failures import as_failure
 from dagster_project.policy import PARTITIONS, QDRANT_LOCAL, RETRIES
-from rabtriever_core.artifacts import Artifact, load_artifact
-from rabtriever_core.verdict import read_verdict
+from rabtriever_core.data.change_verdict import read_verdict
+from rabtriever_core.workspace.artifacts import Artifact, load_artifact
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ def _dev_sample(workspace: WorkspaceResource, stage: str) -> str:
 )
 def live_index_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
     """Ask the collection that was built last, before anything is measured on it."""
-    from rabtriever_core.index.live_checks import check_built_index
+    from rabtriever_core.index.checks.live_checks import check_built_index
 
     opened = workspace.open()
     with as_failure():

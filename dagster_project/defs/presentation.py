@@ -64,7 +64,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> dg.Metadat
 
 def history_plot(path: Path) -> dg.MetadataValue[Any]:
     """The training curves of a history.csv (columns step, loss, …) as an inline picture."""
-    from rabtriever_core.evaluation.plots import training_curves
+    from rabtriever_core.report.plots import training_curves
 
     with path.open(encoding="utf-8", newline="") as file:
         rows = [

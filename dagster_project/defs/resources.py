@@ -8,10 +8,10 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from dagster_project.failures import as_failure
-from rabtriever_core.artifacts import Artifact
+from rabtriever_core.dvc.recording import record_stage
 from rabtriever_core.stages.run import run_stage
-from rabtriever_core.versioning import record_stage
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import Artifact
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +85,8 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
 
     def _new_data(self, workspace: Workspace) -> None:
         """Compare with the version before, and keep the models that this run is to keep."""
+        from rabtriever_core.automation.retraining import needed_now, prepare, retraining_kind
         from rabtriever_core.releases.data_changes import compare_versions
-        from rabtriever_core.retraining import needed_now, prepare, retraining_kind
 
         compare_versions(workspace)
         if not self.retraining:

@@ -20,12 +20,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rabtriever_core.dvc.recording import DATA, DATA_FILE, init_dvc, restore_data, run_dvc
 from rabtriever_core.errors import ConfigError, RabtrieverError, VersioningError
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.releases.remeasure import METRIC
 from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.stages.run import run_stage
-from rabtriever_core.versioning import DATA, DATA_FILE, init_dvc, restore_data, run_dvc
 from rabtriever_core.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def version_workspace(workspace: Workspace, md5: str) -> Workspace:
 
 def write_comparison(versions: Sequence[Version], folder: Path) -> Path:
     """Write data_versions.json, .md and .png; returns the JSON's path."""
-    from rabtriever_core.evaluation.plot_style import save_png
+    from rabtriever_core.report.plot_style import save_png
 
     folder.mkdir(parents=True, exist_ok=True)
     path, rows = folder / "data_versions.json", table_rows(versions)
@@ -224,7 +224,7 @@ def _share_store(source: Path, target: Path) -> None:
 
 
 def _figure(versions: Sequence[Version]) -> Any:
-    from rabtriever_core.evaluation.plot_style import (
+    from rabtriever_core.report.plot_style import (
         EXTRA_COLORS,
         label_axes,
         label_line_ends,

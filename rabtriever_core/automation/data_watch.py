@@ -12,11 +12,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rabtriever_core.artifacts import META, ArtifactMeta, folder_hash
+from rabtriever_core.dvc.recording import DATA, data_md5
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.stages.validated_dataset import fingerprint
-from rabtriever_core.versioning import DATA, data_md5
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import META, ArtifactMeta, folder_hash
 
 News = Literal["files", "data.dvc"]
 """What is new: the files of the data set, or the record of other ones (a `git pull` brought it)."""

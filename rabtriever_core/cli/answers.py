@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rabtriever_core.index.search import Hit
-    from rabtriever_core.models.calibration import Calibration
+    from rabtriever_core.models.probability import Calibration
 
 
 def hit_table(hits: "list[Hit]") -> str:

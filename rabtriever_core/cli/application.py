@@ -9,8 +9,8 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rabtriever_core.disk import is_full
 from rabtriever_core.errors import RabtrieverError
+from rabtriever_core.workspace.disk import is_full
 
 MAKE, ASK, RELEASE, MEASURE = "Make", "Ask what is served", "Release", "Measure and compare"
 SECTIONS = MAKE, ASK, RELEASE, MEASURE

@@ -38,7 +38,7 @@ def splits(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def plans(incomplete: str) -> list[str]:
     """Plans that come with the package; YAML files are the shell's business."""
-    shipped = resources.files("rabtriever_core.ablation") / "plans"
+    shipped = resources.files("rabtriever_core.lab.ablation") / "plans"
     names = (path.name for path in shipped.iterdir())
     return _starting(incomplete, sorted(n[:-5] for n in names if n.endswith(".yaml")))
 

@@ -15,7 +15,7 @@ from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rabtriever_core.serving.evaluation import Evaluated
+    from rabtriever_core.serving.served_quality import Evaluated
 
 
 @app.command(
@@ -58,8 +58,8 @@ def evaluate(
     query whose right documents are not among them counts 0, and how many these are is said. Exit
     codes: 0 done; 1 where a figure is not reached (--at-least); 2 for an error.
     """
-    from rabtriever_core.serving.evaluation import evaluate as evaluate_served
     from rabtriever_core.serving.retriever import Retriever
+    from rabtriever_core.serving.served_quality import evaluate as evaluate_served
 
     wanted = _wanted(at_least or ())
     if per_query is not None and not per_query.parent.is_dir():
@@ -129,7 +129,7 @@ def _wanted(given: "Sequence[str]") -> list[tuple[str, float]]:
 
 def _shown(found: "Evaluated") -> str:
     from rabtriever_core.evaluation.metrics import METRICS
-    from rabtriever_core.evaluation.wording import comparison, percent
+    from rabtriever_core.report.wording import comparison, percent
 
     plain = found.plain()
     asked = len(found.judged.queries)

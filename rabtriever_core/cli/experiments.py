@@ -22,8 +22,8 @@ from rabtriever_core.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rabtriever_core.ablation.plan import Plan
-    from rabtriever_core.ablation.runs import PlannedRun
+    from rabtriever_core.lab.ablation.plan import Plan
+    from rabtriever_core.lab.ablation.runs import PlannedRun
 
 
 @app.command(
@@ -63,12 +63,12 @@ def ablate(
     PLAN is paper, ours, loss-weight, depth, teacher, teacher-budget, or a YAML file of that kind.
     Finished runs are kept, killed ones resume. Ends with exit code 1 when a run failed.
     """
-    from rabtriever_core.ablation.plan import read_plan
-    from rabtriever_core.ablation.report import TABLE, write_plan, write_summary
-    from rabtriever_core.ablation.runs import planned_runs
-    from rabtriever_core.ablation.sources import open_sources
-    from rabtriever_core.ablation.sweep import carry_out
-    from rabtriever_core.provenance import command_line
+    from rabtriever_core.lab.ablation.plan import read_plan
+    from rabtriever_core.lab.ablation.report import TABLE, write_plan, write_summary
+    from rabtriever_core.lab.ablation.runs import planned_runs
+    from rabtriever_core.lab.ablation.sources import open_sources
+    from rabtriever_core.lab.ablation.sweep import carry_out
+    from rabtriever_core.workspace.provenance import command_line
 
     chosen = read_plan(plan)
     folder = out / chosen.name
@@ -125,9 +125,9 @@ def benchmark(
     from them. Finished stages are kept, killed ones resume. Ends with exit code 1 when a run
     failed.
     """
-    from rabtriever_core.ablation.sources import open_sources
-    from rabtriever_core.findings.chains import run_chains
-    from rabtriever_core.findings.page import write_page
+    from rabtriever_core.lab.ablation.sources import open_sources
+    from rabtriever_core.lab.results.chains import run_chains
+    from rabtriever_core.lab.results.page import write_page
 
     sources = open_sources(data, work, params)
     numbers = _seeds(seeds)
@@ -200,8 +200,8 @@ def results(
     for in FOLDER/ablations, further measurements (any JSON with title and rows) in
     FOLDER/measurements. A note.md in FOLDER or in a data set's folder becomes part of the page.
     """
-    from rabtriever_core.findings.add import add_workspace
-    from rabtriever_core.findings.page import write_page
+    from rabtriever_core.lab.results.add import add_workspace
+    from rabtriever_core.lab.results.page import write_page
 
     stored = []
     for workspace in add or ():

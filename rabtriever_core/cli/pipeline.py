@@ -17,8 +17,8 @@ from rabtriever_core.cli.releases import promote_and_say
 from rabtriever_core.stages.registry import STAGES
 
 if TYPE_CHECKING:
-    from rabtriever_core.artifacts import Artifact
     from rabtriever_core.workspace import Workspace
+    from rabtriever_core.workspace.artifacts import Artifact
 
 
 @app.command(
@@ -39,7 +39,7 @@ def init(
 
     WORK is created when missing; edited settings are kept.
     """
-    from rabtriever_core.initialize import init_workspace
+    from rabtriever_core.dvc.initialize import init_workspace
 
     workspace = init_workspace(work, data, accept_data=accept_data)
     name = workspace.settings.dataset.name
@@ -129,8 +129,8 @@ def retrain(
     reindex embeds new documents, predictor trains the student on the teacher there is, full trains
     everything (retraining.max_changed_share). What is kept is what the served release has.
     """
-    from rabtriever_core.retraining import retrain as train_again
-    from rabtriever_core.retraining import retraining_kind
+    from rabtriever_core.automation.retraining import retrain as train_again
+    from rabtriever_core.automation.retraining import retraining_kind
     from rabtriever_core.workspace import Workspace
 
     wanted = None if kind is None else retraining_kind(kind)
@@ -166,7 +166,7 @@ def retrain(
 
 def _only_say(workspace: "Workspace", done: dict[str, Any], *, aside: bool) -> None:
     """What the data ask for, once they are validated."""
-    from rabtriever_core.retraining import needed_now
+    from rabtriever_core.automation.retraining import needed_now
 
     done["stages"].append(_run_one(workspace, "validated_dataset", force=False, aside=aside))
     done["data"] = _data(workspace, aside=aside)
@@ -200,8 +200,8 @@ def _say_stage(
 
 def _data(workspace: "Workspace", *, aside: bool) -> dict[str, Any]:
     """Whether the validated data are fit for use, and how they differ from the version before."""
-    from rabtriever_core.artifacts import load_artifact
     from rabtriever_core.releases.data_changes import compare_versions
+    from rabtriever_core.workspace.artifacts import load_artifact
 
     validated = load_artifact(workspace.artifact("validated_dataset"))
     if not validated.meta.metrics["passed"]:

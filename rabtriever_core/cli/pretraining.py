@@ -33,8 +33,8 @@ def pretrain(
     import shutil
 
     from rabtriever_core.config import load_settings
-    from rabtriever_core.training.plain_text import RECORD
-    from rabtriever_core.training.plain_text import pretrain as train_on_text
+    from rabtriever_core.lab.pretraining import RECORD
+    from rabtriever_core.lab.pretraining import pretrain as train_on_text
 
     settings = load_settings(params, tuple(overrides or ()))
     checkpoints = out.with_name(f".{out.name}-checkpoints")
@@ -74,7 +74,7 @@ def measure_throughput(
     writes measurements/throughput.json.
     """
     from rabtriever_core.config import load_settings
-    from rabtriever_core.evaluation.throughput import Workload, measure_shape, summary
+    from rabtriever_core.lab.measurements.throughput import Workload, measure_shape, summary
 
     settings = load_settings(params, tuple(overrides or ()))
     workload = Workload(document_tokens, query_tokens, documents, queries, seconds)

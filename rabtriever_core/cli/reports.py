@@ -15,7 +15,7 @@ from rabtriever_core.errors import ArtifactError
 @app.command(rich_help_panel=MEASURE)
 def report(as_json: JsonOption = False, workspace: WorkspaceOption = Path()) -> None:
     """Print the benchmark's summary table."""
-    from rabtriever_core.evaluation.wording import summary_table
+    from rabtriever_core.report.wording import summary_table
     from rabtriever_core.workspace import Workspace
 
     folder = Workspace.open(workspace).reports
@@ -57,9 +57,9 @@ def compare(
 
     A and B are workspaces, or (copies of) their reports folders. Differences are B − A.
     """
-    from rabtriever_core.evaluation import compare_view
-    from rabtriever_core.evaluation.compare import compare as compare_results
+    from rabtriever_core.evaluation.comparison import compare as compare_results
     from rabtriever_core.evaluation.results import Results
+    from rabtriever_core.report import comparison as compare_view
 
     compared = compare_results(
         Results.read(a), Results.read(b), system=system, split=split, metric=metric
@@ -97,8 +97,8 @@ def measure_vectors(
     Reads the student and its document embeddings; writes measurements/vectors.json, .md, .html
     and .png.
     """
-    from rabtriever_core.evaluation.vectors import measure_workspace
-    from rabtriever_core.evaluation.vectors_report import markdown, write_vectors_report
+    from rabtriever_core.lab.measurements.vectors import measure_workspace
+    from rabtriever_core.lab.measurements.vectors_report import markdown, write_vectors_report
     from rabtriever_core.workspace import Workspace
 
     opened = Workspace.open(workspace)
@@ -132,7 +132,7 @@ def measure_cache(
 
     Fails where the margins differ; writes measurements/prefix_cache.json.
     """
-    from rabtriever_core.evaluation.prefix_cache import Reading, measure_prefix_cache, summary
+    from rabtriever_core.lab.measurements.prefix_cache import Reading, measure_prefix_cache, summary
     from rabtriever_core.workspace import Workspace
 
     opened = None if workspace is None else Workspace.open(workspace)

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rabtriever_core.artifacts import replace_folder
 from rabtriever_core.config import ChangesConfig
 from rabtriever_core.data.changes import Changes
 from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.data.expectations import ExpectationRun
 from rabtriever_core.data.rules import Rule, RuleResult
+from rabtriever_core.workspace.artifacts import replace_folder
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -18,8 +18,8 @@ from typing import Any
 
 from rabtriever_core.data.dataset import read_jsonl
 from rabtriever_core.data.overlap import normalised
-from rabtriever_core.disk import says_when_full
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.workspace.disk import says_when_full
 
 FEEDBACK = "feedback.jsonl"
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

@@ -8,7 +8,6 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rabtriever_core.artifacts import replace_folder
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data import set_suites
 from rabtriever_core.data.dataset import Dataset, Document, Qrels, write_dataset
@@ -21,6 +20,7 @@ from rabtriever_core.data.raw import read_raw
 from rabtriever_core.data.row_checks import check_rows
 from rabtriever_core.data.rules import RuleResult
 from rabtriever_core.data.set_suites import CleanTables
+from rabtriever_core.workspace.artifacts import replace_folder
 
 if TYPE_CHECKING:
     from pandas import DataFrame

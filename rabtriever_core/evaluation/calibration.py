@@ -10,7 +10,7 @@ from rabtriever_core.config import CalibrationConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.evaluation.abstention import fit_threshold
 from rabtriever_core.evaluation.metrics import Run, ranking
-from rabtriever_core.models.calibration import Calibration, sigmoid
+from rabtriever_core.models.probability import Calibration, sigmoid
 
 BINS = 10
 

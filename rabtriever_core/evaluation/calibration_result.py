@@ -18,7 +18,7 @@ from rabtriever_core.evaluation.calibration import (
 )
 from rabtriever_core.evaluation.metrics import Run
 from rabtriever_core.evaluation.significance import proportion_interval
-from rabtriever_core.models.calibration import Calibration, sigmoid
+from rabtriever_core.models.probability import Calibration, sigmoid
 
 _CURVE_POINTS = 40
 

@@ -12,7 +12,7 @@ from rabtriever_core.index.hnsw import hnsw_recall
 
 if TYPE_CHECKING:
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
 
 _TOP = 10
 _HNSW_QUERIES = 500

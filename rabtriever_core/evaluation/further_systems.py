@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rabtriever_core.baselines.bi_encoder import BiEncoder
-from rabtriever_core.baselines.linear_reranker import LinearReranker
-from rabtriever_core.baselines.minilm import MiniLm
-from rabtriever_core.baselines.pool_classifier import PoolClassifier
 from rabtriever_core.config import Baseline, Settings
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.evaluation.systems import (
@@ -16,6 +12,10 @@ from rabtriever_core.evaluation.systems import (
     teacher_ranker,
     vector_ranker,
 )
+from rabtriever_core.lab.baselines.linear_reranker import LinearReranker
+from rabtriever_core.lab.baselines.minilm import MiniLm
+from rabtriever_core.lab.baselines.pool_classifier import PoolClassifier
+from rabtriever_core.training.bi_encoder import BiEncoder
 
 
 def further_rankers(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rabtriever_core.data.dataset import Qrels
 from rabtriever_core.errors import VectorError
-from rabtriever_core.ranking import top_positions
+from rabtriever_core.index.ranking import top_positions
 
 Run = dict[str, dict[str, float]]
 """Query id → document id → score. Its ranking is by score, highest first; equal scores rank by

@@ -12,7 +12,7 @@ from rabtriever_core.evaluation.systems import teacher_ranker, vector_ranker
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.student import Rabtriever
 
 logger = logging.getLogger(__name__)
 

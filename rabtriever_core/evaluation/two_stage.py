@@ -16,7 +16,7 @@ from rabtriever_core.evaluation.latency import milliseconds_per_query
 from rabtriever_core.evaluation.metrics import Run, mean_values, per_query, ranking
 from rabtriever_core.evaluation.significance import confidence_interval
 from rabtriever_core.evaluation.systems import completed
-from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.models.probability import Calibration
 
 if TYPE_CHECKING:
     from rabtriever_core.models.reranker import Reranker

@@ -10,12 +10,12 @@ import numpy as np
 from rabtriever_core.config import IndexConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError, IndexMismatchError
-from rabtriever_core.index.canaries import check_canaries, choose_canaries
+from rabtriever_core.index.checks.exactness import spread
+from rabtriever_core.index.checks.model_agreement import DEPTH, Agreement, agreement_with_model
+from rabtriever_core.index.checks.probes import check_canaries, choose_canaries
+from rabtriever_core.index.checks.verification import verify_collection
 from rabtriever_core.index.collection import build_collection
-from rabtriever_core.index.exactness import spread
-from rabtriever_core.index.model_agreement import DEPTH, Agreement, agreement_with_model
 from rabtriever_core.index.vectors import check_vectors
-from rabtriever_core.index.verification import verify_collection
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

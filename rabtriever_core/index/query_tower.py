@@ -12,7 +12,7 @@ from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.index.gauge import Gauge
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
 
 Floats = npt.NDArray[np.float32]
 
@@ -94,7 +94,7 @@ class QueryTower:
         Raises:
             ArtifactError: an artifact is missing or damaged, or the teacher is another one.
         """
-        from rabtriever_core.models.retriever import Rabtriever
+        from rabtriever_core.models.student import Rabtriever
 
         return cls.of(Rabtriever.load(student, teacher, runtime), Gauge.load(gauge), index)
 

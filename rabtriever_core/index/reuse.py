@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
-from rabtriever_core.index.exactness import spread
+from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.shards import read_shards
 
 Floats = npt.NDArray[np.float32]

@@ -10,7 +10,7 @@ from rabtriever_core.index.filters import SearchFilter, qdrant_filter
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import check_queries
-from rabtriever_core.models.calibration import sigmoid
+from rabtriever_core.models.probability import sigmoid
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rabtriever_core.artifacts import array_md5
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.vectors import check_vectors
+from rabtriever_core.workspace.artifacts import array_md5
 
 IDS = "ids.json"
 _PATTERN = "vectors-*.safetensors"

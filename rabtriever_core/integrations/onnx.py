@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rabtriever_core.artifacts import folder_md5s
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.integrations import missing_extra
-from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.models.probability import Calibration
+from rabtriever_core.workspace.artifacts import folder_md5s
 
 MODEL_FILE, TOKENIZER_FILE, TOWER_FILE = "tower.onnx", "tokenizer.json", "tower.json"
 INPUTS, OUTPUTS = ("ids", "lengths"), ("vectors", "scales", "offsets")

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rabtriever_core.artifacts import folder_md5s, replace_folder
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.errors import ConfigError, ModelError
-from rabtriever_core.index.exactness import spread
+from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.integrations import missing_extra
@@ -32,11 +31,12 @@ from rabtriever_core.integrations.onnx import (
     TowerInfo,
 )
 from rabtriever_core.integrations.served import as_workspace, which_release
-from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import SERVING_PARTS, release_index, release_runtime
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import folder_md5s, replace_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -27,7 +27,7 @@ except ImportError as error:
     raise missing_extra("sentence-transformers", error) from error
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
 
 Side = Literal["query", "document"]
 SIDES: tuple[Side, ...] = ("query", "document")

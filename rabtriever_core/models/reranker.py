@@ -13,8 +13,8 @@ from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.calibration import sigmoid
-from rabtriever_core.models.retriever import query_row_states
+from rabtriever_core.models.probability import sigmoid
+from rabtriever_core.models.student import query_row_states
 from rabtriever_core.models.transfer import to_device
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.artifacts import Artifact, folder_hash
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.releases.log import now
@@ -27,6 +26,7 @@ from rabtriever_core.stages.registry import STAGES, Stage
 from rabtriever_core.stages.run import load_inputs
 from rabtriever_core.stages.validated_dataset import fingerprint
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import Artifact, folder_hash
 
 # What `load_inputs` checks: that all artifacts are there, whole, and made from one another.
 _ALL = Stage("release", "", tuple(stage.name for stage in STAGES), (), ())

@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.data.change_suite import check_changes
+from rabtriever_core.data.change_verdict import Previous, Verdict, read_verdict, write_verdict
 from rabtriever_core.data.changes import compare
 from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.data.profile import FILE as PROFILE
 from rabtriever_core.data.profile import Profile
-from rabtriever_core.evaluation.change_plot import plot_changes
-from rabtriever_core.index.exactness import spread
+from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.releases.log import last_served, read_log
 from rabtriever_core.releases.record import Release, read_releases
 from rabtriever_core.releases.serving import open_release
 from rabtriever_core.releases.store import fetch, is_whole, part_folder
-from rabtriever_core.verdict import Previous, Verdict, read_verdict, write_verdict
+from rabtriever_core.report.change_plot import plot_changes
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import load_artifact
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.evaluation.significance import paired_test, with_holm
@@ -17,6 +16,7 @@ from rabtriever_core.releases.remeasure import METRIC, measured, remeasured
 from rabtriever_core.releases.serving import SERVING_PARTS, OpenRelease
 from rabtriever_core.releases.store import check, fetch
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import load_artifact
 
 Values = Mapping[str, Mapping[str, float]]
 """Split → query → MRR@10."""

@@ -51,7 +51,7 @@ def quality_figure(found: Sequence[Decision]) -> "Figure":
 
     Values of different data versions were measured on different queries: a step may be the data's.
     """
-    from rabtriever_core.evaluation.plot_style import (
+    from rabtriever_core.report.plot_style import (
         EXTRA_COLORS,
         label_axes,
         label_line_ends,

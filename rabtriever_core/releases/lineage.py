@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rabtriever_core.artifacts import META, ArtifactMeta
 from rabtriever_core.releases.record import DATA, Release
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import META, ArtifactMeta
 
 
 @dataclass(frozen=True)

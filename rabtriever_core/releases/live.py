@@ -1,7 +1,7 @@
 """Whether what is served still is the release that was promoted."""
 
+from rabtriever_core.index.checks.live_checks import CHECKED_PARTS, LiveIndex, check_collection
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.live_checks import CHECKED_PARTS, LiveIndex, check_collection
 from rabtriever_core.releases.serving import release_index, served_release
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace

@@ -12,17 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from rabtriever_core.artifacts import stage_lock
 from rabtriever_core.data.dataset import read_dataset
-from rabtriever_core.disk import says_when_full
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import switch_alias
 from rabtriever_core.index.build import Source, build_and_verify
-from rabtriever_core.index.canaries import check_canaries
+from rabtriever_core.index.checks.contents import mend
+from rabtriever_core.index.checks.exactness import spread
+from rabtriever_core.index.checks.probes import check_canaries
 from rabtriever_core.index.collection import RELEASE
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.contents import mend
-from rabtriever_core.index.exactness import spread
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.releases.candidate import record_candidate
 from rabtriever_core.releases.gates import evaluate
@@ -53,6 +51,8 @@ from rabtriever_core.releases.serving import (
 )
 from rabtriever_core.releases.store import check, fetch
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import stage_lock
+from rabtriever_core.workspace.disk import says_when_full
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

@@ -15,7 +15,7 @@ from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
 
 METRIC = "MRR@10"
 

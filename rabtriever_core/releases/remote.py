@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterable
 
+from rabtriever_core.dvc.recording import in_cache, run_dvc
 from rabtriever_core.errors import ReleaseError, VersioningError
 from rabtriever_core.releases.log import read_log, retired
 from rabtriever_core.releases.record import Release, find_release, read_releases
 from rabtriever_core.releases.store import fetch, part_folder
-from rabtriever_core.versioning import in_cache, run_dvc
 from rabtriever_core.workspace import Workspace
 
 

@@ -19,7 +19,7 @@ from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.search import Hit, per_query, search
-from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release, read_release
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace

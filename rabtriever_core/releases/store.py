@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rabtriever_core.artifacts import folder_hash
+from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ArtifactError, ReleaseError, VersioningError
 from rabtriever_core.releases.record import Release, releases_folder
-from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import folder_hash
 
 
 def part_folder(workspace: Workspace, hash_: str) -> Path:

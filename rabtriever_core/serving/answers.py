@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from rabtriever_core.index.filters import SearchFilter, qdrant_filter
 from rabtriever_core.index.search import Hit
-from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
 
 if TYPE_CHECKING:

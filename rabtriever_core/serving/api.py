@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response, Securi
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.models.calibration import sigmoid
+from rabtriever_core.models.probability import sigmoid
 from rabtriever_core.serving.messages import (
     BatchAnswer,
     BatchRequest,

@@ -24,7 +24,8 @@ from rabtriever_core.errors import (
     UnknownDocumentError,
     UnknownReleaseError,
 )
-from rabtriever_core.serving import compare_api, feedback_api
+from rabtriever_core.serving import feedback_api
+from rabtriever_core.serving import side_by_side_api as compare_api
 from rabtriever_core.serving.api import Answering, authorized, router
 from rabtriever_core.serving.batching import OverloadedError
 from rabtriever_core.serving.messages import Problem

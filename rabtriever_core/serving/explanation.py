@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.index.search import Hit, search
-from rabtriever_core.models.calibration import sigmoid
+from rabtriever_core.models.probability import sigmoid
 
 if TYPE_CHECKING:
     from rabtriever_core.models.prompt import Prompt

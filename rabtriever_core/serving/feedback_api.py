@@ -11,9 +11,9 @@ from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.releases.log import now
 from rabtriever_core.releases.record import read_release
 from rabtriever_core.serving.api import PROBLEMS, Answering, _note, authorized
-from rabtriever_core.serving.compare_api import ReleaseId
 from rabtriever_core.serving.messages import Answered, Asked, DocumentId, Problem, Text
 from rabtriever_core.serving.service import Service
+from rabtriever_core.serving.side_by_side_api import ReleaseId
 
 MAX_COMMENT_CHARACTERS = 500
 

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from rabtriever_core.errors import RabtrieverError
 from rabtriever_core.serving.answers import Answer, Query
 from rabtriever_core.serving.batching import Batcher
-from rabtriever_core.serving.comparing import LexicalSearch
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.serving.metrics import Metrics
 from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.side_by_side import LexicalSearch
 from rabtriever_core.workspace import Workspace
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.context import check_context
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.loop import write_history
-    from rabtriever_core.training.pretrain import warm_up
+    from rabtriever_core.training.warmup import warm_up
 
     settings = context.settings
     config, runtime = settings.backbone, settings.runtime

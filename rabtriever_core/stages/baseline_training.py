@@ -3,17 +3,17 @@
 from functools import partial
 from typing import Any
 
-from rabtriever_core.baselines.bi_encoder import BiEncoder
-from rabtriever_core.baselines.distilled_bi_encoder import train_distilled_bi_encoder
-from rabtriever_core.baselines.fine_tuning import Plan
-from rabtriever_core.baselines.linear_reranker import LinearReranker, train_linear_reranker
-from rabtriever_core.baselines.minilm import weights_folder
-from rabtriever_core.baselines.pool_classifier import PoolClassifier, train_pool_classifier
 from rabtriever_core.config import TrainedBaseline
+from rabtriever_core.lab.baselines.distilled_bi_encoder import train_distilled_bi_encoder
+from rabtriever_core.lab.baselines.fine_tuning import Plan
+from rabtriever_core.lab.baselines.linear_reranker import LinearReranker, train_linear_reranker
+from rabtriever_core.lab.baselines.minilm import weights_folder
+from rabtriever_core.lab.baselines.pool_classifier import PoolClassifier, train_pool_classifier
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages.dev import Score, trained
 from rabtriever_core.stages.run import StageContext
+from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History

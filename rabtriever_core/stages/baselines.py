@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any, get_args
 
-from rabtriever_core.artifacts import Artifact, build_artifact, replace_folder
 from rabtriever_core.config import TrainedBaseline
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.stages.run import StageContext, section_values
+from rabtriever_core.workspace.artifacts import Artifact, build_artifact, replace_folder
 
 
 def make(context: StageContext) -> dict[str, Any]:

@@ -3,16 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rabtriever_core.baselines.bi_encoder import BiEncoder
 from rabtriever_core.evaluation import benchmark as bench
 from rabtriever_core.evaluation import two_stage
 from rabtriever_core.evaluation.calibration_result import split_calibration
-from rabtriever_core.evaluation.examples import pick_examples
 from rabtriever_core.evaluation.fidelity import graph_recall, sampled_margins
 from rabtriever_core.evaluation.further_systems import further_rankers
-from rabtriever_core.evaluation.gallery import draw_calibration, draw_plots, draw_two_stage
 from rabtriever_core.evaluation.metrics import Run, ranking
-from rabtriever_core.evaluation.report import write_report
 from rabtriever_core.evaluation.results import write_runs
 from rabtriever_core.evaluation.scaling import measure_response_time
 from rabtriever_core.evaluation.schema import in_order
@@ -27,17 +23,21 @@ from rabtriever_core.evaluation.systems import (
     vector_ranker,
     vector_reranker,
 )
-from rabtriever_core.evaluation.wording import headline_split
 from rabtriever_core.index.aliases import check_built_by, physical_collection
+from rabtriever_core.index.checks.model_agreement import agreement_with_model
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.model_agreement import agreement_with_model
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
-from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import unit_rows
+from rabtriever_core.models.student import unit_rows
+from rabtriever_core.report.benchmark import write_report
+from rabtriever_core.report.examples import pick_examples
+from rabtriever_core.report.gallery import draw_calibration, draw_plots, draw_two_stage
+from rabtriever_core.report.wording import headline_split
 from rabtriever_core.stages.run import StageContext
+from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
 
 _MODELS = ("teacher", "student")

@@ -7,9 +7,9 @@ from rabtriever_core.stages.run import StageContext
 
 def make(context: StageContext) -> dict[str, Any]:
     """Train the bi-encoder; returns its loss and dev metrics over the full pool."""
-    from rabtriever_core.baselines.bi_encoder import BiEncoder, train_bi_encoder
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.stages.dev import dev_metrics, trained
+    from rabtriever_core.training.bi_encoder import BiEncoder, train_bi_encoder
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.examples import Examples
 

@@ -24,7 +24,7 @@ def make(context: StageContext) -> dict[str, Any]:
         DatasetError: there is no dev split.
         ModelError: the fit did not converge.
     """
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
 
     settings, dataset, inputs = context.settings, context.dataset(), context.inputs
     config, split = settings.calibration, settings.dataset.dev_split

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rabtriever_core.artifacts import code_hash, load_artifact
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.reuse import Earlier, Reader, write_texts
 from rabtriever_core.index.shards import read_shards, shard_files, write_shards
 from rabtriever_core.stages.run import StageContext
+from rabtriever_core.workspace.artifacts import code_hash, load_artifact
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.retriever import DocumentReader
+    from rabtriever_core.models.student import DocumentReader
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def make(context: StageContext) -> dict[str, Any]:
 
     @cache
     def model() -> "DocumentReader":
-        from rabtriever_core.models.retriever import DocumentReader
+        from rabtriever_core.models.student import DocumentReader
 
         return DocumentReader.load(teacher.folder, settings.runtime)
 

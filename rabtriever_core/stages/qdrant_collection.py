@@ -10,8 +10,8 @@ from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.build import Source, build_and_verify, build_hash
+from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.exactness import spread
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.quantization import warn_of_local_mode
 from rabtriever_core.index.query_tower import QueryTower
@@ -20,7 +20,7 @@ from rabtriever_core.stages.run import StageContext
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def make(context: StageContext) -> dict[str, Any]:
         IndexUnavailableError: Qdrant cannot be opened.
         ConfigError: index.gauge.dimensions is more than there are.
     """
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
 
     settings, inputs, alias = context.settings, context.inputs, context.workspace.alias
     dataset = context.dataset()

@@ -77,7 +77,7 @@ STAGES: tuple[Stage, ...] = (
         "Train the baseline bi-encoder (InfoNCE) on the same backbone and data.",
         ("validated_dataset", "backbone"),
         ("dataset", "bi_encoder", "runtime"),
-        (*_MODEL_CODE, "baselines"),
+        _MODEL_CODE,
     ),
     Stage(
         "teacher",
@@ -100,7 +100,7 @@ STAGES: tuple[Stage, ...] = (
         "Train the further systems that baselines.systems names; none by default.",
         ("validated_dataset", "backbone", "bi_encoder", "teacher"),
         ("dataset", "baselines", "teacher", "bi_encoder.temperature", "backbone.lora", "runtime"),
-        (*_MODEL_CODE, "baselines"),
+        _MODEL_CODE,
         choices=("backbone", "bi_encoder"),
         chosen_by="teacher.start",
     ),
@@ -149,7 +149,7 @@ STAGES: tuple[Stage, ...] = (
             "serving.rerank_depth",
             "serving.rerank_below",
         ),
-        ("data", "models", "baselines", "index", "evaluation"),
+        ("data", "models", "training", "index", "evaluation", "report"),
     ),
 )
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rabtriever_core.artifacts import Artifact, build_artifact, folder_hash, load_artifact
 from rabtriever_core.config import Settings
+from rabtriever_core.data.change_verdict import broken_changes
 from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.errors import (
     ArtifactError,
@@ -22,10 +22,10 @@ from rabtriever_core.errors import (
     StageBusyError,
     ValidationStoppedError,
 )
-from rabtriever_core.kept import kept
+from rabtriever_core.stages.kept import kept
 from rabtriever_core.stages.registry import Stage, stage_named
-from rabtriever_core.verdict import broken_changes
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import Artifact, build_artifact, folder_hash, load_artifact
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from rabtriever_core.artifacts import Artifact, load_artifact
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import Artifact, load_artifact
 
 SERVED = "served_student"
 """Artifact that a warm start begins with: the served release's student."""
@@ -15,7 +15,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.predictor import Predictor, make_predictor
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
     from rabtriever_core.stages.dev import trained
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.distill import distill

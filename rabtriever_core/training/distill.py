@@ -14,7 +14,7 @@ from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.predictor import GatedPredictor, Predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import (
+from rabtriever_core.models.student import (
     Rabtriever,
     document_states,
     query_row_states,

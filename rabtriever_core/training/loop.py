@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rabtriever_core.artifacts import folder_md5s
 from rabtriever_core.config import RuntimeConfig, ScheduleConfig
+from rabtriever_core.workspace.artifacts import folder_md5s
 
 if TYPE_CHECKING:
     import torch

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rabtriever_core.config import TeacherConfig
+from rabtriever_core.index.ranking import top_positions
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.reranker import Reranker
-from rabtriever_core.models.retriever import document_states, query_states, unit_rows
-from rabtriever_core.ranking import top_positions
+from rabtriever_core.models.student import document_states, query_states, unit_rows
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_met
 from rabtriever_core.training.stored import Arrays, stored_arrays

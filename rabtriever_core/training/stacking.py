@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import document_states, query_row_states, unit_rows
+from rabtriever_core.models.student import document_states, query_row_states, unit_rows
 from rabtriever_core.training.averaging import AveragedWithStart
 from rabtriever_core.training.examples import Examples
 

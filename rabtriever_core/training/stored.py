@@ -9,8 +9,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from rabtriever_core.artifacts import array_md5
 from rabtriever_core.errors import ArtifactError
+from rabtriever_core.workspace.artifacts import array_md5
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.artifacts import build_artifact
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import build_artifact
 
 PASSED = {"passed": True, "broken": []}
 """What the stage validated_dataset says of a data set that is fit for use."""

@@ -8,8 +8,8 @@ import pytest
 
 from dagster_project.definitions import defs
 from dagster_project.defs.resources import WorkspaceResource
-from rabtriever_core.index import live_checks
-from rabtriever_core.index.live_checks import LiveIndex
+from rabtriever_core.index.checks import live_checks
+from rabtriever_core.index.checks.live_checks import LiveIndex
 from rabtriever_core.releases import live
 from rabtriever_core.workspace import Workspace
 from tests import standins

@@ -10,9 +10,9 @@ import pytest
 from dagster_project.definitions import defs
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.home import install_dagster_home
-from rabtriever_core.artifacts import code_hash
 from rabtriever_core.releases.gate_names import GATES
 from rabtriever_core.stages import STAGES
+from rabtriever_core.workspace.artifacts import code_hash
 
 GRAPH = defs.resolve_asset_graph()
 

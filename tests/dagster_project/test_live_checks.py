@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 
 from dagster_project.defs import resources
-from rabtriever_core.index import live_checks
-from rabtriever_core.index.live_checks import LiveIndex
+from rabtriever_core.index.checks import live_checks
+from rabtriever_core.index.checks.live_checks import LiveIndex
 from rabtriever_core.stages import STAGES, run_stage
 from rabtriever_core.workspace import Workspace
 from tests.dagster_project.conftest import Materialize

@@ -10,14 +10,14 @@ import pytest
 
 from dagster_project.defs import resources
 from dagster_project.defs.resources import WorkspaceResource
-from rabtriever_core.artifacts import load_artifact
+from rabtriever_core.dvc.recording import data_md5, recorded_md5, run_dvc
 from rabtriever_core.errors import IndexUnavailableError, ModelError
 from rabtriever_core.releases import promotion
 from rabtriever_core.releases.gate_names import GATES
 from rabtriever_core.releases.promotion import Outcome
 from rabtriever_core.stages import run_stage
-from rabtriever_core.versioning import data_md5, recorded_md5, run_dvc
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import load_artifact
 from tests import standins
 from tests.dagster_project.conftest import Materialize
 from tests.dagster_project.outcomes import checks, data_version, materialized, metadata

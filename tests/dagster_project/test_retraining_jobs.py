@@ -7,9 +7,9 @@ import pytest
 
 from dagster_project.definitions import defs
 from dagster_project.defs.jobs import reindex, retrain_predictor
-from rabtriever_core.artifacts import load_artifact
-from rabtriever_core.versioning import add_data, run_dvc
+from rabtriever_core.dvc.recording import add_data, run_dvc
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import load_artifact
 from tests.dagster_project.conftest import Materialize
 from tests.dagster_project.outcomes import materialized
 

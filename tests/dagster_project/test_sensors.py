@@ -15,10 +15,10 @@ import yaml
 from rabtriever_core.automation import canary_watch, data_versions
 from rabtriever_core.automation.canary_watch import Canaries
 from rabtriever_core.automation.data_versions import Version
+from rabtriever_core.dvc.initialize import prepare_data
+from rabtriever_core.dvc.recording import data_md5, run_dvc
 from rabtriever_core.errors import DatasetError
-from rabtriever_core.initialize import prepare_data
 from rabtriever_core.releases import promotion
-from rabtriever_core.versioning import data_md5, run_dvc
 from rabtriever_core.workspace import Workspace
 from tests import standins
 from tests.dagster_project.several import loaded

@@ -10,11 +10,11 @@ import yaml
 
 from dagster_project.home import install_dagster_home
 from dagster_project.workspaces import SINGLE, workspace_roots
-from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.automation import canary_watch
 from rabtriever_core.automation.canary_watch import Canaries
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import load_artifact
 from tests import standins
 from tests.dagster_project.several import loaded
 

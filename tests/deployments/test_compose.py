@@ -18,7 +18,7 @@ import yaml
 from deployments import prepare
 from deployments.native.stack import HOST, PORTS, commands
 from rabtriever_core.config import load_settings
-from rabtriever_core.params_file import default_settings, params_yaml
+from rabtriever_core.config.params_file import default_settings, params_yaml
 from rabtriever_core.workspace import VARIABLE
 
 ROOT = Path(__file__).parents[2]

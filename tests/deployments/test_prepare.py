@@ -9,8 +9,8 @@ import yaml
 
 from dagster_project.home import TEMPLATE
 from deployments.prepare import STORAGE, install_home, prepare, use_bucket
+from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace
 from tests.s3 import SECRET, s3_endpoint
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from rabtriever_core.data.dataset import write_dataset
-from rabtriever_core.initialize import init_workspace
+from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.workspace import Workspace
 from tests.core.small import TINY, small_dataset
 

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.cli import app
 from rabtriever_core.data.dataset import Dataset, Document, Qrels, read_dataset, write_dataset
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import load_artifact
 from tests.core.small import RUNTIME, TINY, small_dataset
 
 DATASET = small_dataset()

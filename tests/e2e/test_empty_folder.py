@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.artifacts import folder_md5s
+from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.stages import STAGES, run_stage
-from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import folder_md5s
 from tests.core.small import small_dataset
 from tests.e2e.conftest import small_workspace
 from tests.s3 import SECRET, s3_endpoint

@@ -7,11 +7,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from rabtriever_core.artifacts import folder_hash, load_artifact
+from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ArtifactError, ValidationStoppedError
 from rabtriever_core.stages import STAGES, run_stage, stage_named
-from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import folder_hash, load_artifact
 from tests.asking import ask
 from tests.core.small import small_dataset
 from tests.e2e.conftest import small_workspace
@@ -88,7 +88,7 @@ def test_the_report_measures_every_system(finished) -> None:
 
 
 def test_the_index_answers_as_the_model_ranks(finished) -> None:
-    from rabtriever_core.models.retriever import Rabtriever
+    from rabtriever_core.models.student import Rabtriever
 
     workspace, _ = finished
     documents = small_dataset().documents

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rabtriever_core.artifacts import folder_hash
 from rabtriever_core.data.dataset import write_dataset
+from rabtriever_core.dvc.recording import record_stage
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.stages import STAGES, run_stage
-from rabtriever_core.versioning import record_stage
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import folder_hash
 from tests.asking import ask
 from tests.core.small import small_dataset
 from tests.e2e.conftest import small_workspace

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.artifacts import META
+from rabtriever_core.workspace.artifacts import META
 
 Reached = Callable[[str, tuple[Any, ...]], bool]
 """(audit event, its arguments) → whether the process dies here, before the event's effect."""

@@ -66,7 +66,7 @@ def test_all_stages_record_and_release(cell: Cell, backwards: dict[str, str]) ->
     assert all(cell.is_what_it_should_be(stage) for stage in STAGE_NAMES)
     assert cell.is_served_as_before()
     record = (
-        "from rabtriever_core.versioning import record_stage, run_dvc\n"
+        "from rabtriever_core.dvc.recording import record_stage, run_dvc\n"
         f"for stage in {STAGE_NAMES!r}: record_stage(workspace, stage)\n"
         "print(run_dvc(workspace.root, 'status'))\n"
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rabtriever_core.artifacts import load_artifact
 from rabtriever_core.config import Settings
+from rabtriever_core.dvc.recording import record_stage, recorded_md5
 from rabtriever_core.errors import (
     ArtifactError,
     IndexUnavailableError,
@@ -21,7 +21,7 @@ from rabtriever_core.releases.serving import SERVING_PARTS
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.stages import run_stage
 from rabtriever_core.stages.registry import STAGES
-from rabtriever_core.versioning import record_stage, recorded_md5
+from rabtriever_core.workspace.artifacts import load_artifact
 from tests.faults.conftest import Cell, answers
 from tests.faults.injection import DAMAGES, flip, in_a_process, seal_of_a_checkpoint
 from tests.faults.matrix import (

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from rabtriever_core.dvc.recording import record_stage, run_dvc
 from rabtriever_core.errors import DiskFullError
 from rabtriever_core.releases.promotion import promote, rollback
 from rabtriever_core.stages import run_stage
-from rabtriever_core.versioning import record_stage, run_dvc
 from tests.faults.conftest import Cell, answers
 from tests.faults.injection import no_room_on, small_disk
 from tests.faults.matrix import READER, RECORD, RELEASE, ROLLBACK, STAGE_NAMES, cells

@@ -2,12 +2,12 @@
 
 import pytest
 
-from rabtriever_core.artifacts import load_artifact
+from rabtriever_core.dvc.recording import record_stage, run_dvc
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.releases.log import last_served, read_log
 from rabtriever_core.releases.promotion import promote, restore, rollback
 from rabtriever_core.stages import run_stage
-from rabtriever_core.versioning import record_stage, run_dvc
+from rabtriever_core.workspace.artifacts import load_artifact
 from tests.faults.conftest import Cell, answers
 from tests.faults.injection import (
     between_the_moves,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import IndexUnavailableError, ReleaseError
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.log import last_served, read_log
@@ -22,7 +23,6 @@ from rabtriever_core.releases.promotion import promote, restore, rollback
 from rabtriever_core.releases.record import read_releases
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.stages import run_stage
-from rabtriever_core.versioning import run_dvc
 from rabtriever_core.workspace import Workspace
 from tests.faults.conftest import Cell, answers
 from tests.faults.injection import free_port, qdrant

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.artifacts import folder_hash
+from rabtriever_core.dvc.recording import record_stage, run_dvc
 from rabtriever_core.errors import StageBusyError
 from rabtriever_core.releases.log import SERVING, read_log
 from rabtriever_core.releases.promotion import promote, rollback
 from rabtriever_core.stages import run_stage
-from rabtriever_core.versioning import record_stage, run_dvc
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import folder_hash
 from tests.faults.conftest import Cell, answers
 from tests.faults.injection import in_a_process
 from tests.faults.matrix import RECORD, RELEASE, ROLLBACK, STAGE_NAMES, cells
@@ -136,7 +136,7 @@ def test_promotion_while_the_stages_run(cell: Cell) -> None:
 
 
 def test_a_held_lock_names_itself(cell: Cell) -> None:
-    from rabtriever_core.artifacts import stage_lock
+    from rabtriever_core.workspace.artifacts import stage_lock
 
     workspace = cell.workspace
     with (

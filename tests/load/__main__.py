@@ -21,11 +21,11 @@ from typing import Any
 from tqdm import tqdm
 
 from rabtriever_core.data.dataset import read_dataset
-from rabtriever_core.provenance import commit, machine, versions
 from rabtriever_core.releases.promotion import rollback
 from rabtriever_core.releases.table import rows as release_rows
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.provenance import commit, machine, versions
 from tests.faults.injection import free_port, qdrant
 from tests.load.plot import draw
 from tests.load.service import Running, locust, serving

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.evaluation.plot_style import COLORS, INK, label_axes, new_figure, save_png
+from rabtriever_core.report.plot_style import COLORS, INK, label_axes, new_figure, save_png
 
 
 def draw(parts: dict[str, Any], path: Path) -> None:

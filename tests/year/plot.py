@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.evaluation.plot_style import COLORS, INK, label_axes, new_figure, save_png
+from rabtriever_core.report.plot_style import COLORS, INK, label_axes, new_figure, save_png
 
 _SERVED, _REFUSED, _STOPPED = COLORS["teacher"], COLORS["student"], COLORS["bm25"]
 

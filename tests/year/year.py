@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.index.connection import connect
-from rabtriever_core.initialize import init_workspace
 from rabtriever_core.releases.log import SERVING, read_log
 from rabtriever_core.releases.record import Release, read_releases
 from rabtriever_core.releases.remeasure import measured, remeasured

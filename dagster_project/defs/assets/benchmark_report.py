@@ -18,7 +18,7 @@ def benchmark_report(
     config: StageRun, workspace: WorkspaceResource
 ) -> "dg.MaterializeResult[None]":
     """Benchmark and write the report."""
-    from rabtriever_core.evaluation.wording import summary_table
+    from rabtriever_core.report.wording import summary_table
 
     recorded = workspace.run("benchmark_report", force=config.force)
     folder = recorded.artifact.folder

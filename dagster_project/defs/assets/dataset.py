@@ -9,10 +9,10 @@ from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
 from dagster_project.policy import OWNERS, PARTITIONS, RETRIES
-from rabtriever_core.artifacts import code_hash
 from rabtriever_core.data.feedback import FEEDBACK
-from rabtriever_core.initialize import prepare_data
-from rabtriever_core.versioning import restore_data
+from rabtriever_core.dvc.initialize import prepare_data
+from rabtriever_core.dvc.recording import restore_data
+from rabtriever_core.workspace.artifacts import code_hash
 
 
 class DatasetRun(dg.Config):

@@ -10,8 +10,8 @@ from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
 from dagster_project.policy import FRESHNESS, OWNERS, PARTITIONS, QDRANT_LOCAL, RETRIES
-from rabtriever_core.artifacts import code_hash
 from rabtriever_core.releases.gate_names import GATES
+from rabtriever_core.workspace.artifacts import code_hash
 
 if TYPE_CHECKING:
     from rabtriever_core.releases.promotion import Outcome

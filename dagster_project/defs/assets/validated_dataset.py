@@ -13,7 +13,7 @@ from dagster_project.defs.presentation import (
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.defs.story import result
 from dagster_project.policy import stage_asset
-from rabtriever_core.verdict import read_verdict
+from rabtriever_core.data.change_verdict import read_verdict
 from rabtriever_core.workspace import Workspace
 
 

@@ -17,10 +17,10 @@ from rabtriever_core.automation.data_versions import (
     version_md5,
     write_comparison,
 )
+from rabtriever_core.dvc.initialize import prepare_data
+from rabtriever_core.dvc.recording import data_md5, run_dvc
 from rabtriever_core.errors import ConfigError, DatasetError, VersioningError
 from rabtriever_core.evaluation.results import Results
-from rabtriever_core.initialize import prepare_data
-from rabtriever_core.versioning import data_md5, run_dvc
 from rabtriever_core.workspace import Workspace
 
 

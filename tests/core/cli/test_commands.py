@@ -99,6 +99,6 @@ def test_init_and_demo_as_json(tmp_path: Path) -> None:
 
 
 def test_the_kinds_that_are_completed_are_those_of_retraining() -> None:
-    from rabtriever_core.retraining import KEPT
+    from rabtriever_core.automation.retraining import KEPT
 
     assert {"none", *completion.KINDS} == set(KEPT)

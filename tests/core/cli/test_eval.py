@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from rabtriever_core.data.judgements import read_judged
 from rabtriever_core.errors import DatasetError, ReleaseError
 from rabtriever_core.evaluation.metrics import METRICS
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.releases.serving import OpenRelease
-from rabtriever_core.serving.evaluation import evaluate
-from rabtriever_core.serving.judged import read_judged
 from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.served_quality import evaluate
 from rabtriever_core.workspace import Workspace
 from tests.core.cli.conftest import Rabtriever
 from tests.core.releases.conftest import Make

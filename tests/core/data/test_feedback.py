@@ -20,8 +20,8 @@ from rabtriever_core.data import feedback
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.data.feedback import FEEDBACK, Judgement, add_feedback, query_id, standing
 from rabtriever_core.data.validation import validate_dataset
+from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.initialize import init_workspace
 from rabtriever_core.stages import run_stage
 from rabtriever_core.stages.validated_dataset import fingerprint
 from rabtriever_core.workspace import Workspace

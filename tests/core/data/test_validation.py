@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.artifacts import folder_md5s
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.data.validation import ValidationOutcome, validate_dataset
+from rabtriever_core.workspace.artifacts import folder_md5s
 from tests.core.data.authored import Rows, clean_rows, write
 
 TOLERANT = ValidationConfig(max_quarantined_share=0.6, max_document_characters=60)

@@ -17,9 +17,9 @@ from rabtriever_core.evaluation.benchmark import (
     rank_systems,
     split_result,
 )
-from rabtriever_core.evaluation.examples import pick_examples
 from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.evaluation.systems import bm25_ranker, popularity_ranker, vector_ranker
+from rabtriever_core.report.examples import pick_examples
 
 DATASET = Dataset(
     "small",

@@ -12,14 +12,14 @@ import pytest
 from rabtriever_core.config import BackboneConfig, PromptConfig, Settings, StudentConfig
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.evaluation import fidelity
-from rabtriever_core.evaluation.compare import compare
+from rabtriever_core.evaluation.comparison import compare
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.evaluation.systems import one_query_margins
-from rabtriever_core.evaluation.wording import summary_table
 from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.report.wording import summary_table
 from rabtriever_core.stages import benchmark_report, run_stage
 from rabtriever_core.workspace import Workspace
 from tests.core.inputs import PASSED, finished

@@ -22,7 +22,7 @@ from rabtriever_core.evaluation.calibration_result import (
     pair_result,
     split_calibration,
 )
-from rabtriever_core.models.calibration import Calibration, sigmoid
+from rabtriever_core.models.probability import Calibration, sigmoid
 
 RUN = {
     "q1": {"a": 3.0, "b": 2.0, "c": 1.0},

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rabtriever_core.evaluation import two_stage
-from rabtriever_core.evaluation.gallery import draw_two_stage
 from rabtriever_core.evaluation.metrics import Run, aggregate, ranking, run_from_scores
-from rabtriever_core.evaluation.report import write_report
 from rabtriever_core.evaluation.schema import point_of, validated
 from rabtriever_core.evaluation.two_stage import curve, first_margins, reranked
-from rabtriever_core.evaluation.wording import reranking
-from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.report.benchmark import write_report
+from rabtriever_core.report.gallery import draw_two_stage
+from rabtriever_core.report.wording import reranking
 from tests.core.small import small_backbone, small_dataset
 
 CALIBRATION = Calibration(slope=1.5, bias=-2, threshold=None, precision=0.9, unanswerable_share=0.5)

@@ -15,9 +15,9 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError, IndexMismatchError, VectorError
 from rabtriever_core.index import collection
 from rabtriever_core.index.aliases import switch_alias
+from rabtriever_core.index.checks.verification import verify_collection
 from rabtriever_core.index.collection import build_collection, own_builds, physical_name
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.verification import verify_collection
 
 A, B = "a" * 32, "b" * 32
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rabtriever_core.config import GaugeConfig
-from rabtriever_core.evaluation.vectors import Variant, label, measure
-from rabtriever_core.evaluation.vectors_report import write_vectors_report
 from rabtriever_core.index.engine import Build, Search, run_engine
+from rabtriever_core.lab.measurements.vectors import Variant, label, measure
+from rabtriever_core.lab.measurements.vectors_report import write_vectors_report
 from tests.core.index.test_gauge import asked, clustered
 
 pytestmark = pytest.mark.skipif(

@@ -7,16 +7,16 @@ import pytest
 from qdrant_client import QdrantClient
 
 from rabtriever_core.config import GaugeConfig, IndexConfig, StudentConfig
+from rabtriever_core.index.checks.exactness import top_k_recall
+from rabtriever_core.index.checks.model_agreement import agreement_with_model
 from rabtriever_core.index.collection import build_collection
-from rabtriever_core.index.exactness import top_k_recall
 from rabtriever_core.index.gauge import Gauge
-from rabtriever_core.index.model_agreement import agreement_with_model
 from rabtriever_core.index.query_tower import QueryTower, QueryVectors
 from rabtriever_core.index.search import search
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.calibration import sigmoid
 from rabtriever_core.models.predictor import make_predictor
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.probability import sigmoid
+from rabtriever_core.models.student import Rabtriever
 from tests.core.small import small_backbone, small_dataset
 
 DATASET = small_dataset()

@@ -10,11 +10,11 @@ import pytest
 from rabtriever_core.config import IndexConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.aliases import prune, served_collection, switch_alias
+from rabtriever_core.index.checks.verification import verify_collection
 from rabtriever_core.index.collection import build_collection, own_builds
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.search import search
-from rabtriever_core.index.verification import verify_collection
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("QDRANT_URL"), reason="no Qdrant server: QDRANT_URL is not set"

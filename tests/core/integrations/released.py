@@ -8,7 +8,7 @@ from rabtriever_core.config import Settings, StudentConfig
 from rabtriever_core.data.dataset import Dataset, write_dataset
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.student import Rabtriever
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.stages.validated_dataset import fingerprint

@@ -24,7 +24,7 @@ from rabtriever_core.integrations.onnx_export import (
     query_side,
     write_graph,
 )
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.student import Rabtriever
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
 from tests.core.integrations.released import small_student, titled_dataset

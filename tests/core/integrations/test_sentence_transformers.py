@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.student import Rabtriever
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
 from tests.core.integrations.released import small_student, titled_dataset

@@ -22,7 +22,7 @@ from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import Backbone, pretrained_backbone, train_tokenizer
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.student import Rabtriever
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.dpo import prefer_right_answers
 from rabtriever_core.training.examples import Examples

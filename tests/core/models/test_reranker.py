@@ -12,7 +12,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.reranker import RERANKER_FILE, GenerativeReranker
-from rabtriever_core.models.retriever import document_states, query_states, unit_rows
+from rabtriever_core.models.student import document_states, query_states, unit_rows
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from rabtriever_core.artifacts import build_artifact, load_artifact
 from rabtriever_core.config import RuntimeConfig, Settings
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.evaluation.metrics import mean_values, per_query
@@ -21,6 +20,7 @@ from rabtriever_core.index.search import search
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.stages.validated_dataset import fingerprint
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import build_artifact, load_artifact
 
 DOCUMENTS, QUERIES = 24, 20
 

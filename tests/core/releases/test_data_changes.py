@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rabtriever_core.artifacts import build_artifact
+from rabtriever_core.automation.retraining import retraining_needed
 from rabtriever_core.config import RetrainingConfig, Settings
+from rabtriever_core.data.change_verdict import read_verdict, verdict_file
 from rabtriever_core.data.changes import Rows, compare
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.data.profile import Profile
@@ -15,11 +16,10 @@ from rabtriever_core.errors import ArtifactError, ValidationStoppedError
 from rabtriever_core.releases.data_changes import DOCS, PLOT, compare_versions, score_drift
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.releases.record import read_releases
-from rabtriever_core.retraining import retraining_needed
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.stages.run import load_inputs
-from rabtriever_core.verdict import read_verdict, verdict_file
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import build_artifact
 from tests.core.releases.life import grown, life_dataset
 
 Make = Callable[..., Workspace]

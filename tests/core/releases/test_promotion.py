@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.artifacts import stage_lock
 from rabtriever_core.data.feedback import Judgement, add_feedback
 from rabtriever_core.errors import IndexMismatchError, ReleaseError, StageBusyError
 from rabtriever_core.index.aliases import alias_target, switch_alias
@@ -19,6 +18,7 @@ from rabtriever_core.releases.record import Release, read_releases
 from rabtriever_core.releases.serving import what_is_served
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import stage_lock
 from tests.asking import ask
 from tests.core.releases.conftest import Make
 from tests.core.releases.life import Student

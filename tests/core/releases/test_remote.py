@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rabtriever_core.artifacts import folder_md5s
 from rabtriever_core.cli import app
+from rabtriever_core.dvc.recording import init_dvc, run_dvc
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.releases.promotion import promote, restore
 from rabtriever_core.releases.remote import push
 from rabtriever_core.stages import run
-from rabtriever_core.versioning import init_dvc, run_dvc
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import folder_md5s
 from tests.asking import ask
 from tests.core.releases.conftest import Make
 from tests.core.releases.life import Student

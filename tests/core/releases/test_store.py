@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from rabtriever_core.dvc.recording import init_dvc, run_dvc
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.releases.promotion import promote, restore
 from rabtriever_core.releases.store import is_whole, part_folder, sweep
-from rabtriever_core.versioning import init_dvc, run_dvc
 from rabtriever_core.workspace import Workspace
 from tests.asking import ask
 from tests.core.releases.conftest import Make

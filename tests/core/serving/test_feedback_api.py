@@ -7,9 +7,9 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from rabtriever_core.cli import app
+from rabtriever_core.config.params_file import params_yaml
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.data.feedback import FEEDBACK, query_id
-from rabtriever_core.params_file import params_yaml
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.serving.app import create_app
 from rabtriever_core.serving.keys import ApiKeys

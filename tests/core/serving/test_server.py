@@ -23,7 +23,7 @@ from tests.core.releases.conftest import Make
 PROGRAM = """
 import sys, types
 from tests.core.releases.life import Student
-fake = types.ModuleType("rabtriever_core.models.retriever")
+fake = types.ModuleType("rabtriever_core.models.student")
 fake.Rabtriever = Student
 sys.modules[fake.__name__] = fake
 from rabtriever_core.cli import main

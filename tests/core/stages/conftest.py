@@ -13,7 +13,7 @@ import pytest
 
 from rabtriever_core.config import RuntimeConfig, Settings
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
-from rabtriever_core.kept import keep
+from rabtriever_core.stages.kept import keep
 from rabtriever_core.workspace import Workspace
 from tests.core.inputs import finished
 
@@ -104,7 +104,7 @@ class FakeReader:
 
 @pytest.fixture
 def student(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudent]:
-    fake: Any = types.ModuleType("rabtriever_core.models.retriever")
+    fake: Any = types.ModuleType("rabtriever_core.models.student")
     fake.Rabtriever, fake.DocumentReader = FakeStudent, FakeReader
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
     monkeypatch.setattr(FakeStudent, "encoded", [], raising=False)

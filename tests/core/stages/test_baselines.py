@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.artifacts import load_artifact
-from rabtriever_core.baselines import minilm
 from rabtriever_core.config import BaselinesConfig, Settings
 from rabtriever_core.data.dataset import write_dataset
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.evaluation.further_systems import further_rankers
+from rabtriever_core.lab.baselines import minilm
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages import baseline_training, run_stage
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import load_artifact
 from tests.core.inputs import finished
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 

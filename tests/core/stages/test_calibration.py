@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.models.calibration import Calibration
+from rabtriever_core.models.probability import Calibration
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
 

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from rabtriever_core.config import Settings, StudentConfig
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
+from rabtriever_core.index.checks.contents import differing, mend
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.contents import differing, mend
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.search import search
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.index.vectors import point_id
-from rabtriever_core.kept import keep
 from rabtriever_core.models.predictor import make_predictor
-from rabtriever_core.models.retriever import DocumentReader
+from rabtriever_core.models.student import DocumentReader
+from rabtriever_core.stages.kept import keep
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
 from tests.core.inputs import finished

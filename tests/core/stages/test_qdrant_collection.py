@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rabtriever_core.artifacts import Artifact, file_md5, load_artifact
 from rabtriever_core.errors import ArtifactError, IndexMismatchError, IndexUnavailableError
 from rabtriever_core.index import collection
 from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
@@ -19,6 +18,7 @@ from rabtriever_core.index.search import search
 from rabtriever_core.stages.qdrant_collection import is_live
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import Artifact, file_md5, load_artifact
 
 MakeWorkspace = Callable[..., Workspace]
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rabtriever_core.artifacts import Artifact, build_artifact
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import write_dataset
 from rabtriever_core.errors import ArtifactError, ConfigError
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages import dev, run_stage
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import Artifact, build_artifact
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()

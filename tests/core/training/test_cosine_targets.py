@@ -9,7 +9,7 @@ import torch
 from rabtriever_core.config import StudentConfig
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.student import Rabtriever
 from rabtriever_core.training.distill import _Distillation
 from rabtriever_core.training.examples import Examples
 from tests.core.small import RUNTIME, small_backbone, small_dataset

@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 import torch
 
-from rabtriever_core.baselines.bi_encoder import train_bi_encoder
 from rabtriever_core.config import (
     BackboneConfig,
     BiEncoderConfig,
     ScheduleConfig,
 )
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.retriever import document_states
+from rabtriever_core.models.student import document_states
+from rabtriever_core.training.bi_encoder import train_bi_encoder
 from rabtriever_core.training.loop import (
     read_history,
     train,
     write_history,
 )
-from rabtriever_core.training.pretrain import warm_up
+from rabtriever_core.training.warmup import warm_up
 from tests.core.small import RUNTIME, small_backbone
 from tests.core.training.short import DATASET, SHORT, examples_of
 

@@ -12,7 +12,7 @@ from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import Rabtriever
+from rabtriever_core.models.student import Rabtriever
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.rollouts import RollOuts, draw_positions, read_by_teacher

@@ -9,13 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rabtriever_core.baselines.bi_encoder import train_bi_encoder
 from rabtriever_core.config import BiEncoderConfig
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import document_states, query_states, unit_rows
+from rabtriever_core.models.student import document_states, query_states, unit_rows
 from rabtriever_core.training import stacking
 from rabtriever_core.training.averaging import AveragedWithStart
+from rabtriever_core.training.bi_encoder import train_bi_encoder
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.stacking import (
     best_weights,

@@ -18,7 +18,7 @@ from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.lora import load_adapters
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.retriever import Rabtriever, query_states
+from rabtriever_core.models.student import Rabtriever, query_states
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.dpo import prefer_right_answers
 from rabtriever_core.training.loop import (
@@ -26,8 +26,8 @@ from rabtriever_core.training.loop import (
 )
 from rabtriever_core.training.negatives import Miner
 from rabtriever_core.training.pairs import draw_pairs
-from rabtriever_core.training.pretrain import warm_up
 from rabtriever_core.training.sft import fine_tune_teacher
+from rabtriever_core.training.warmup import warm_up
 from tests.core.small import BACKBONE, RUNTIME, small_backbone
 from tests.core.training.short import DATASET, SHORT, STUDENT, TEACHER, examples_of
 

@@ -1,0 +1,99 @@
+"""Take a finished workspace's results into the stored ones, with what made them."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rabtriever_core import provenance
+from rabtriever_core.config.params_file import changed_settings, default_settings
+from rabtriever_core.errors import ConfigError
+from rabtriever_core.evaluation.results import Results
+from rabtriever_core.lab.results.dev import on_dev
+from rabtriever_core.lab.results.stored import store
+from rabtriever_core.stages.registry import STAGES, stage_named
+from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import ArtifactMeta, load_artifact
+
+MEASUREMENTS = "measurements"
+
+
+def add_workspace(root: Path, folder: Path, name: str | None = None) -> Path:
+    """Store a workspace's benchmark and measurements; returns the seed's folder.
+
+    Commands are made from the settings that the artifacts themselves record; the machine is the
+    one this runs on, so add a workspace where it was built.
+
+    Args:
+        root: the workspace.
+        folder: of all stored results.
+        name: of the data set's folder; the data set's own when unset.
+
+    Raises:
+        ArtifactError: the report is missing, damaged, or older than the artifacts beside it.
+        ConfigError: the name cannot be a folder's.
+    """
+    workspace = Workspace.open(root)
+    artifacts = {
+        stage: load_artifact(workspace.artifact(stage))
+        for stage in stage_named("benchmark_report").inputs
+    }
+    parents = {stage: artifact.hash for stage, artifact in artifacts.items()}
+    report = load_artifact(workspace.reports, parents)
+    results = Results.read(workspace.root)
+    dataset = name or str(results.benchmark["dataset"]["name"])
+    if Path(dataset).name != dataset or dataset in ("ablations", MEASUREMENTS):
+        raise ConfigError(f"--name {dataset!r}: expected a plain name for a folder")
+    settings = recorded_settings(workspace)
+    facts = {
+        "command": shlex.join(
+            ["rabtriever", "run", "all", *(f"--set={k}={_yaml(v)}" for k, v in settings.items())]
+        ),
+        "settings": settings,
+        "versions": report.meta.versions,
+        "commit_when_added": provenance.commit(),
+        "machine": provenance.machine(),
+        "artifacts": parents,
+        "dev": on_dev({stage: artifact.meta.metrics for stage, artifact in artifacts.items()}),
+    }
+    seed = store(results, folder / dataset, facts)
+    _copy_measurements(workspace, folder / MEASUREMENTS, dataset, facts["machine"])
+    return seed
+
+
+def recorded_settings(workspace: Workspace) -> dict[str, Any]:
+    """Settings other than the defaults that made a workspace's artifacts, by dotted name.
+
+    Raises:
+        ArtifactError: an artifact is missing or damaged.
+    """
+    values = default_settings().model_dump(mode="json")
+    for stage in STAGES:
+        meta: ArtifactMeta = load_artifact(workspace.artifact(stage.name)).meta
+        for section, recorded in meta.config.items():
+            *outer, last = section.split(".")
+            target = values
+            for part in outer:
+                target = target[part]
+            target[last] = recorded
+    values["index"].pop("url", None)  # an address of no use to others
+    return changed_settings(type(workspace.settings).model_validate(values))
+
+
+def _copy_measurements(workspace: Workspace, target: Path, dataset: str, machine: Any) -> None:
+    """What the measuring commands left, with the machine where they do not say it themselves."""
+    for path in sorted(workspace.measurements.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or "rows" not in content:
+            continue
+        content.setdefault("machine", machine)
+        content.setdefault("command", f"rabtriever measure-{path.stem}")
+        content.setdefault("dataset", dataset)
+        target.mkdir(parents=True, exist_ok=True)
+        (target / f"{dataset}-{path.stem}.json").write_text(
+            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def _yaml(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

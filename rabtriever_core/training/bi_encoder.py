@@ -1,0 +1,102 @@
+"""Baseline: a bi-encoder on the same backbone and data (InfoNCE, last token; RepLLaMA style)."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from rabtriever_core.config import BiEncoderConfig, RuntimeConfig
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.student import document_states, query_states, unit_rows
+from rabtriever_core.models.transfer import to_device
+from rabtriever_core.training.examples import Examples
+from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.steps import queries_met, start_step
+
+Floats = npt.NDArray[np.float32]
+
+
+class BiEncoder:
+    """Cosine similarity of last-token states."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.backbone = backbone
+
+    @classmethod
+    def load(cls, folder: Path, runtime: RuntimeConfig) -> "BiEncoder":
+        """Open a bi_encoder artifact."""
+        return cls(Backbone.load(folder, runtime))
+
+    def encode_queries(self, queries: Sequence[str]) -> Floats:
+        """Unit vectors: float32 [n, d]."""
+        return unit_rows(query_states(self.backbone, queries))
+
+    def encode_documents(self, documents: Sequence[Document]) -> Floats:
+        """Unit vectors: float32 [m, d]."""
+        return unit_rows(document_states(self.backbone, documents))
+
+    def scores(self, queries: Sequence[str], documents: Sequence[Document]) -> Floats:
+        """Cosine of every pair: float32 [n, m]."""
+        cosines: Floats = self.encode_queries(queries) @ self.encode_documents(documents).T
+        return cosines
+
+
+def train_bi_encoder(
+    backbone: Backbone,
+    examples: Examples,
+    config: BiEncoderConfig,
+    runtime: RuntimeConfig,
+    checkpoints: Path,
+    evaluate: Callable[[], float] | None = None,
+) -> History:
+    """Train the backbone with InfoNCE over in-batch and mined negatives (in place).
+
+    Args:
+        backbone: becomes the bi-encoder.
+        examples: training queries and corpus.
+        config: how to train.
+        runtime: seed, device, precision.
+        checkpoints: where to resume from.
+        evaluate: quality on dev, for early stopping.
+    """
+    import torch
+
+    from rabtriever_core.training.losses import info_nce
+    from rabtriever_core.training.negatives import in_batch_documents, mine
+
+    schedule = config.schedule
+    steps = config.steps(len(examples.queries))
+    mined = None
+    if config.hard_negatives:
+        mined = mine(
+            config.mining_sources,
+            backbone,
+            examples,
+            examples.judged,
+            config.mining_depth,
+            queries_met("bi_encoder", examples, schedule, runtime.seed, range(steps)),
+        )
+
+    def loss_at(step: int) -> dict[str, torch.Tensor]:
+        rng, queries = start_step("bi_encoder", examples, schedule, runtime.seed, step)
+        documents = in_batch_documents(examples, queries, mined, config.hard_negatives, rng)
+        e_d = backbone.last_states(
+            examples.thinned_documents(documents, schedule.token_dropout, rng)
+        )
+        query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
+        e_q = backbone.last_states(backbone.prompt.alone(query_ids))
+        relevant = to_device(examples.relevance(queries, documents), e_q.device)
+        return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}
+
+    return train(
+        backbone.model,
+        loss_at,
+        steps=steps,
+        schedule=schedule,
+        runtime=runtime,
+        checkpoints=checkpoints,
+        label="bi-encoder",
+        evaluate=evaluate,
+    )

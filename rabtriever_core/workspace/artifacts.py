@@ -1,0 +1,269 @@
+"""Artifacts: folders with a `meta.json`, built atomically and named by content hash."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from rabtriever_core.errors import ArtifactError, StageBusyError
+from rabtriever_core.workspace.disk import says_when_full
+
+if TYPE_CHECKING:
+    import numpy as np
+
+META = "meta.json"
+
+
+class ArtifactMeta(BaseModel):
+    """What made an artifact, and what is in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    key: str
+    """Hash of config, code, parents: the same key means the same content."""
+    config: dict[str, Any]
+    parents: dict[str, str]
+    """Content hash of every artifact it was made from."""
+    dataset: str
+    """Fingerprint of the data set."""
+    metrics: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, str]
+    """md5 of every other file."""
+    checksum: str | None = None
+    """md5 of all that stands above; None in artifacts of versions that did not write it."""
+
+    def sealed(self) -> "ArtifactMeta":
+        """The same with its checksum."""
+        return self.model_copy(update={"checksum": self._md5()})
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it says what was written."""
+        return self.checksum in (None, self._md5())
+
+    def _md5(self) -> str:
+        # By way of JSON, so that what is written and what is read back have the same values.
+        values = json.loads(self.model_dump_json(exclude={"checksum"}))
+        text = json.dumps(values, sort_keys=True)
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Artifact(BaseModel):
+    """A finished artifact on disk."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    meta: ArtifactMeta
+    reused: bool = False
+    """True when an up-to-date artifact was found instead of built."""
+
+    @property
+    def hash(self) -> str:
+        """Content hash, equal to the one DVC records for the folder."""
+        return folder_hash(self.folder)
+
+
+def file_md5(path: Path) -> str:
+    """md5 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def array_md5(array: "np.ndarray") -> str:
+    """md5 of an array's type, shape and values, in hexadecimal."""
+    head = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.md5(head + array.tobytes(), usedforsecurity=False).hexdigest()
+
+
+def folder_md5s(folder: Path) -> dict[str, str]:
+    """md5 of every file below a folder, by relative POSIX path, sorted."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): file_md5(p) for p in files}
+
+
+def folder_hash(folder: Path) -> str:
+    """DVC's hash of a folder: md5 of the sorted list of its files and their md5s."""
+    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(folder_md5s(folder).items())]
+    digest = hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False)
+    return f"{digest.hexdigest()}.dir"
+
+
+def code_hash(*packages: str) -> str:
+    """Hash of the source files of the named subpackages: other code, other artifact."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for package in sorted(packages):
+        for path in sorted((root / package).rglob("*")):
+            if not path.is_file() or path.suffix == ".pyc":
+                continue
+            digest.update(f"{path.relative_to(root).as_posix()}\0{file_md5(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifact:
+    """Open an artifact, checking its bytes and, where given, that its parents fit.
+
+    Raises:
+        ArtifactError: it is missing, damaged, or was made from other parents.
+    """
+    stage = _stage_of(folder)
+    try:
+        meta = ArtifactMeta.model_validate_json((folder / META).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"no artifact at {folder}: materialize `{stage}` first (`rabtriever run {stage}`, "
+            "or `dvc checkout` if DVC has it)"
+        ) from None
+    except ValueError as error:
+        raise ArtifactError(f"{folder / META} is damaged ({error}): {_REPAIR}") from None
+    if not meta.is_intact:
+        raise ArtifactError(f"{folder / META} is damaged: its checksum differs; {_REPAIR}")
+    try:
+        found = {path: md5 for path, md5 in folder_md5s(folder).items() if path != META}
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{folder} was replaced while it was read: another process builds `{stage}`; wait "
+            "until it ends, then run this again"
+        ) from None
+    if found != meta.files:
+        differing = sorted(dict(found.items() ^ meta.files.items()))
+        raise ArtifactError(f"{folder} is damaged: {', '.join(differing)} differ; {_REPAIR}")
+    for name, expected in (parents or {}).items():
+        actual = meta.parents.get(name)
+        if actual != expected:
+            raise ArtifactError(
+                f"{folder} was made from {name} {actual}, but the {name} here is {expected}: "
+                f"materialize `{stage}` again"
+            )
+    return Artifact(folder=folder, meta=meta)
+
+
+def _stage_of(folder: Path) -> str:
+    """The stage that makes a folder, as its command calls it."""
+    return "benchmark_report" if folder.name == "reports" else folder.name
+
+
+_REPAIR = "delete the folder, then `dvc checkout` or materialize it again"
+
+
+def build_artifact(
+    folder: Path,
+    *,
+    work: Path,
+    config: dict[str, Any],
+    parents: dict[str, str],
+    dataset: str,
+    code: tuple[str, ...],
+    make: Callable[[Path, Path], dict[str, Any]],
+    force: bool = False,
+    libraries: Sequence[str] = ("torch", "transformers"),
+) -> Artifact:
+    """Return the up-to-date artifact at `folder`, or make it and move it into place.
+
+    Args:
+        folder: where it belongs; its name is the stage's name.
+        work: scratch space for unfinished work, kept when killed so that the next run resumes.
+        config: settings that shape the result.
+        parents: content hashes of the input artifacts.
+        dataset: fingerprint of the data set.
+        code: subpackages whose source shapes the result.
+        make: called with (output folder, checkpoint folder); returns metrics. It must be a pure
+            function of config and parents.
+        force: make it again although it is up to date.
+        libraries: distributions whose version shapes the result, beside our own.
+
+    Raises:
+        StageBusyError: another process is building the same artifact.
+        DiskFullError: there was no room for it.
+    """
+    stage = folder.name
+    config = json.loads(json.dumps(config, default=str))
+    versions = _versions(libraries)
+    identity = [stage, config, sorted(parents.items()), dataset, code_hash(*code), versions]
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    with says_when_full(work, f"building `{_stage_of(folder)}`"), stage_lock(work, stage):
+        if not force:
+            with contextlib.suppress(ArtifactError):
+                existing = load_artifact(folder)
+                if existing.meta.key == key:
+                    return existing.model_copy(update={"reused": True})
+        scratch = work / stage / key[:16]
+        output, checkpoints = scratch / "output", scratch / "checkpoints"
+        # What a killed run left in `output` may be half a file; only checkpoints are resumed.
+        shutil.rmtree(scratch if force else output, ignore_errors=True)
+        try:
+            output.mkdir(parents=True)
+            checkpoints.mkdir(exist_ok=True)
+            metrics = make(output, checkpoints)
+            meta = ArtifactMeta(
+                stage=stage,
+                key=key,
+                config=config,
+                parents=parents,
+                dataset=dataset,
+                metrics=metrics,
+                versions=versions,
+                files=folder_md5s(output),
+            ).sealed()
+            (output / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            replace_folder(output, folder)
+        except BaseException:
+            # No next run reads it, and on a full disk it takes the room that one needs.
+            shutil.rmtree(output, ignore_errors=True)
+            raise
+        shutil.rmtree(work / stage, ignore_errors=True)
+    return load_artifact(folder)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Move a finished folder into place; what was there is removed afterwards."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = new.with_name(f"{new.name}.replaced")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def stage_lock(work: Path, stage: str) -> Iterator[None]:
+    """Hold the stage's lock; the operating system frees it when the process dies.
+
+    Raises:
+        StageBusyError: another process holds it.
+    """
+    import filelock
+
+    work.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(work / f"{stage}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise StageBusyError(
+            f"another process is building `{stage}` in {work.parent}: wait until it ends, or stop "
+            "it (its finished work is kept)"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _versions(libraries: Sequence[str]) -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("rabtriever", *libraries)}
