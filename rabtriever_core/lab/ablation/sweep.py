@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rabtriever_core import provenance
 from rabtriever_core.config.params_file import changed_settings
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.lab.ablation.measure import Task, measured
@@ -16,6 +15,7 @@ from rabtriever_core.lab.ablation.sources import Source
 from rabtriever_core.lab.ablation.tree import ArtifactTree, ancestry
 from rabtriever_core.lab.processes import quietly, side_by_side
 from rabtriever_core.stages.registry import stage_named
+from rabtriever_core.workspace import provenance
 from rabtriever_core.workspace.artifacts import Artifact
 
 if TYPE_CHECKING:

@@ -5,14 +5,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core import provenance
 from rabtriever_core.config.params_file import changed_settings, default_settings
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.lab.results.dev import on_dev
 from rabtriever_core.lab.results.stored import store
 from rabtriever_core.stages.registry import STAGES, stage_named
-from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace import Workspace, provenance
 from rabtriever_core.workspace.artifacts import ArtifactMeta, load_artifact
 
 MEASUREMENTS = "measurements"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rabtriever_core import versioning
 from rabtriever_core.config.params_file import write_dataset_settings
 from rabtriever_core.data.demo import write_demo
+from rabtriever_core.dvc import recording
 from rabtriever_core.dvc.initialize import init_workspace, prepare_data
 from rabtriever_core.dvc.recording import data_md5
 from rabtriever_core.errors import DatasetError, VersioningError
@@ -36,7 +36,7 @@ def test_run_again_nothing_changes_and_dvc_is_not_called(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = snapshot(workspace.root)
-    monkeypatch.setattr(versioning, "run_dvc", lambda *_: pytest.fail("nothing changed"))
+    monkeypatch.setattr(recording, "run_dvc", lambda *_: pytest.fail("nothing changed"))
     assert init_workspace(workspace.root).settings.dataset.demo
     assert snapshot(workspace.root) == before
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rabtriever_core import versioning
+from rabtriever_core.dvc import recording
 from rabtriever_core.dvc.recording import (
     add_data,
     data_md5,
@@ -153,7 +153,7 @@ def test_a_recorder_that_never_ends_is_named(
 ) -> None:
     import filelock
 
-    monkeypatch.setattr(versioning, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(recording, "_PATIENCE_SECONDS", 0.1)
     workspace.work.mkdir(exist_ok=True)
     with (
         filelock.FileLock(workspace.work / "dvc-record.lock"),
@@ -179,7 +179,7 @@ def test_data_is_recorded_once_and_can_be_restored(
     root = workspace.root
     content = folder_hash(root / "data")
     with monkeypatch.context() as patched:
-        patched.setattr(versioning, "run_dvc", lambda *_: pytest.fail("nothing changed"))
+        patched.setattr(recording, "run_dvc", lambda *_: pytest.fail("nothing changed"))
         assert add_data(workspace) == content == data_md5(root)
     (root / "data" / "demo" / "queries.jsonl").write_text("{}\n")
     assert add_data(workspace) == data_md5(root) != content
@@ -219,7 +219,7 @@ def test_analytics_stay_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         seen.update(env)
         return subprocess.CompletedProcess([], 0, "", "")
 
-    monkeypatch.setattr(versioning.subprocess, "run", run)
+    monkeypatch.setattr(recording.subprocess, "run", run)
     run_dvc(tmp_path, "status")
     assert seen["DVC_NO_ANALYTICS"] == "1"
     assert seen["PATH"] == os.environ["PATH"]

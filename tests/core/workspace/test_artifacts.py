@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core import artifacts
 from rabtriever_core.errors import ArtifactError, StageBusyError
+from rabtriever_core.workspace import artifacts
 from rabtriever_core.workspace.artifacts import Artifact, build_artifact, load_artifact
 
 
