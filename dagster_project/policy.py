@@ -9,7 +9,6 @@ import dagster as dg
 
 from dagster_project.workspaces import automation_of, partitions_of, workspace_roots
 from rabtriever_core.stages.registry import stage_named
-from rabtriever_core.workspace.artifacts import code_hash
 
 # 2026-11: partitions of asset checks are in preview in Dagster 1.13; without them one workspace's
 # checks would be shown as another's.
@@ -68,7 +67,7 @@ def stage_asset(
         pool=pool,
         owners=OWNERS,
         tags={"dvc_stage": name},
-        code_version=code_hash(*stage.code),
+        code_version=str(stage.version),
         retry_policy=RETRIES,
         partitions_def=PARTITIONS,
         freshness_policy=freshness,

@@ -34,6 +34,7 @@ def artifact_metadata(recorded: Recorded) -> Metadata:
         metadata["seconds"] = dg.MetadataValue.float(recorded.seconds)
     metadata |= {
         "reused": dg.MetadataValue.bool(artifact.reused),
+        "why": dg.MetadataValue.text("; ".join(artifact.reasons) or "up to date"),
         "hash": dg.MetadataValue.text(artifact.hash),
         "folder": dg.MetadataValue.path(artifact.folder),
         "config": dg.MetadataValue.json(artifact.meta.config),

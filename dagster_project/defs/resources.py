@@ -79,7 +79,8 @@ class WorkspaceResource(dg.ConfigurableResource[Workspace]):
             if stage == "validated_dataset" and fit:
                 self._new_data(workspace)
         seconds = workspace.seconds().get(stage)
-        done = "was up to date" if artifact.reused else f"built in {seconds} s"
+        why = "; ".join(artifact.reasons)
+        done = "was up to date" if artifact.reused else f"built in {seconds} s ({why})"
         logger.info("%s: %s, %s", stage, done, artifact.folder)
         return Recorded(artifact, version, seconds)
 

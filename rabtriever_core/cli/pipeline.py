@@ -14,9 +14,13 @@ from rabtriever_core.cli.options import (
     print_json,
 )
 from rabtriever_core.cli.releases import promote_and_say
-from rabtriever_core.stages.registry import STAGES
+from rabtriever_core.cli.status import show_status
+from rabtriever_core.errors import VersioningError
+from rabtriever_core.stages.registry import STAGES, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rabtriever_core.workspace import Workspace
     from rabtriever_core.workspace.artifacts import Artifact
 
@@ -68,22 +72,34 @@ def demo(folder: Annotated[Path, typer.Argument()], as_json: JsonOption = False)
 def run(
     stage: Annotated[str, typer.Argument(autocompletion=completion.stages)],
     force: Annotated[bool, typer.Option("--force", help="Run although up to date.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would run, and why.")
+    ] = False,
     overrides: OverridesOption = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
+    code_version: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run one stage, or all in order.
 
-    STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student, baselines,
+    STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student,
     document_embeddings, calibration, qdrant_collection, benchmark_report. What is up to date is
     kept. After all of them the outcome is released, where it passes the gates; exit code 1 where it
     does not, or where the data are unfit for use.
     """
+    from rabtriever_core.dvc.pipeline import sync_pipeline
     from rabtriever_core.stages.registry import stage_named
     from rabtriever_core.workspace import Workspace
 
     stages = STAGES if stage == "all" else (stage_named(stage),)
     opened = Workspace.open(workspace, tuple(overrides or ()))
+    if code_version is not None:
+        _check_version(opened, stages, code_version)
+    else:
+        sync_pipeline(opened.root)
+    if dry_run:
+        show_status(opened, [each.name for each in stages], as_json=as_json)
+        return
     done: dict[str, Any] = {"stages": [], "data": None, "release": None}
     for each in stages:
         done["stages"].append(_run_one(opened, each.name, force=force, aside=as_json))
@@ -98,6 +114,20 @@ def run(
         print_json(done)
     if _failed(done):
         raise typer.Exit(1)
+
+
+def _check_version(workspace: "Workspace", stages: "Sequence[Stage]", version: int) -> None:
+    """Refuse to run for a dvc.yaml that another version of this package wrote.
+
+    Raises:
+        VersioningError: it says another version of the stage.
+    """
+    for stage in stages:
+        if stage.version != version:
+            raise VersioningError(
+                f"dvc.yaml of {workspace.root} has {stage.name} at version {version}, this package "
+                f"at {stage.version}: `rabtriever status` renews it, then run `dvc repro` again"
+            )
 
 
 @app.command(
@@ -187,7 +217,8 @@ def _say_stage(
 ) -> dict[str, Any]:
     """What came of a stage, as a line (aside: on stderr) and for JSON."""
     seconds = None if artifact.reused else workspace.seconds()[stage]
-    done = "up to date" if seconds is None else f"built in {seconds:.1f} s"
+    why = "; ".join(artifact.reasons)
+    done = "up to date" if seconds is None else f"built in {seconds:.1f} s ({why})"
     typer.echo(f"{stage}: {done}, {artifact.folder} ({artifact.hash})", err=aside)
     return {
         "stage": stage,
@@ -195,6 +226,7 @@ def _say_stage(
         "folder": str(artifact.folder),
         "reused": artifact.reused,
         "seconds": seconds,
+        "reasons": list(artifact.reasons),
     }
 
 

@@ -59,3 +59,22 @@ __all__ = [
     "ValidationConfig",
     "load_settings",
 ]
+
+
+_OPS = {"runtime": ("device", "threads", "batch_multiple"), "index": ("url", "api_key", "collection", "batch_size", "keep_collections", "timeout_seconds", "shard_documents"), "validation": ("changes",)}
+
+
+def shaping_names(section):
+    if section not in _OPS:
+        return (section,)
+    model = Settings.model_fields[section].annotation
+    return tuple(f"{section}.{n}" for n, f in model.model_fields.items() if n not in _OPS[section] and not f.exclude)
+
+
+def shaping_values(settings, section):
+    from operator import attrgetter
+    v = attrgetter(section)(settings)
+    if hasattr(v, "model_dump"):
+        v = v.model_dump(mode="json")
+        return {k: x for k, x in v.items() if k not in _OPS.get(section, ())}
+    return v

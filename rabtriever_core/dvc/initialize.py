@@ -9,7 +9,7 @@ from rabtriever_core.config import DatasetConfig
 from rabtriever_core.config.params_file import default_settings, params_yaml, write_dataset_settings
 from rabtriever_core.data.dataset import qrels_files
 from rabtriever_core.data.feedback import FEEDBACK
-from rabtriever_core.dvc.pipeline import dvc_yaml
+from rabtriever_core.dvc.pipeline import sync_pipeline
 from rabtriever_core.dvc.recording import DATA, DATA_FILE, add_data, data_md5, init_dvc
 from rabtriever_core.errors import DatasetError, VersioningError
 from rabtriever_core.workspace import PARAMS, Workspace
@@ -76,9 +76,7 @@ def init_workspace(root: Path, data: Path | None = None, *, accept_data: bool = 
     for name, text in ((".gitignore", _GIT_IGNORED), (".dvcignore", _DVC_IGNORED)):
         if not (root / name).exists():
             (root / name).write_text(text, encoding="utf-8")
-    pipeline = root / "dvc.yaml"
-    if not pipeline.exists() or pipeline.read_text(encoding="utf-8") != dvc_yaml():
-        pipeline.write_text(dvc_yaml(), encoding="utf-8")
+    sync_pipeline(root)
     init_dvc(root)
     workspace = Workspace.open(root)
     if source is not None:

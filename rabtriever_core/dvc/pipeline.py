@@ -1,24 +1,56 @@
-"""Generate dvc.yaml from the table of stages: `dvc repro` and Dagster run the same chain."""
+"""dvc.yaml from the table of stages: `dvc repro` and Dagster run the same chain."""
 
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
+from rabtriever_core.config import shaping_names
+from rabtriever_core.config.params_file import default_settings
 from rabtriever_core.stages.registry import STAGES, Stage
+from rabtriever_core.workspace import PARAMS
+from rabtriever_core.workspace.atomic import write_text
+
+PIPELINE = "dvc.yaml"
 
 _HEADER = """\
-# Written by `rabtriever init` from rabtriever_core/stages/registry.py, which is the place to edit;
-# stages of your own belong in the dvc.yaml of a folder of their own.
+# Written by `rabtriever` from its table of stages and the settings that params.yaml holds; stages of
+# your own belong in the dvc.yaml of a folder of their own.
 # `dvc repro` runs what changed, `dvc metrics show` and `dvc plots show` display the results.
 """
 
 _TRAINED = ("backbone", "bi_encoder", "teacher", "student")
 
 
-def dvc_yaml() -> str:
-    """Text of dvc.yaml; what settings name in it is read from params.yaml by DVC itself."""
+def sync_pipeline(root: Path) -> bool:
+    """Bring a workspace's dvc.yaml up to date with this package and with params.yaml.
+
+    DVC then sees the versions of the stages, and every setting in params.yaml that shapes a result.
+
+    Returns:
+        Whether it changed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path, text = root / PIPELINE, dvc_yaml(_params(root / PARAMS))
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_text(path, text)
+    return True
+
+
+def dvc_yaml(params: Mapping[str, Any]) -> str:
+    """Text of dvc.yaml.
+
+    Args:
+        params: content of params.yaml. DVC reads the values there by itself, and only of what is
+            there; what is not has its default.
+    """
     import yaml
 
     content = {
-        "stages": {stage.name: _entry(stage) for stage in STAGES},
+        "stages": {stage.name: _entry(stage, params) for stage in STAGES},
         "metrics": ["reports/benchmark.json"],
         "plots": [
             {f"artifacts/{name}/history.csv": {"x": "step", "y": "loss", "title": f"{name}: loss"}}
@@ -28,24 +60,50 @@ def dvc_yaml() -> str:
     return _HEADER + yaml.safe_dump(content, sort_keys=False, width=100)
 
 
-def _entry(stage: Stage) -> dict[str, Any]:
-    raw_data = ["${dataset.folder}"] if not stage.inputs else []
+def _entry(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
+    raw_data = [_value(params, "dataset.folder")] if not stage.inputs else []
     read = [f"artifacts/{name}" for name in stage.inputs if name not in stage.choices]
     if stage.chosen_by:
-        read.append(f"artifacts/${{{stage.chosen_by}}}")
+        read.append(f"artifacts/{_value(params, stage.chosen_by)}")
     return {
         "desc": stage.summary,
-        # The workspace is where this file is, whatever RABTRIEVER_WORKSPACE says.
-        "cmd": f"rabtriever run {stage.name} --workspace .",
+        # The workspace is where this file is, whatever RABTRIEVER_WORKSPACE says. The version makes
+        # DVC run the stage again where a new package has another one.
+        "cmd": f"rabtriever run {stage.name} --workspace . --code-version {stage.version}",
         "deps": raw_data + read,
-        "params": list(stage.sections),
+        "params": list(_settings(stage, params)),
         # The stage replaces its artifact itself, in one move: DVC must not delete it beforehand.
         "outs": [{stage.out: {"persist": True}}],
     }
 
 
-if __name__ == "__main__":
-    import sys
-    from pathlib import Path
+def _settings(stage: Stage, params: Mapping[str, Any]) -> Iterator[str]:
+    """Settings that shape the stage and are in params.yaml; whole sections where all of them do."""
+    for section in stage.sections:
+        for name in shaping_names(section):
+            if _has(params, name):
+                yield name
 
-    Path(sys.argv[1]).write_text(dvc_yaml(), encoding="utf-8")
+
+def _value(params: Mapping[str, Any], name: str) -> str:
+    """A setting for DVC to read from params.yaml; its default where it is not there."""
+    return f"${{{name}}}" if _has(params, name) else str(attrgetter(name)(default_settings()))
+
+
+def _has(params: Any, name: str) -> bool:
+    for part in name.split("."):
+        if not isinstance(params, Mapping) or part not in params:
+            return False
+        params = params[part]
+    return True
+
+
+def _params(path: Path) -> Mapping[str, Any]:
+    import yaml
+
+    values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return values if isinstance(values, Mapping) else {}
+
+
+if __name__ == "__main__":
+    sync_pipeline(Path())

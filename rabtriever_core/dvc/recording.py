@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.dvc.pipeline import sync_pipeline
 from rabtriever_core.errors import StageBusyError, VersioningError
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.workspace import Workspace
@@ -84,6 +85,7 @@ def record_stage(workspace: Workspace, stage: str) -> str:
         _one_at_a_time(workspace),
         _ledger_kept(workspace),
     ):
+        sync_pipeline(workspace.root)
         run_dvc(workspace.root, "commit", "--force", stage)
         md5 = recorded_md5(workspace, stage)
     if md5 is None:

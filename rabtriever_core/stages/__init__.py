@@ -4,7 +4,8 @@ One table serves all three doors: `run_stage` (library), `rabtriever run <stage>
 and the `cmd` of dvc.yaml) and the Dagster assets.
 """
 
+from rabtriever_core.stages.context import StageContext
 from rabtriever_core.stages.registry import STAGES, Stage, stage_named
-from rabtriever_core.stages.run import StageContext, run_stage
+from rabtriever_core.stages.run import run_stage
 
 __all__ = ["STAGES", "Stage", "StageContext", "run_stage", "stage_named"]

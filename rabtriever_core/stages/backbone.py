@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 
 
 def make(context: StageContext) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rabtriever_core.lab.baselines.pool_classifier import PoolClassifier, train_
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages.dev import Score, trained
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.examples import Examples

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from rabtriever_core.config import TrainedBaseline
 from rabtriever_core.stages.registry import stage_named
-from rabtriever_core.stages.run import StageContext, section_values
+from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace.artifacts import Artifact, build_artifact, replace_folder
 
 

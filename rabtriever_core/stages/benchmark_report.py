@@ -36,7 +36,7 @@ from rabtriever_core.report.benchmark import write_report
 from rabtriever_core.report.examples import pick_examples
 from rabtriever_core.report.gallery import draw_calibration, draw_plots, draw_two_stage
 from rabtriever_core.report.wording import headline_split
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
 

@@ -14,7 +14,7 @@ from rabtriever_core.evaluation.calibration import calibrate, gather
 from rabtriever_core.evaluation.calibration_result import abstention_result, pair_result
 from rabtriever_core.evaluation.systems import score_ranker
 from rabtriever_core.index.shards import read_shards
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 
 
 def make(context: StageContext) -> dict[str, Any]:

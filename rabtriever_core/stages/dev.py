@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset, Document, Qrels
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.loop import History, write_history
 

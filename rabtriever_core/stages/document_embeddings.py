@@ -18,8 +18,8 @@ import numpy as np
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.reuse import Earlier, Reader, write_texts
 from rabtriever_core.index.shards import read_shards, shard_files, write_shards
-from rabtriever_core.stages.run import StageContext
-from rabtriever_core.workspace.artifacts import code_hash, load_artifact
+from rabtriever_core.stages.context import StageContext
+from rabtriever_core.workspace.artifacts import load_artifact
 
 if TYPE_CHECKING:
     from rabtriever_core.models.student import DocumentReader
@@ -95,7 +95,7 @@ def _maker(context: StageContext) -> str:
         context.inputs["teacher"].hash,
         runtime.precision,
         pick_device(runtime),
-        code_hash("models"),
+        f"document_embeddings {context.version}",
         *(f"{name} {version(name)}" for name in ("torch", "transformers")),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -16,7 +16,7 @@ from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.quantization import warn_of_local_mode
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from rabtriever_core.config import ValidationConfig
 from rabtriever_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,19 +23,17 @@ class Stage:
     """
 
     name: str
+    version: int
+    """Raise it by hand when a change of the code changes the result (see `code_versions`)."""
     summary: str
     inputs: tuple[str, ...]
     """Stages whose artifacts it reads, or may read."""
     sections: tuple[str, ...]
-    """Sections of params.yaml that shape its result."""
-    code: tuple[str, ...]
-    """Subpackages whose source shapes its result."""
+    """Settings that shape its result: sections of params.yaml, or single ones by dotted name."""
     choices: tuple[str, ...] = ()
     """Of these inputs it reads one alone."""
     chosen_by: str = ""
     """The setting that names that one."""
-    libraries: tuple[str, ...] = ("torch", "transformers")
-    """Distributions whose version shapes its result."""
 
     def used_inputs(self, settings: "Settings") -> tuple[str, ...]:
         """Stages whose artifacts it reads with these settings."""
@@ -49,84 +46,77 @@ class Stage:
         return "reports" if self.name == "benchmark_report" else f"artifacts/{self.name}"
 
 
-_MODEL_CODE = ("data", "models", "training")
-
-# Not `changes`: these bounds are looked at beside the validation, against the version before.
-_VALIDATION = tuple(
-    f"validation.{name}" for name in ValidationConfig.model_fields if name != "changes"
-)
-
 STAGES: tuple[Stage, ...] = (
     Stage(
         "validated_dataset",
+        1,
         "Check the raw data with Great Expectations; quarantine broken rows.",
         (),
-        ("dataset", *_VALIDATION),
-        ("data",),
-        libraries=(),
+        ("dataset", "validation"),
     ),
     Stage(
         "backbone",
+        1,
         "Fetch the causal language model, or train the tiny one from scratch.",
         ("validated_dataset",),
         ("dataset", "backbone", "prompt", "runtime"),
-        _MODEL_CODE,
     ),
     Stage(
         "bi_encoder",
+        1,
         "Train the baseline bi-encoder (InfoNCE) on the same backbone and data.",
         ("validated_dataset", "backbone"),
         ("dataset", "bi_encoder", "runtime"),
-        _MODEL_CODE,
     ),
     Stage(
         "teacher",
+        1,
         "Fine-tune the generative reranker (answer token only).",
         ("validated_dataset", "backbone", "bi_encoder"),
         ("dataset", "teacher", "backbone.model", "backbone.lora", "runtime"),
-        _MODEL_CODE,
         choices=("backbone", "bi_encoder"),
         chosen_by="teacher.start",
     ),
     Stage(
         "student",
+        1,
         "Distil the teacher on-policy into a predictor: query and document apart.",
         ("validated_dataset", "teacher"),
         ("dataset", "student", "backbone.lora", "runtime"),
-        _MODEL_CODE,
     ),
     Stage(
         "baselines",
+        1,
         "Train the further systems that baselines.systems names; none by default.",
         ("validated_dataset", "backbone", "bi_encoder", "teacher"),
         ("dataset", "baselines", "teacher", "bi_encoder.temperature", "backbone.lora", "runtime"),
-        _MODEL_CODE,
         choices=("backbone", "bi_encoder"),
         chosen_by="teacher.start",
     ),
     Stage(
         "document_embeddings",
+        1,
         "Read every document once with the teacher; only new texts after a change.",
         ("validated_dataset", "teacher"),
-        ("dataset", "runtime", "index.shard_documents"),
-        ("data", "models", "index"),
+        ("dataset", "runtime"),
     ),
     Stage(
         "calibration",
+        1,
         "Fit on dev what a margin means: probability, and when nothing fits.",
         ("validated_dataset", "teacher", "student", "document_embeddings"),
         ("dataset", "calibration", "runtime"),
-        ("data", "models", "index", "evaluation"),
     ),
     Stage(
         "qdrant_collection",
+        1,
         "Upload to a new Qdrant collection and verify it; a release serves it.",
         ("validated_dataset", "teacher", "student", "document_embeddings"),
         ("dataset", "index", "runtime"),
-        ("models", "index"),
     ),
     Stage(
         "benchmark_report",
+        1,
         "Compare BM25, bi-encoder, teacher and student on the same queries.",
         (
             "validated_dataset",
@@ -149,7 +139,6 @@ STAGES: tuple[Stage, ...] = (
             "serving.rerank_depth",
             "serving.rerank_below",
         ),
-        ("data", "models", "training", "index", "evaluation", "report"),
     ),
 )
 

@@ -1,57 +1,42 @@
 """Run one stage in a workspace: load its inputs, build its artifact, remember its time."""
 
-import importlib
 import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel
-
-from rabtriever_core.config import Settings
 from rabtriever_core.data.change_verdict import broken_changes
-from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.errors import (
     ArtifactError,
     DeviceMemoryError,
     StageBusyError,
     ValidationStoppedError,
 )
+from rabtriever_core.stages.context import StageContext
+from rabtriever_core.stages.identity import (
+    data_fingerprint,
+    default_values,
+    stage_identity,
+    stage_module,
+)
 from rabtriever_core.stages.kept import kept
 from rabtriever_core.stages.registry import Stage, stage_named
 from rabtriever_core.workspace import Workspace
-from rabtriever_core.workspace.artifacts import Artifact, build_artifact, folder_hash, load_artifact
+from rabtriever_core.workspace.artifacts import (
+    MISSING,
+    Artifact,
+    build_artifact,
+    folder_hash,
+    load_artifact,
+)
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class StageContext:
-    """What a stage's `make` function works with."""
-
-    workspace: Workspace
-    inputs: dict[str, Artifact]
-    output: Path
-    """Write the artifact's files here."""
-    checkpoints: Path
-    """Unfinished work; still there after a kill."""
-    force: bool = False
-    """Nothing of an earlier artifact may be kept."""
-
-    @property
-    def settings(self) -> Settings:
-        """All settings."""
-        return self.workspace.settings
-
-    def dataset(self) -> Dataset:
-        """The validated data set."""
-        folder = self.inputs["validated_dataset"].folder
-        return read_dataset(folder, self.settings.dataset.name)
+FORCED = "asked for by --force"
+NOT_LIVE = "Qdrant no longer holds the collection with all its documents"
 
 
 def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifact:
@@ -70,25 +55,23 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
         DeviceMemoryError: the accelerator has too little memory for it.
     """
     stage = stage_named(name)
-    module = importlib.import_module(f"rabtriever_core.stages.{name}")
+    module = stage_module(name)
     inputs = load_inputs(workspace, stage)
     if not force and (earlier := _kept(workspace, name, inputs)):
         logger.info("%s is kept for these data (%s)", name, earlier.hash)
         return earlier
     if hasattr(module, "further_inputs"):
         inputs |= module.further_inputs(workspace)
-    config = {section: section_values(workspace.settings, section) for section in stage.sections}
-    hashes = {input_: artifact.hash for input_, artifact in inputs.items()}
-    dataset = _dataset_of(workspace, module, inputs)
+    identity = stage_identity(workspace, stage, inputs)
 
     def make(output: Path, checkpoints: Path) -> dict[str, Any]:
         with _says_when_the_device_is_full(name):
             metrics: dict[str, Any] = module.make(
-                StageContext(workspace, inputs, output, checkpoints, force)
+                StageContext(workspace, inputs, output, checkpoints, force, stage.version)
             )
         # Read once to be named, and again to be used: a second run may have come between.
-        changed = [n for n, a in inputs.items() if folder_hash(a.folder) != hashes[n]]
-        if _dataset_of(workspace, module, inputs, metrics) != dataset:
+        changed = [n for n, a in inputs.items() if folder_hash(a.folder) != identity.parents[n]]
+        if data_fingerprint(workspace, module, inputs, metrics) != identity.dataset:
             changed.append(str(workspace.dataset_folder))
         if changed:
             raise StageBusyError(
@@ -97,21 +80,22 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
             )
         return metrics
 
+    reasons = [FORCED] if force else []
+    if not force and hasattr(module, "is_live") and not module.is_live(workspace):
+        reasons = [NOT_LIVE] if workspace.artifact(name).exists() else [MISSING]
     started = time.perf_counter()
     artifact = build_artifact(
         workspace.artifact(name),
         work=workspace.work,
-        config=config,
-        parents=hashes,
-        dataset=dataset,
-        code=stage.code,
-        libraries=stage.libraries,
+        identity=identity,
         make=make,
-        force=force or (hasattr(module, "is_live") and not module.is_live(workspace)),
+        defaults=default_values(),
+        reasons=reasons,
     )
     if artifact.reused:
         logger.info("%s is up to date (%s)", name, artifact.hash)
     else:
+        logger.info("%s was built: %s", name, "; ".join(artifact.reasons))
         workspace.record_seconds(name, time.perf_counter() - started)
     return artifact
 
@@ -130,22 +114,6 @@ def _says_when_the_device_is_full(stage: str) -> Iterator[None]:
             "fewer processes, or lower the stage's queries_per_step, or runtime.batch_multiple, "
             "which all trained stages are made anew for"
         ) from error
-
-
-def _dataset_of(
-    workspace: Workspace,
-    module: ModuleType,
-    inputs: dict[str, Artifact],
-    metrics: dict[str, Any] | None = None,
-) -> str:
-    """Fingerprint of the data: of the raw ones where the stage reads those.
-
-    With the metrics of what was made from them, they may have grown since where it allows for that.
-    """
-    if hasattr(module, "fingerprint"):
-        found: str = module.fingerprint(workspace, metrics)
-        return found
-    return inputs["validated_dataset"].meta.dataset
 
 
 def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
@@ -192,11 +160,3 @@ def _kept(workspace: Workspace, name: str, inputs: dict[str, Artifact]) -> Artif
         return None
     artifact = load_artifact(workspace.artifact(name))
     return artifact.model_copy(update={"reused": True}) if artifact.hash == wanted else None
-
-
-def section_values(settings: Settings, section: str) -> Any:
-    """Plain values of a dotted section of the settings."""
-    value: Any = settings
-    for part in section.split("."):
-        value = getattr(value, part)
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import Artifact, load_artifact
 

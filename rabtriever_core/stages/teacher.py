@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 
 if TYPE_CHECKING:
     from rabtriever_core.models.reranker import GenerativeReranker

@@ -9,7 +9,7 @@ from typing import Any
 from rabtriever_core.data.feedback import FEEDBACK, feedback_lines
 from rabtriever_core.data.raw import CORPUS, QUERIES
 from rabtriever_core.errors import DatasetError
-from rabtriever_core.stages.run import StageContext
+from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace import Workspace
 
 LINES = "feedback_lines"

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,14 @@ from pydantic import BaseModel, ConfigDict
 
 from rabtriever_core.errors import ArtifactError, StageBusyError
 from rabtriever_core.workspace.disk import says_when_full
+from rabtriever_core.workspace.identity import FIRST_VERSION, Identity, differences
 
 if TYPE_CHECKING:
     import numpy as np
 
 META = "meta.json"
+MISSING = "not built yet"
+_LIBRARIES = ("rabtriever", "torch", "transformers")
 
 
 class ArtifactMeta(BaseModel):
@@ -26,7 +29,9 @@ class ArtifactMeta(BaseModel):
 
     stage: str
     key: str
-    """Hash of config, code, parents: the same key means the same content."""
+    """Hash of what it was made from (`Identity.key`)."""
+    version: int | None = None
+    """Of the stage's code; None in artifacts of before stages had versions, which are of the first."""
     config: dict[str, Any]
     parents: dict[str, str]
     """Content hash of every artifact it was made from."""
@@ -34,6 +39,7 @@ class ArtifactMeta(BaseModel):
     """Fingerprint of the data set."""
     metrics: dict[str, Any]
     versions: dict[str, str]
+    """Libraries it was made with; for people to know, another version makes nothing anew."""
     files: dict[str, str]
     """md5 of every other file."""
     checksum: str | None = None
@@ -48,9 +54,22 @@ class ArtifactMeta(BaseModel):
         """Whether it says what was written."""
         return self.checksum in (None, self._md5())
 
+    @property
+    def identity(self) -> Identity:
+        """What it was made from."""
+        return Identity(
+            stage=self.stage,
+            version=FIRST_VERSION if self.version is None else self.version,
+            config=self.config,
+            parents=self.parents,
+            dataset=self.dataset,
+        )
+
     def _md5(self) -> str:
         # By way of JSON, so that what is written and what is read back have the same values.
         values = json.loads(self.model_dump_json(exclude={"checksum"}))
+        if self.version is None:
+            del values["version"]  # an artifact without one was sealed without the field
         text = json.dumps(values, sort_keys=True)
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -64,6 +83,8 @@ class Artifact(BaseModel):
     meta: ArtifactMeta
     reused: bool = False
     """True when an up-to-date artifact was found instead of built."""
+    reasons: tuple[str, ...] = ()
+    """Why it was built, where it just was."""
 
     @property
     def hash(self) -> str:
@@ -94,18 +115,6 @@ def folder_hash(folder: Path) -> str:
     entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(folder_md5s(folder).items())]
     digest = hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False)
     return f"{digest.hexdigest()}.dir"
-
-
-def code_hash(*packages: str) -> str:
-    """Hash of the source files of the named subpackages: other code, other artifact."""
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for package in sorted(packages):
-        for path in sorted((root / package).rglob("*")):
-            if not path.is_file() or path.suffix == ".pyc":
-                continue
-            digest.update(f"{path.relative_to(root).as_posix()}\0{file_md5(path)}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifact:
@@ -154,63 +163,65 @@ def _stage_of(folder: Path) -> str:
 _REPAIR = "delete the folder, then `dvc checkout` or materialize it again"
 
 
+def fault(error: ArtifactError) -> str:
+    """What an error says is wrong with an artifact, without what to do about it."""
+    return str(error).removesuffix(_REPAIR).rstrip(":; ")
+
+
 def build_artifact(
     folder: Path,
     *,
     work: Path,
-    config: dict[str, Any],
-    parents: dict[str, str],
-    dataset: str,
-    code: tuple[str, ...],
+    identity: Identity,
     make: Callable[[Path, Path], dict[str, Any]],
-    force: bool = False,
-    libraries: Sequence[str] = ("torch", "transformers"),
+    defaults: Mapping[str, Any] | None = None,
+    reasons: Sequence[str] = (),
 ) -> Artifact:
     """Return the up-to-date artifact at `folder`, or make it and move it into place.
 
     Args:
         folder: where it belongs; its name is the stage's name.
         work: scratch space for unfinished work, kept when killed so that the next run resumes.
-        config: settings that shape the result.
-        parents: content hashes of the input artifacts.
-        dataset: fingerprint of the data set.
-        code: subpackages whose source shapes the result.
+        identity: what it is made from.
         make: called with (output folder, checkpoint folder); returns metrics. It must be a pure
-            function of config and parents.
-        force: make it again although it is up to date.
-        libraries: distributions whose version shapes the result, beside our own.
+            function of the identity.
+        defaults: see `differences`.
+        reasons: why to make it again although it is up to date; nothing unfinished is resumed then.
 
     Raises:
         StageBusyError: another process is building the same artifact.
         DiskFullError: there was no room for it.
     """
-    stage = folder.name
-    config = json.loads(json.dumps(config, default=str))
-    versions = _versions(libraries)
-    identity = [stage, config, sorted(parents.items()), dataset, code_hash(*code), versions]
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    stage, forced = folder.name, bool(reasons)
+    # By way of JSON, as it is read back: tuples are lists, paths are texts.
+    identity = Identity.model_validate_json(identity.model_dump_json())
     with says_when_full(work, f"building `{_stage_of(folder)}`"), stage_lock(work, stage):
-        if not force:
-            with contextlib.suppress(ArtifactError):
+        if not forced:
+            try:
                 existing = load_artifact(folder)
-                if existing.meta.key == key:
+            except ArtifactError as error:
+                reasons = [fault(error) if folder.exists() else MISSING]
+            else:
+                reasons = differences(existing.meta.identity, identity, defaults or {})
+                if not reasons:
                     return existing.model_copy(update={"reused": True})
-        scratch = work / stage / key[:16]
+        scratch = work / stage / identity.key[:16]
         output, checkpoints = scratch / "output", scratch / "checkpoints"
         # What a killed run left in `output` may be half a file; only checkpoints are resumed.
-        shutil.rmtree(scratch if force else output, ignore_errors=True)
+        shutil.rmtree(scratch if forced else output, ignore_errors=True)
         try:
             output.mkdir(parents=True)
             checkpoints.mkdir(exist_ok=True)
             metrics = make(output, checkpoints)
             meta = ArtifactMeta(
                 stage=stage,
-                key=key,
-                config=config,
-                parents=parents,
-                dataset=dataset,
+                key=identity.key,
+                version=identity.version,
+                config=identity.config,
+                parents=identity.parents,
+                dataset=identity.dataset,
                 metrics=metrics,
-                versions=versions,
+                versions=_versions(),
                 files=folder_md5s(output),
             ).sealed()
             (output / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -220,7 +231,7 @@ def build_artifact(
             shutil.rmtree(output, ignore_errors=True)
             raise
         shutil.rmtree(work / stage, ignore_errors=True)
-    return load_artifact(folder)
+    return load_artifact(folder).model_copy(update={"reasons": tuple(reasons)})
 
 
 def replace_folder(new: Path, target: Path) -> None:
@@ -263,7 +274,7 @@ def stage_lock(work: Path, stage: str) -> Iterator[None]:
         lock.release()
 
 
-def _versions(libraries: Sequence[str]) -> dict[str, str]:
+def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("rabtriever", *libraries)}
+    return {name: version(name) for name in _LIBRARIES}

@@ -6,6 +6,7 @@ from typing import Any
 
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import build_artifact
+from rabtriever_core.workspace.identity import Identity
 
 PASSED = {"passed": True, "broken": []}
 """What the stage validated_dataset says of a data set that is fit for use."""
@@ -40,9 +41,12 @@ def finished(
     return build_artifact(
         workspace.artifact(stage),
         work=workspace.work,
-        config={"content": content},
-        parents=parents,
-        dataset=dataset,
-        code=(),
+        identity=Identity(
+            stage=stage,
+            version=1,
+            config={"content": content},
+            parents=parents,
+            dataset=dataset,
+        ),
         make=make,
     ).hash

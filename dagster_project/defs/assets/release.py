@@ -11,7 +11,6 @@ from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
 from dagster_project.policy import FRESHNESS, OWNERS, PARTITIONS, QDRANT_LOCAL, RETRIES
 from rabtriever_core.releases.gate_names import GATES
-from rabtriever_core.workspace.artifacts import code_hash
 
 if TYPE_CHECKING:
     from rabtriever_core.releases.promotion import Outcome
@@ -35,7 +34,7 @@ class ReleaseRun(dg.Config):
     kinds={"qdrant", "dvc"},
     pool=QDRANT_LOCAL,
     owners=OWNERS,
-    code_version=code_hash("releases"),
+    code_version="1",
     retry_policy=RETRIES,
     partitions_def=PARTITIONS,
     freshness_policy=FRESHNESS,

@@ -49,7 +49,6 @@ class PlannedRun:
             _SCHEMA,
             {system: address(self.settings, system) for system in plan.systems},
             self.data,
-            code_hash(*_CODE),
             versions(),
             [plan.split, plan.systems, plan.queries, plan.documents],
         ]

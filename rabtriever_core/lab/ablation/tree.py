@@ -16,8 +16,9 @@ from typing import Any
 from rabtriever_core.config import Settings
 from rabtriever_core.config.params_file import params_yaml
 from rabtriever_core.lab.ablation.sources import Source
+from rabtriever_core.stages.identity import stage_config
 from rabtriever_core.stages.registry import stage_named
-from rabtriever_core.stages.run import run_stage, section_values
+from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import PARAMS, Workspace
 from rabtriever_core.workspace.artifacts import META, Artifact
 
@@ -35,7 +36,7 @@ def ancestry(stage: str) -> list[str]:
 def address(settings: Settings, stage: str) -> str:
     """Hash of the settings that shape a stage's artifact and those it is made from."""
     values = {
-        name: {s: section_values(settings, s) for s in stage_named(name).sections}
+        name: stage_config(settings, stage_named(name))
         for name in ancestry(stage)
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]

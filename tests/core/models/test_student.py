@@ -12,6 +12,7 @@ from rabtriever_core.errors import ArtifactError, ModelError
 from rabtriever_core.models.predictor import PREDICTOR_FILE, Predictor, make_predictor
 from rabtriever_core.models.student import Rabtriever, document_states, query_states
 from rabtriever_core.workspace.artifacts import build_artifact
+from rabtriever_core.workspace.identity import Identity
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()
@@ -137,10 +138,13 @@ def _artifact(folder, parents, save):
     return build_artifact(
         folder,
         work=folder.parent / ".work",
-        config={},
-        parents=parents,
-        dataset="x",
-        code=(),
+        identity=Identity(
+            stage=folder.name,
+            version=1,
+            config={},
+            parents=parents,
+            dataset="x",
+        ),
         make=make,
     )
 

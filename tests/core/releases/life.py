@@ -21,6 +21,7 @@ from rabtriever_core.stages.run import run_stage
 from rabtriever_core.stages.validated_dataset import fingerprint
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import build_artifact, load_artifact
+from rabtriever_core.workspace.identity import Identity
 
 DOCUMENTS, QUERIES = 24, 20
 
@@ -165,10 +166,13 @@ def _artifact(
     return build_artifact(
         workspace.artifact(stage),
         work=workspace.work,
-        config={"content": key, **metrics},
-        parents=parents,
-        dataset=fingerprint(workspace),
-        code=(),
+        identity=Identity(
+            stage="stage",
+            version=1,
+            config={"content": key, **metrics},
+            parents=parents,
+            dataset=fingerprint(workspace),
+        ),
         make=make,
     ).hash
 
@@ -221,9 +225,12 @@ def report(workspace: Workspace, dataset: Dataset, ms_p95: float) -> None:
     build_artifact(
         workspace.reports,
         work=workspace.work,
-        config={"ms_p95": ms_p95},
-        parents=parents,
-        dataset=fingerprint(workspace),
-        code=(),
+        identity=Identity(
+            stage="stage",
+            version=1,
+            config={"ms_p95": ms_p95},
+            parents=parents,
+            dataset=fingerprint(workspace),
+        ),
         make=make,
     )

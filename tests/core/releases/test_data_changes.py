@@ -20,6 +20,7 @@ from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.stages.run import load_inputs
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import build_artifact
+from rabtriever_core.workspace.identity import Identity
 from tests.core.releases.life import grown, life_dataset
 
 Make = Callable[..., Workspace]
@@ -39,10 +40,13 @@ def validated(
     build_artifact(
         workspace.artifact("validated_dataset"),
         work=workspace.work,
-        config={"passed": passed},
-        parents={},
-        dataset=dataset.fingerprint,
-        code=(),
+        identity=Identity(
+            stage="validated_dataset",
+            version=1,
+            config={"passed": passed},
+            parents={},
+            dataset=dataset.fingerprint,
+        ),
         make=make,
     )
     return workspace

@@ -15,6 +15,7 @@ from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages import dev, run_stage
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import Artifact, build_artifact
+from rabtriever_core.workspace.identity import Identity
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()
@@ -37,10 +38,13 @@ def make_workspace(root: Path, **teacher: Any) -> Workspace:
         return build_artifact(
             workspace.artifact(stage),
             work=workspace.work,
-            config={},
-            parents=parents,
-            dataset=DATASET.fingerprint,
-            code=(),
+            identity=Identity(
+                stage=stage,
+                version=1,
+                config={},
+                parents=parents,
+                dataset=DATASET.fingerprint,
+            ),
             make=make,
         ).hash
 

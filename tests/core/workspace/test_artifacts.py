@@ -1,5 +1,6 @@
 """Artifacts: reused by key, replaced in one move, never half, never foreign."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 
 from rabtriever_core.errors import ArtifactError, StageBusyError
 from rabtriever_core.workspace import artifacts
-from rabtriever_core.workspace.artifacts import Artifact, build_artifact, load_artifact
+from rabtriever_core.workspace.artifacts import META, Artifact, build_artifact, load_artifact
+from rabtriever_core.workspace.identity import Identity
 
 
 class Builder:
@@ -33,15 +35,18 @@ class Builder:
             (checkpoints / "left").touch()
             return {"value": 1.5}
 
-        arguments: dict[str, Any] = {
-            "work": self.root / ".work",
+        arguments: dict[str, Any] = {"work": self.root / ".work", "make": make, "reasons": ()}
+        parts: dict[str, Any] = {
+            "stage": "teacher",
+            "version": 1,
             "config": {"a": {"b": 1}},
             "parents": {"backbone": "1.dir"},
             "dataset": "fingerprint",
-            "code": (),
-            "make": make,
         }
-        return build_artifact(self.root / "artifacts" / "teacher", **arguments | changes)
+        own = {name: value for name, value in changes.items() if name in arguments}
+        identity = Identity(**parts | {n: v for n, v in changes.items() if n not in own})
+        folder = self.root / "artifacts" / "teacher"
+        return build_artifact(folder, identity=identity, **arguments | own)
 
 
 @pytest.fixture
@@ -57,19 +62,34 @@ def test_the_same_key_is_made_once(build: Builder) -> None:
     assert not (build.root / ".work" / "teacher").exists()
 
 
-def test_another_version_counts_only_of_libraries_that_shape_the_result(
+def test_other_libraries_and_another_release_of_this_package_make_nothing_anew(
     build: Builder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from importlib import metadata
 
-    data, model = {"libraries": ()}, {"libraries": ("torch",)}
-    build(**model)
-    now = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda name: now(name) + "0" * (name == "torch"))
-    assert not build(**model).reused
-    build(**data)
-    monkeypatch.undo()
-    assert build(**data).reused
+    first = build()
+    monkeypatch.setattr(metadata, "version", lambda name: "99")
+    assert build().reused
+    assert first.meta.versions.keys() >= {"rabtriever", "torch"}
+
+
+def test_an_artifact_says_why_it_was_built(build: Builder) -> None:
+    assert build().reasons == ("not built yet",)
+    assert build().reasons == ()
+    assert build(version=2).reasons == ("the stage's code is version 2 (was 1)",)
+    (build.root / "artifacts" / "teacher" / "file.txt").write_text("damaged")
+    (reason,) = build(version=2).reasons
+    assert reason.endswith("is damaged: file.txt differ")
+
+
+def test_an_artifact_of_before_stages_had_versions_is_of_the_first(build: Builder) -> None:
+    meta = build().meta
+    old = meta.model_copy(update={"version": None}).sealed()
+    written = json.loads(old.model_dump_json())
+    del written["version"]  # there was no such field
+    (build.root / "artifacts" / "teacher" / META).write_text(json.dumps(written))
+    assert build().reused
+    assert not build(version=2).reused
 
 
 @pytest.mark.parametrize(
@@ -78,8 +98,8 @@ def test_another_version_counts_only_of_libraries_that_shape_the_result(
         {"config": {"a": {"b": 2}}},
         {"parents": {"backbone": "2.dir"}},
         {"dataset": "other"},
-        {"code": ("data",)},
-        {"force": True},
+        {"version": 2},
+        {"reasons": ("asked for",)},
     ],
 )
 def test_whatever_shapes_the_result_makes_it_anew(build: Builder, changes: dict[str, Any]) -> None:
@@ -108,6 +128,7 @@ def test_a_failed_run_leaves_the_old_artifact(build: Builder) -> None:
 _KILLED = """
 import pathlib, sys, time
 from rabtriever_core.workspace.artifacts import build_artifact
+from rabtriever_core.workspace.identity import Identity
 root = pathlib.Path(sys.argv[1])
 def make(output, checkpoints):
     resumed = (checkpoints / "step").exists()
@@ -119,8 +140,8 @@ def make(output, checkpoints):
     (output / "file.txt").write_text("whole")
     return {"resumed": resumed}
 artifact = build_artifact(
-    root / "artifacts" / "teacher", work=root / ".work", config={}, parents={},
-    dataset="new", code=(), make=make,
+    root / "artifacts" / "teacher", work=root / ".work", make=make,
+    identity=Identity(stage="teacher", version=1, config={}, parents={}, dataset="new"),
 )
 print(artifact.meta.metrics["resumed"])
 """
