@@ -74,7 +74,7 @@ def run(
 ) -> None:
     """Run one stage, or all in order.
 
-    STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student, baselines,
+    STAGE is all, or validated_dataset, backbone, bi_encoder, teacher, student,
     document_embeddings, calibration, qdrant_collection, benchmark_report. What is up to date is
     kept. After all of them the outcome is released, where it passes the gates; exit code 1 where it
     does not, or where the data are unfit for use.

@@ -4,7 +4,6 @@ Precedence: flags (`--set teacher.epochs=3`) over environment (`RABTRIEVER_TEACH
 `params.yaml` over the defaults in these modules.
 """
 
-from rabtriever_core.config.baselines import Baseline, BaselinesConfig, TrainedBaseline
 from rabtriever_core.config.calibration import CalibrationConfig
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.data import ChangesConfig, DatasetConfig, ValidationConfig
@@ -32,8 +31,6 @@ from rabtriever_core.config.training import BiEncoderConfig, DpoConfig, StudentC
 __all__ = [
     "AutomationConfig",
     "BackboneConfig",
-    "Baseline",
-    "BaselinesConfig",
     "BenchmarkConfig",
     "BiEncoderConfig",
     "CalibrationConfig",
@@ -55,7 +52,6 @@ __all__ = [
     "StudentConfig",
     "TeacherConfig",
     "TinyConfig",
-    "TrainedBaseline",
     "ValidationConfig",
     "load_settings",
 ]

@@ -7,7 +7,6 @@ from rabtriever_core.evaluation import benchmark as bench
 from rabtriever_core.evaluation import two_stage
 from rabtriever_core.evaluation.calibration_result import split_calibration
 from rabtriever_core.evaluation.fidelity import graph_recall, sampled_margins
-from rabtriever_core.evaluation.further_systems import further_rankers
 from rabtriever_core.evaluation.metrics import Run, ranking
 from rabtriever_core.evaluation.results import write_runs
 from rabtriever_core.evaluation.scaling import measure_response_time
@@ -36,6 +35,7 @@ from rabtriever_core.report.benchmark import write_report
 from rabtriever_core.report.examples import pick_examples
 from rabtriever_core.report.gallery import draw_calibration, draw_plots, draw_two_stage
 from rabtriever_core.report.wording import headline_split
+from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.loop import HISTORY_FILE, read_history
@@ -96,14 +96,6 @@ def make(context: StageContext) -> dict[str, Any]:
                 if full_pool
                 else vector_reranker(encode, ids, unit_rows(states), systems["student"], candidates)
             )
-        systems |= further_rankers(
-            inputs["baselines"].folder,
-            settings,
-            documents,
-            # As the teacher: on what it ranks, so that the two are compared on equal terms.
-            retrieve=None if full_pool else systems["student"],
-            candidates=candidates,
-        )
         runs = {
             split: bench.rank_systems(systems, {id_: dataset.queries[id_] for id_ in queries})
             for split, queries in chosen.items()
@@ -114,6 +106,7 @@ def make(context: StageContext) -> dict[str, Any]:
             client, built.name, tower, texts, documents, vectors, settings.index
         )
 
+    seconds = context.workspace.seconds()
     benchmark: dict[str, Any] = {
         "schema": 1,
         "dataset": {
@@ -144,9 +137,9 @@ def make(context: StageContext) -> dict[str, Any]:
             **graph_recall(tower.gauge.documents(vectors), tower.encode(texts).vectors),
         },
         "seconds": {
-            stage: seconds
-            for stage, seconds in context.workspace.seconds().items()
-            if stage != "benchmark_report"
+            stage.name: seconds[stage.name]
+            for stage in STAGES
+            if stage.name in seconds and stage.name != "benchmark_report"
         },
         "training": _budgets(context),
         "response_time": measure_response_time(
@@ -292,7 +285,6 @@ def _budgets(context: StageContext) -> dict[str, Any]:
     What was taken as it is, such as a zero-shot teacher, is left out.
     """
     trained = {name: context.inputs[name].meta.metrics for name in ("bi_encoder", *_MODELS)}
-    trained |= context.inputs["baselines"].meta.metrics
     seconds = context.workspace.seconds()
     return {
         name: trained[name]["budget"] | ({"seconds": seconds[name]} if name in seconds else {})

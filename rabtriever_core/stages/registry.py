@@ -96,15 +96,6 @@ STAGES: tuple[Stage, ...] = (
         _MODEL_CODE,
     ),
     Stage(
-        "baselines",
-        "Train the further systems that baselines.systems names; none by default.",
-        ("validated_dataset", "backbone", "bi_encoder", "teacher"),
-        ("dataset", "baselines", "teacher", "bi_encoder.temperature", "backbone.lora", "runtime"),
-        _MODEL_CODE,
-        choices=("backbone", "bi_encoder"),
-        chosen_by="teacher.start",
-    ),
-    Stage(
         "document_embeddings",
         "Read every document once with the teacher; only new texts after a change.",
         ("validated_dataset", "teacher"),
@@ -133,7 +124,6 @@ STAGES: tuple[Stage, ...] = (
             "bi_encoder",
             "teacher",
             "student",
-            "baselines",
             "document_embeddings",
             "calibration",
             "qdrant_collection",
@@ -142,7 +132,6 @@ STAGES: tuple[Stage, ...] = (
             "dataset",
             "benchmark",
             "calibration",
-            "baselines",
             "index",
             "runtime",
             # What two-stage answers are made with; other settings of the service change nothing.

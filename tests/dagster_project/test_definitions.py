@@ -39,12 +39,6 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         {"pytorch", "huggingface"},
         "accelerator",
     ),
-    "baselines": (
-        {"validated_dataset", "backbone", "bi_encoder", "teacher"},
-        "models",
-        {"pytorch", "huggingface"},
-        "accelerator",
-    ),
     "document_embeddings": (
         {"validated_dataset", "teacher"},
         "index",
@@ -69,7 +63,6 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
             "bi_encoder",
             "teacher",
             "student",
-            "baselines",
             "document_embeddings",
             "calibration",
             "qdrant_collection",
