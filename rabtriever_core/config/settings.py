@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from rabtriever_core.config.baselines import BaselinesConfig
 from rabtriever_core.config.calibration import CalibrationConfig
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.data import DatasetConfig, ValidationConfig
@@ -39,7 +38,6 @@ class Settings(Component):
     student: StudentConfig = StudentConfig()
     bi_encoder: BiEncoderConfig = BiEncoderConfig()
     calibration: CalibrationConfig = CalibrationConfig()
-    baselines: BaselinesConfig = BaselinesConfig()
     index: IndexConfig = IndexConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     gates: GatesConfig = GatesConfig()
@@ -74,7 +72,6 @@ class _FileAndEnvironment(BaseSettings):
     student: dict[str, Any] = {}
     bi_encoder: dict[str, Any] = {}
     calibration: dict[str, Any] = {}
-    baselines: dict[str, Any] = {}
     index: dict[str, Any] = {}
     benchmark: dict[str, Any] = {}
     gates: dict[str, Any] = {}

@@ -14,8 +14,8 @@ from rabtriever_core.workspace.atomic import write_text
 PIPELINE = "dvc.yaml"
 
 _HEADER = """\
-# Written by `rabtriever` from its table of stages and the settings that params.yaml holds; stages of
-# your own belong in the dvc.yaml of a folder of their own.
+# Written by `rabtriever` from its table of stages and the settings in params.yaml: do not edit.
+# Stages of your own belong in the dvc.yaml of a folder of their own.
 # `dvc repro` runs what changed, `dvc metrics show` and `dvc plots show` display the results.
 """
 

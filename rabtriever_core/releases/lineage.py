@@ -29,9 +29,10 @@ def lineage(workspace: Workspace, release: Release) -> list[Link]:
     Only records are read, no bytes are checked: `rabtriever_core.releases.store.check` does that. A
     part whose record is not on this machine has its hash all the same, from the release.
     """
-    order = [stage.name for stage in reversed(STAGES)]
+    # A release made by another version may have parts of stages that are no more: they come first.
+    order = {stage.name: place for place, stage in enumerate(reversed(STAGES))}
     links = []
-    for part in sorted(set(release.parts) - {DATA}, key=order.index):
+    for part in sorted(set(release.parts) - {DATA}, key=lambda part: (order.get(part, -1), part)):
         meta = _meta(workspace, release.parts[part])
         if meta is None:
             links.append(Link(part, release.parts[part], (), "its record is not on this machine"))

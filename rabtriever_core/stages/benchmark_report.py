@@ -7,7 +7,6 @@ from rabtriever_core.evaluation import benchmark as bench
 from rabtriever_core.evaluation import two_stage
 from rabtriever_core.evaluation.calibration_result import split_calibration
 from rabtriever_core.evaluation.fidelity import graph_recall, sampled_margins
-from rabtriever_core.evaluation.further_systems import further_rankers
 from rabtriever_core.evaluation.metrics import Run, ranking
 from rabtriever_core.evaluation.results import write_runs
 from rabtriever_core.evaluation.scaling import measure_response_time
@@ -96,14 +95,6 @@ def make(context: StageContext) -> dict[str, Any]:
                 if full_pool
                 else vector_reranker(encode, ids, unit_rows(states), systems["student"], candidates)
             )
-        systems |= further_rankers(
-            inputs["baselines"].folder,
-            settings,
-            documents,
-            # As the teacher: on what it ranks, so that the two are compared on equal terms.
-            retrieve=None if full_pool else systems["student"],
-            candidates=candidates,
-        )
         runs = {
             split: bench.rank_systems(systems, {id_: dataset.queries[id_] for id_ in queries})
             for split, queries in chosen.items()
@@ -114,6 +105,7 @@ def make(context: StageContext) -> dict[str, Any]:
             client, built.name, tower, texts, documents, vectors, settings.index
         )
 
+    seconds = context.workspace.seconds()
     benchmark: dict[str, Any] = {
         "schema": 1,
         "dataset": {
@@ -144,9 +136,9 @@ def make(context: StageContext) -> dict[str, Any]:
             **graph_recall(tower.gauge.documents(vectors), tower.encode(texts).vectors),
         },
         "seconds": {
-            stage: seconds
-            for stage, seconds in context.workspace.seconds().items()
-            if stage != "benchmark_report"
+            name: seconds[name]
+            for name in ("validated_dataset", "backbone", *inputs)
+            if name in seconds
         },
         "training": _budgets(context),
         "response_time": measure_response_time(
@@ -292,7 +284,6 @@ def _budgets(context: StageContext) -> dict[str, Any]:
     What was taken as it is, such as a zero-shot teacher, is left out.
     """
     trained = {name: context.inputs[name].meta.metrics for name in ("bi_encoder", *_MODELS)}
-    trained |= context.inputs["baselines"].meta.metrics
     seconds = context.workspace.seconds()
     return {
         name: trained[name]["budget"] | ({"seconds": seconds[name]} if name in seconds else {})

@@ -13,7 +13,7 @@ from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
 
 FILE = "kept.json"
-MODELS = ("backbone", "bi_encoder", "teacher", "baselines")
+MODELS = ("backbone", "bi_encoder", "teacher")
 """What a retraining of the predictor alone keeps."""
 MODELS_AND_STUDENT = (*MODELS, "student")
 """What a new index of changed documents keeps."""

@@ -85,15 +85,6 @@ STAGES: tuple[Stage, ...] = (
         ("dataset", "student", "backbone.lora", "runtime"),
     ),
     Stage(
-        "baselines",
-        1,
-        "Train the further systems that baselines.systems names; none by default.",
-        ("validated_dataset", "backbone", "bi_encoder", "teacher"),
-        ("dataset", "baselines", "teacher", "bi_encoder.temperature", "backbone.lora", "runtime"),
-        choices=("backbone", "bi_encoder"),
-        chosen_by="teacher.start",
-    ),
-    Stage(
         "document_embeddings",
         1,
         "Read every document once with the teacher; only new texts after a change.",
@@ -123,7 +114,6 @@ STAGES: tuple[Stage, ...] = (
             "bi_encoder",
             "teacher",
             "student",
-            "baselines",
             "document_embeddings",
             "calibration",
             "qdrant_collection",
@@ -132,7 +122,6 @@ STAGES: tuple[Stage, ...] = (
             "dataset",
             "benchmark",
             "calibration",
-            "baselines",
             "index",
             "runtime",
             # What two-stage answers are made with; other settings of the service change nothing.

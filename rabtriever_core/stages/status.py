@@ -91,9 +91,7 @@ def _status(workspace: Workspace, stage: Stage, earlier: dict[str, StageStatus])
     return status(state, *reasons, hash_=artifact.hash)
 
 
-def _compare(
-    workspace: Workspace, stage: Stage, artifact: Artifact
-) -> tuple[State, list[str]]:
+def _compare(workspace: Workspace, stage: Stage, artifact: Artifact) -> tuple[State, list[str]]:
     """The artifact against what would be made now."""
     module = stage_module(stage.name)
     if not stage.inputs and not workspace.dataset_folder.is_dir():

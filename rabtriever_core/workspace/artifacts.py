@@ -31,7 +31,7 @@ class ArtifactMeta(BaseModel):
     key: str
     """Hash of what it was made from (`Identity.key`)."""
     version: int | None = None
-    """Of the stage's code; None in artifacts of before stages had versions, which are of the first."""
+    """Of the stage's code; None in artifacts made before stages had versions (`FIRST_VERSION`)."""
     config: dict[str, Any]
     parents: dict[str, str]
     """Content hash of every artifact it was made from."""

@@ -1,4 +1,4 @@
-"""What makes an artifact the one that is wanted: settings, inputs, data, and the stage's version."""
+"""What makes an artifact the wanted one: settings, inputs, data, and the stage's version."""
 
 import hashlib
 import json

@@ -38,12 +38,6 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
         {"pytorch", "huggingface"},
         "accelerator",
     ),
-    "baselines": (
-        {"validated_dataset", "backbone", "bi_encoder", "teacher"},
-        "models",
-        {"pytorch", "huggingface"},
-        "accelerator",
-    ),
     "document_embeddings": (
         {"validated_dataset", "teacher"},
         "index",
@@ -68,7 +62,6 @@ ASSETS: dict[str, tuple[set[str], str, set[str], str | None]] = {
             "bi_encoder",
             "teacher",
             "student",
-            "baselines",
             "document_embeddings",
             "calibration",
             "qdrant_collection",

@@ -13,13 +13,11 @@ from rabtriever_core.errors import ConfigError
 from rabtriever_core.lab.ablation.plan import Override, Plan
 from rabtriever_core.lab.ablation.sources import Source
 from rabtriever_core.lab.ablation.tree import address, ancestry
-from rabtriever_core.workspace.artifacts import code_hash
 from rabtriever_core.workspace.provenance import versions
 
 RUNS = "runs"
 _SCHEMA = 1
 """Raise it when what is measured changes: every run is then measured anew."""
-_CODE = ("data", "models", "training", "baselines")
 
 
 @dataclass(frozen=True)

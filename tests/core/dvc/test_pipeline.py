@@ -26,7 +26,7 @@ def test_one_stage_per_entry_of_the_table() -> None:
         assert entry["params"] == list(stage.sections)
         assert entry["outs"] == [{stage.out: {"persist": True}}]
         inputs = [f"artifacts/{name}" for name in stage.inputs]
-        if stage.name in ("teacher", "baselines"):
+        if stage.name == "teacher":
             inputs = [i for i in inputs if i not in ("artifacts/backbone", "artifacts/bi_encoder")]
             inputs.append("artifacts/${teacher.start}")
         assert entry["deps"] == (inputs or ["${dataset.folder}"])

@@ -1,7 +1,6 @@
 """The stage on real, untrained tiny models and a real local index."""
 
 import json
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.evaluation import fidelity
 from rabtriever_core.evaluation.comparison import compare
 from rabtriever_core.evaluation.results import Results
-from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.evaluation.systems import one_query_margins
 from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.predictor import make_predictor
@@ -92,7 +90,7 @@ def make_workspace(
         reranker = GenerativeReranker(backbone, cosine_scale)
         teacher = build("teacher", {"validated_dataset": data}, reranker.save)
     build("student", {"validated_dataset": data, "teacher": teacher}, predictor.save)
-    for stage in ("baselines", "document_embeddings", "calibration", "qdrant_collection"):
+    for stage in ("document_embeddings", "calibration", "qdrant_collection"):
         run_stage(workspace, stage)
     return workspace
 
@@ -105,7 +103,6 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     assert written["exactness"]["top10_agreement"] == 1.0
     assert written["exactness"]["hnsw_recall@10"] >= 0.99
     assert set(written["seconds"]) == {
-        "baselines",
         "document_embeddings",
         "calibration",
         "qdrant_collection",
@@ -216,32 +213,6 @@ def test_the_cosine_in_the_teachers_margin_is_measured_alone(tmp_path: Path, pai
     compared = {(row["a"], row["b"]) for row in test["comparisons"]}
     assert {("teacher", "teacher_cosine"), ("student", "teacher_cosine")} <= compared
     assert "teacher_cosine" not in written["training"]
-
-
-def test_named_systems_are_trained_measured_and_compared(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    sections = SETTINGS | {
-        "baselines": {"systems": ["linear_reranker", "kl_bi_encoder"]},
-        "teacher": {
-            "documents_per_query": 4,
-            "schedule": {"min_steps": 10, "max_steps": 10, "queries_per_step": 3},
-        },
-    }
-    copy = Workspace(Path(shutil.copytree(workspace.root, tmp_path / "copy")), Settings(**sections))
-    run_stage(copy, "baselines")
-    folder = run_stage(copy, "benchmark_report").folder
-    written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
-    further = {"linear_reranker", "kl_bi_encoder"}
-    test = written["splits"]["test"]
-    assert set(test["systems"]) == {"popularity", *SYSTEMS} | further
-    assert all(test["systems"][name]["ms_per_query"] > 0 for name in further)
-    compared = {(row["a"], row["b"]) for row in test["comparisons"]}
-    assert {(a, b) for a in ("student", "teacher") for b in further} <= compared
-    budget = written["training"]["linear_reranker"]
-    assert written["training"]["kl_bi_encoder"]["pairs"] == budget["pairs"] == 10 * 3 * 4
-    assert budget["seconds"] > 0
-    assert (folder / "runs" / "test-kl_bi_encoder.tsv").is_file()
 
 
 def test_one_query_at_a_time_gives_the_same_margins(workspace: Workspace) -> None:

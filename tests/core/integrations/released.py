@@ -72,7 +72,6 @@ def release_small(root: Path, dataset: Dataset | None = None) -> Workspace:
     )
     tuned = {"validated_dataset": data, "teacher": teacher}
     stage("student", tuned, student.save, dev)
-    stage("baselines", tuned | {"backbone": backbone}, lambda out: (out / "none").touch(), {})
     for name in ("document_embeddings", "calibration", "qdrant_collection"):
         run_stage(workspace, name)
     report(workspace, dataset, ms_p95=2.0)

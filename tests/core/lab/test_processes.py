@@ -30,7 +30,10 @@ def test_the_accelerator_is_named_where_torch_is_not_loaded_yet(tmp_path: Path) 
         "    is_available = staticmethod(lambda: True)\n"
         "    get_device_name = staticmethod(lambda: 'some GPU')\n"
     )
-    code = "from rabtriever_core.workspace import provenance; print(provenance.machine()['accelerator'])"
+    code = (
+        "from rabtriever_core.workspace import provenance; "
+        "print(provenance.machine()['accelerator'])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,

@@ -131,7 +131,6 @@ def build(
     teacher = _artifact(workspace, "teacher", on_data | {"bi_encoder": bi_encoder}, dev, str(salt))
     tuned = {"validated_dataset": data, "teacher": teacher}
     _artifact(workspace, "student", tuned, dev, json.dumps(list(wrong)))
-    _artifact(workspace, "baselines", tuned | {"backbone": backbone}, {}, "none")
     for stage in ("document_embeddings", "calibration", "qdrant_collection"):
         run_stage(workspace, stage)
     report(workspace, dataset, ms_p95)
@@ -182,7 +181,7 @@ def report(workspace: Workspace, dataset: Dataset, ms_p95: float) -> None:
     inputs = ("validated_dataset", "teacher", "student", "document_embeddings", "calibration")
     parents = {
         name: load_artifact(workspace.artifact(name)).hash
-        for name in (*inputs, "bi_encoder", "baselines", "qdrant_collection")
+        for name in (*inputs, "bi_encoder", "qdrant_collection")
     }
 
     def make(output: Path, _: Path) -> dict[str, Any]:

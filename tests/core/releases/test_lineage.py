@@ -36,6 +36,16 @@ def test_a_part_that_is_not_here_keeps_its_hash(make: Make) -> None:
     assert links["student"].parents
 
 
+def test_a_part_of_a_stage_that_is_no_more_is_shown(make: Make) -> None:
+    """Until 6ce070c a stage `baselines` was among the parts."""
+    workspace = make()
+    release = promote(workspace, by="ana").release
+    before = release.model_copy(update={"parts": release.parts | {"baselines": "ab" * 16}})
+    links = {link.part: link for link in lineage(workspace, before)}
+    assert links["baselines"].hash == "ab" * 16
+    assert set(links) == {*release.parts, "baselines", "data"}
+
+
 def test_decisions_are_in_order_and_drawn(make: Make) -> None:
     workspace = make()
     first = promote(workspace, by="ana").release.id

@@ -46,7 +46,10 @@ def test_a_change_behind_a_stage_asks_for_a_decision() -> None:
 
 
 def test_comments_docstrings_and_layout_are_no_code(package: Path) -> None:
-    text = 'class A:\n    x: int = 1\n    """What it is."""\n\ndef f(a):\n    """Do."""\n    return a\n'
+    text = (
+        'class A:\n    x: int = 1\n    """What it is."""\n\n'
+        'def f(a):\n    """Do."""\n    return a\n'
+    )
     first = write(package, "a", text)
     assert write(package, "a", '"""Now."""\n# why\n' + text.replace("What it is", "Other")) == first
     assert write(package, "a", text.replace("return a", "return (a)")) == first
@@ -73,9 +76,9 @@ def test_a_stage_imports_what_it_does_and_not_its_neighbours() -> None:
     behind = {stage.name: imported(f"rabtriever_core.stages.{stage.name}") for stage in STAGES}
     for name, modules in behind.items():
         assert f"rabtriever_core.stages.{name}" in modules
-        assert "rabtriever_core.stages.registry" not in modules, "raising a version would be a change"
+        assert "rabtriever_core.stages.registry" not in modules, (
+            "raising a version would be a change"
+        )
     assert "rabtriever_core.training.dpo" in behind["teacher"]
     assert "rabtriever_core.training.dpo" not in behind["backbone"]
     assert not any("serving.page" in name for name in behind["calibration"])
-
-

@@ -32,7 +32,7 @@ def test_another_size_of_the_dev_sample_trains_nothing_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standins.install(monkeypatch)
-    chain = ("validated_dataset", "backbone", "bi_encoder", "teacher", "student", "baselines")
+    chain = ("validated_dataset", "backbone", "bi_encoder", "teacher", "student")
     before, after = (
         Workspace(tmp_path, Settings.model_validate({"benchmark": {"dev_queries": queries}}))
         for queries in (300, 20)

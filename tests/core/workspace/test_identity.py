@@ -9,7 +9,10 @@ from rabtriever_core.workspace.identity import Identity, differences, flat
 MADE = Identity(
     stage="teacher",
     version=1,
-    config={"teacher": {"schedule": {"epochs": 1.5}, "start_share": [0, 0.5]}, "backbone.lora": None},
+    config={
+        "teacher": {"schedule": {"epochs": 1.5}, "start_share": [0, 0.5]},
+        "backbone.lora": None,
+    },
     parents={"validated_dataset": "1.dir", "backbone": "2.dir"},
     dataset="data",
 )
