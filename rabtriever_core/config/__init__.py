@@ -5,7 +5,7 @@ Precedence: flags (`--set teacher.epochs=3`) over environment (`RABTRIEVER_TEACH
 """
 
 from rabtriever_core.config.calibration import CalibrationConfig
-from rabtriever_core.config.component import Component
+from rabtriever_core.config.component import Component, shaping_names, shaping_values
 from rabtriever_core.config.data import ChangesConfig, DatasetConfig, ValidationConfig
 from rabtriever_core.config.gauge import GaugeConfig
 from rabtriever_core.config.models import (
@@ -54,4 +54,6 @@ __all__ = [
     "TinyConfig",
     "ValidationConfig",
     "load_settings",
+    "shaping_names",
+    "shaping_values",
 ]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rabtriever_core.config.component import Component
+from rabtriever_core.config.component import Component, Operating
 
 
 class DatasetConfig(Component):
@@ -63,5 +63,5 @@ class ValidationConfig(Component):
     """Relevance labels allowed in qrels."""
     duplicate_queries: Literal["quarantine", "warn"] = "quarantine"
     """Same text and same labels twice in one split: drop the later one, or only count it."""
-    changes: ChangesConfig = ChangesConfig()
+    changes: Operating[ChangesConfig] = ChangesConfig()
     """Bounds of what may change between two versions."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rabtriever_core.config.component import Component
+from rabtriever_core.config.component import Component, Operating
 from rabtriever_core.config.schedule import ScheduleConfig
 
 
@@ -13,15 +13,15 @@ class RuntimeConfig(Component):
 
     seed: int = 17
     """Every random choice derives from it."""
-    threads: int | None = Field(None, ge=1)
+    threads: Operating[int | None] = Field(None, ge=1)
     """CPU threads of torch; the default is one per core. Fix it to compare runs bit by bit."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Operating[Literal["auto", "cpu", "cuda", "mps"]] = "auto"
     """`auto` takes an accelerator when there is one."""
     precision: Literal["float32", "tf32", "mixed", "bfloat16"] = "float32"
     """Of model weights and activations; stored vectors are always float32. `tf32` keeps weights in
     float32 and lets an NVIDIA GPU round the factors of its matrix products to 10 bits; `mixed` is
     tf32 whose language models multiply in bfloat16 while they are trained."""
-    batch_multiple: int = Field(1, ge=1)
+    batch_multiple: Operating[int] = Field(1, ge=1)
     """Times as many texts and pairs are read at once outside training, for a model that leaves a
     GPU idle; costs memory in proportion."""
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rabtriever_core.config.component import Component
+from rabtriever_core.config.component import Component, Operating
 from rabtriever_core.config.gauge import GaugeConfig
 
 _CRON_EXAMPLE = "`0 3 * * 1` is Mondays at three, `0 1 * * *` every night at one"
@@ -14,23 +14,23 @@ _CRON_EXAMPLE = "`0 3 * * 1` is Mondays at three, `0 1 * * *` every night at one
 class IndexConfig(Component):
     """The Qdrant collection that applications query."""
 
-    url: str | None = None
+    url: Operating[str | None] = None
     """Qdrant server; local mode in the workspace's `qdrant/` when unset. Environment:
     QDRANT_URL."""
-    api_key: str | None = Field(None, exclude=True, repr=False)
+    api_key: Operating[str | None] = Field(None, exclude=True, repr=False)
     """Environment: QDRANT_API_KEY; never written anywhere."""
-    collection: str | None = None
+    collection: Operating[str | None] = None
     """Alias that applications use; the data set's name when unset."""
-    batch_size: int = Field(256, ge=1)
+    batch_size: Operating[int] = Field(256, ge=1)
     """Points per upload request."""
-    shard_documents: int = Field(4096, ge=1)
+    shard_documents: Operating[int] = Field(4096, ge=1)
     """Documents per embedding shard; a killed embedding resumes after the last one."""
     canaries: int = Field(20, ge=1)
     """Dev queries whose ranking is compared before and after a release is served."""
-    keep_collections: int = Field(3, ge=1)
+    keep_collections: Operating[int] = Field(3, ge=1)
     """Physical collections kept: the served one, a candidate, those to go back to in an instant.
     Older releases are uploaded again from their stored embeddings."""
-    timeout_seconds: float = Field(30, gt=0)
+    timeout_seconds: Operating[float] = Field(30, gt=0)
     """Of one request to a server."""
     gauge: GaugeConfig = GaugeConfig()
     """Coordinates of the stored vectors."""
@@ -60,11 +60,11 @@ class BenchmarkConfig(Component):
     """Queries per split, a fixed sample; all when unset."""
     include_dev: bool = False
     """Benchmark the dev split as well, though choices were made on it."""
-    dev_queries: int = Field(300, ge=1)
+    dev_queries: Operating[int] = Field(300, ge=1)
     """Dev queries that trained systems are measured on after training, and where they stop early.
     Another value of this or of dev_documents trains nothing anew: it holds from the next training
     on (`rabtriever run teacher --force` asks for one)."""
-    dev_documents: int = Field(1000, ge=2)
+    dev_documents: Operating[int] = Field(1000, ge=2)
     """Documents that these queries are ranked over: all of a small corpus; of a larger one those
     judged for them and a random sample of the rest, since the teacher reads every pair."""
     depth: int = Field(100, ge=10)

@@ -8,7 +8,7 @@ from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rabtriever_core.config.calibration import CalibrationConfig
-from rabtriever_core.config.component import Component
+from rabtriever_core.config.component import Component, Operating
 from rabtriever_core.config.data import DatasetConfig, ValidationConfig
 from rabtriever_core.config.models import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.config.operation import (
@@ -40,11 +40,11 @@ class Settings(Component):
     calibration: CalibrationConfig = CalibrationConfig()
     index: IndexConfig = IndexConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
-    gates: GatesConfig = GatesConfig()
-    releases: ReleasesConfig = ReleasesConfig()
-    retraining: RetrainingConfig = RetrainingConfig()
+    gates: Operating[GatesConfig] = GatesConfig()
+    releases: Operating[ReleasesConfig] = ReleasesConfig()
+    retraining: Operating[RetrainingConfig] = RetrainingConfig()
     serving: ServingConfig = ServingConfig()
-    automation: AutomationConfig = AutomationConfig()
+    automation: Operating[AutomationConfig] = AutomationConfig()
 
     @model_validator(mode="after")
     def _adapters_described(self) -> "Settings":
