@@ -67,7 +67,8 @@ check: $(DEV_STAMP)  ## Lint, formatting, types.
 
 generated: $(DEV_STAMP)  ## Write params.yaml and dvc.yaml anew after a change of settings or stages.
 	@cd "$(ROOT)" && python -m rabtriever_core.config.params_file params.yaml
-	@cd "$(ROOT)" && python -m rabtriever_core.dvc.pipeline dvc.yaml
+	@cd "$(ROOT)" && python -m rabtriever_core.dvc.pipeline
+	@cd "$(ROOT)" && python -m rabtriever_core.stages.code_versions
 
 # The search page is tested in a real one.
 browser:

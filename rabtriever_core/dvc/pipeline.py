@@ -5,7 +5,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.config import shaping_names
+from rabtriever_core.config.component import shaping_names
 from rabtriever_core.config.params_file import default_settings
 from rabtriever_core.stages.registry import STAGES, Stage
 from rabtriever_core.workspace import PARAMS
@@ -80,7 +80,7 @@ def _entry(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(stage: Stage, params: Mapping[str, Any]) -> Iterator[str]:
     """Settings that shape the stage and are in params.yaml; whole sections where all of them do."""
     for section in stage.sections:
-        for name in shaping_names(section):
+        for name in shaping_names(default_settings(), section):
             if _has(params, name):
                 yield name
 

@@ -95,7 +95,6 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
     if artifact.reused:
         logger.info("%s is up to date (%s)", name, artifact.hash)
     else:
-        logger.info("%s was built: %s", name, "; ".join(artifact.reasons))
         workspace.record_seconds(name, time.perf_counter() - started)
     return artifact
 

@@ -40,8 +40,9 @@ def differences(made: Identity, wanted: Identity, defaults: Mapping[str, Any]) -
     """Why an artifact is not the wanted one, in words; nothing where it is.
 
     A setting that the artifact's record lacks came with a later release of this package. Its
-    default stands for what was done before, so only another value counts. A setting that is wanted
-    no more does not count either: it operates, or its stage's version would have been raised.
+    default stands for what was done before, so only another value counts. A setting or an input
+    that is wanted no more does not count: where that changes results, the setting that chooses the
+    input differs too, or the stage's version was raised.
 
     Args:
         made: what the artifact was made from.
@@ -96,9 +97,6 @@ def _inputs(made: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[str]
             yield f"{name} is now an input"
         elif made[name] != hash_:
             yield f"{name} changed"
-    for name in made:
-        if name not in wanted:
-            yield f"{name} is no longer an input"
 
 
 def _shown(value: Any) -> str:
