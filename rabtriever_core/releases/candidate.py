@@ -29,7 +29,7 @@ from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import Artifact, folder_hash
 
 # What `load_inputs` checks: that all artifacts are there, whole, and made from one another.
-_ALL = Stage("release", "", tuple(stage.name for stage in STAGES), (), ())
+_ALL = Stage("release", 1, "", tuple(stage.name for stage in STAGES), ())
 
 # Runs rewrite these; what they say is in the record itself.
 _NOT_LEDGERS = tuple(f":(exclude){name}" for name in ("dvc.lock", "data.dvc", FOLDER))
