@@ -35,20 +35,24 @@ def code_versions() -> dict[str, Any]:
     }
 
 
-def undeclared(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def undeclared(record: dict[str, Any], now: dict[str, Any]) -> str:
     """What a test says of code that differs from the record; nothing where it does not."""
-    changed = sorted(
-        name
-        for name in record["modules"].keys() | now["modules"].keys()
-        if record["modules"].get(name) != now["modules"].get(name)
-    )
-    return [
-        f"{stage}, version {entry['version']}: the code behind it differs from the recorded one "
-        f"({', '.join(changed) or 'other modules are imported'}). Raise its version in "
-        "stages/registry.py if results change; then, or if they do not, run `make generated`"
+    stages = [
+        f"{stage} (version {entry['version']})"
         for stage, entry in now["stages"].items()
         if entry != record["stages"].get(stage)
     ]
+    if not stages:
+        return ""
+    recorded, found = record["modules"], now["modules"]
+    changed = sorted(
+        name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name)
+    )
+    return (
+        f"{', '.join(changed) or 'what they import'} changed, and so the code behind "
+        f"{', '.join(stages)}. Raise the version in stages/registry.py of each stage whose results "
+        "change; then, or if none do, run `make generated`"
+    )
 
 
 def imported(module: str) -> set[str]:

@@ -15,9 +15,9 @@ from dagster_project.definitions import defs
 @pytest.mark.parametrize(
     ("selection", "keys"),
     [
-        ("*", 12),
-        ("group:models", 5),
-        ("teacher+", 7),
+        ("*", 11),
+        ("group:models", 4),
+        ("teacher+", 6),
         ("kind:qdrant or key:student", 3),
     ],
 )
