@@ -1,0 +1,67 @@
+"""The one way of writing a file that others may read: beside it, then into its place.
+
+A reader finds the old content or the new one, never half of it. The file is replaced and never
+written into: where it is a hard link (DVC's cache links files so) or a symbolic link, what it is
+linked with stays as it was.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, private: bool = False, scratch: Path | None = None) -> Iterator[Path]:
+    """A new, empty file to write to, which takes the place of `path` when the block ends well.
+
+    Folders that are missing are made. The content is on disk, under its name, when this returns;
+    after an error `path` is as it was.
+
+    Args:
+        path: the file to write or replace.
+        private: whether nobody but its owner may read it.
+        scratch: the folder for the unfinished file, on the same disk; beside `path` when None.
+    """
+    folder = path.parent if scratch is None else scratch
+    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        mode = 0o600 if private else 0o666  # the process's umask takes its part
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        yield unfinished
+        _to_disk(unfinished)
+        unfinished.replace(path)
+        _to_disk(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write or replace a file."""
+    with replacing(path, private=private) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write or replace a UTF-8 file; line ends stay as they are in `text`."""
+    write_bytes(path, text.encode(), private=private)
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 2, private: bool = False) -> None:
+    """Write or replace a JSON file, letters beyond ASCII as they are, with a line end."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    write_text(path, f"{text}\n", private=private)
+
+
+def _to_disk(path: Path) -> None:
+    """Have the operating system write a file's content, or a folder's list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
