@@ -12,7 +12,7 @@ from rabtriever_core.index.hnsw import hnsw_recall
 
 if TYPE_CHECKING:
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
 _TOP = 10
 _HNSW_QUERIES = 500
@@ -32,7 +32,7 @@ def graph_recall(vectors: Floats, query_vectors: Floats) -> dict[str, Any]:
 
 
 def sampled_margins(
-    student: "Rabtriever",
+    student: "Student",
     teacher: "GenerativeReranker",
     documents: Sequence[Document],
     texts: Sequence[str],

@@ -31,7 +31,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class RabtrieverModel(AbsEncoder):
     put a space between them. Margins lack an offset of each query, which no ranking depends on.
     """
 
-    def __init__(self, student: "Rabtriever", *, name: str, revision: str) -> None:
+    def __init__(self, student: "Student", *, name: str, revision: str) -> None:
         """Wrap a student.
 
         Args:

@@ -218,7 +218,7 @@ def _module(tower: QueryTower) -> "nn.Module":
         def __init__(self) -> None:
             super().__init__()
             self.body, self.predictor = student.query_backbone.body, student.predictor
-            # w is the first backbone's, as in `Rabtriever`: adapters do not reach the head.
+            # w is the first backbone's, as in `Student`: adapters do not reach the head.
             self.register_buffer("direction", student.backbone.answer_direction().detach())
             self.register_buffer("mean", torch.from_numpy(gauge.mean))
             if gauge.query_map is not None:

@@ -27,7 +27,7 @@ except ImportError as error:
     raise missing_extra("sentence-transformers", error) from error
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
 Side = Literal["query", "document"]
 SIDES: tuple[Side, ...] = ("query", "document")
@@ -40,7 +40,7 @@ class RabtrieverEncoder(SentenceTransformer):
     index and its coordinates are not part of it. It is read from a release, and not saved.
     """
 
-    def __init__(self, student: "Rabtriever") -> None:
+    def __init__(self, student: "Student") -> None:
         """Wrap a student, which is not copied."""
         router = Router(
             {side: [_SideModule(student, side)] for side in SIDES},
@@ -98,9 +98,9 @@ class RabtrieverEncoder(SentenceTransformer):
 
 
 class _SideModule(InputModule):
-    """Texts of one side → token ids → its vectors, as `Rabtriever` makes them."""
+    """Texts of one side → token ids → its vectors, as `Student` makes them."""
 
-    def __init__(self, student: "Rabtriever", side: Side) -> None:
+    def __init__(self, student: "Student", side: Side) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.student, self.side = student, side
         self.backbone = student.query_backbone if side == "query" else student.backbone

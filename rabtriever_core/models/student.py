@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 ADAPTER_FOLDER = "query_adapter"
 
 
-class Rabtriever:
+class Student:
     """Independent query and document embeddings distilled from the teacher (arXiv 2604.23336).
 
     `encode_queries(q) @ encode_documents(d).T == margin(q, d)`, the student's T − F logit, up to
@@ -63,7 +63,7 @@ class Rabtriever:
         return self.predictor.vector_size
 
     @classmethod
-    def load(cls, folder: Path, teacher: Path, runtime: RuntimeConfig) -> "Rabtriever":
+    def load(cls, folder: Path, teacher: Path, runtime: RuntimeConfig) -> "Student":
         """Open a student artifact on the frozen teacher it was distilled from.
 
         Raises:

@@ -20,7 +20,7 @@ from rabtriever_core.stages.run import StageContext
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ def make(context: StageContext) -> dict[str, Any]:
         IndexUnavailableError: Qdrant cannot be opened.
         ConfigError: index.gauge.dimensions is more than there are.
     """
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
     settings, inputs, alias = context.settings, context.inputs, context.workspace.alias
     dataset = context.dataset()
-    student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
+    student = Student.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
     ids, states = read_shards(inputs["document_embeddings"].folder)
     vectors = student.document_vectors(states)
     tower = QueryTower.of(student, _gauge(settings, dataset, student, vectors), settings.index)
@@ -98,7 +98,7 @@ def make(context: StageContext) -> dict[str, Any]:
 
 
 def _gauge(
-    settings: Settings, dataset: Dataset, student: "Rabtriever", vectors: np.ndarray
+    settings: Settings, dataset: Dataset, student: "Student", vectors: np.ndarray
 ) -> Gauge:
     config, queries = settings.index.gauge, None
     if config.method == "balanced":

@@ -15,7 +15,7 @@ from rabtriever_core.errors import ModelError
 from rabtriever_core.models.predictor import GatedPredictor, Predictor
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.student import (
-    Rabtriever,
+    Student,
     document_states,
     query_row_states,
 )
@@ -48,7 +48,7 @@ _LENGTH_SAMPLE = 4096
 
 def distill(
     teacher: GenerativeReranker,
-    student: Rabtriever,
+    student: Student,
     examples: Examples,
     config: StudentConfig,
     runtime: RuntimeConfig,
@@ -103,7 +103,7 @@ class _Distillation:
     def __init__(
         self,
         teacher: GenerativeReranker,
-        student: Rabtriever,
+        student: Student,
         examples: Examples,
         config: StudentConfig,
         runtime: RuntimeConfig,

@@ -135,7 +135,7 @@ def ranker(
 
         model = BiEncoder.load(artifacts["bi_encoder"].folder, runtime)
         return vector_ranker(model.encode_queries, ids, model.encode_documents(documents), DEPTH)
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
-    student = Rabtriever.load(artifacts["student"].folder, artifacts["teacher"].folder, runtime)
+    student = Student.load(artifacts["student"].folder, artifacts["teacher"].folder, runtime)
     return vector_ranker(student.encode_queries, ids, student.encode_documents(documents), DEPTH)

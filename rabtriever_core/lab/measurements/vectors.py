@@ -108,7 +108,7 @@ def measure_workspace(workspace: Workspace, split: str, limit: int) -> dict[str,
         ConfigError: the split has no judged queries.
         IndexUnavailableError: the engine is not installed.
     """
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
     settings = workspace.settings
     validated = load_artifact(workspace.artifact("validated_dataset"))
@@ -117,7 +117,7 @@ def measure_workspace(workspace: Workspace, split: str, limit: int) -> dict[str,
     if not wanted:
         raise ConfigError(f"split {split!r} has no judged queries; there are {list(dataset.qrels)}")
     embeddings = load_artifact(workspace.artifact("document_embeddings")).folder
-    student = Rabtriever.load(
+    student = Student.load(
         workspace.artifact("student"), workspace.artifact("teacher"), settings.runtime
     )
 

@@ -20,7 +20,7 @@ Make = Callable[..., Workspace]
 @pytest.fixture(autouse=True)
 def student(monkeypatch: pytest.MonkeyPatch) -> type[Student]:
     fake: Any = types.ModuleType("rabtriever_core.models.student")
-    fake.Rabtriever, fake.DocumentReader = Student, Reader
+    fake.Student, fake.DocumentReader = Student, Reader
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
     monkeypatch.setattr(Student, "encoded", [])
     return Student

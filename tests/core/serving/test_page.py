@@ -37,7 +37,7 @@ def teacher_margins(_: OpenRelease, query: str, documents: list[Document]) -> li
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     fake: Any = types.ModuleType("rabtriever_core.models.student")
-    fake.Rabtriever, fake.DocumentReader = Student, Reader
+    fake.Student, fake.DocumentReader = Student, Reader
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, fake.__name__, fake)
         patch.setattr(store, "run_dvc", quick_dvc)

@@ -29,7 +29,7 @@ DATASET = Dataset(
 
 
 class FakeStudent:
-    """The interface of Rabtriever on word hashes."""
+    """The interface of Student on word hashes."""
 
     dimension = 16
     backbone = types.SimpleNamespace(rounding=0.0)
@@ -105,7 +105,7 @@ class FakeReader:
 @pytest.fixture
 def student(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudent]:
     fake: Any = types.ModuleType("rabtriever_core.models.student")
-    fake.Rabtriever, fake.DocumentReader = FakeStudent, FakeReader
+    fake.Student, fake.DocumentReader = FakeStudent, FakeReader
     monkeypatch.setitem(sys.modules, fake.__name__, fake)
     monkeypatch.setattr(FakeStudent, "encoded", [], raising=False)
     monkeypatch.setattr(FakeStudent, "defect", staticmethod(lambda v: v), raising=False)

@@ -12,7 +12,7 @@ from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import Rabtriever
+from rabtriever_core.models.student import Student
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.rollouts import RollOuts, draw_positions, read_by_teacher
@@ -105,7 +105,7 @@ def test_the_query_side_is_learnt_at_its_other_tokens_too(tmp_path, cosine_scale
                 "skip": bool(cosine_scale),
             }
         )
-        student = Rabtriever(BACKBONE, make_predictor(BACKBONE.dimension, config, RUNTIME.seed))
+        student = Student(BACKBONE, make_predictor(BACKBONE.dimension, config, RUNTIME.seed))
         (tmp_path / predicts).mkdir()
         distill(teacher, student, EXAMPLES, config, RUNTIME, tmp_path / predicts)
         errors[predicts] = _error_elsewhere(student)
@@ -123,7 +123,7 @@ def test_the_query_side_is_learnt_at_its_other_tokens_too(tmp_path, cosine_scale
     )
 
 
-def _error_elsewhere(student: Rabtriever) -> float:
+def _error_elsewhere(student: Student) -> float:
     """MSE at every other token of some queries, given every document."""
     rows, documents = list(EXAMPLES.query_ids[20:26]), range(len(EXAMPLES.documents))
     shortest = min(map(len, rows))
@@ -143,7 +143,7 @@ def test_a_query_side_of_its_own_is_trained_at_its_other_tokens(tmp_path) -> Non
     BACKBONE.save(tmp_path / "teacher")
     own = Backbone.load(tmp_path / "teacher", RUNTIME)
     config = STUDENT.model_copy(update={"query_encoder": "lora", "mse_weight": 5.0})
-    student = Rabtriever(BACKBONE, make_predictor(BACKBONE.dimension, config, 1))
+    student = Student(BACKBONE, make_predictor(BACKBONE.dimension, config, 1))
     student.adapt_queries(own, LoraConfig(rank=2), RUNTIME.seed)
     history = distill(TEACHER, student, EXAMPLES, config, RUNTIME, tmp_path / "checkpoints")
     assert history[-1]["loss_mse"] < history[0]["loss_mse"]

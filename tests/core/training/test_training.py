@@ -18,7 +18,7 @@ from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.lora import load_adapters
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import Rabtriever, query_states
+from rabtriever_core.models.student import Student, query_states
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.dpo import prefer_right_answers
 from rabtriever_core.training.loop import (
@@ -164,9 +164,9 @@ def _distil(teacher, folder):
     return student.predictor, history
 
 
-def _student(teacher, config=STUDENT) -> Rabtriever:
+def _student(teacher, config=STUDENT) -> Student:
     predictor = make_predictor(teacher.backbone.dimension, config, RUNTIME.seed)
-    return Rabtriever(teacher.backbone, predictor)
+    return Student(teacher.backbone, predictor)
 
 
 def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> None:
@@ -179,7 +179,7 @@ def test_student_learns_and_resumes_exactly(teacher, tmp_path, monkeypatch) -> N
     assert resumed_history == history
     for name, tensor in resumed.state_dict().items():
         assert torch.equal(tensor, expected.state_dict()[name]), name
-    student = Rabtriever(teacher[0].backbone, resumed)
+    student = Student(teacher[0].backbone, resumed)
     queries = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
     margins = student.margin(queries, DATASET.documents)
     reference = teacher[0].margins(queries, DATASET.documents)
@@ -245,7 +245,7 @@ def test_a_query_side_of_its_own_leaves_documents_as_they_are(teacher, tmp_path)
     assert not any("lora_" not in name for name in _tensors(tmp_path / "student/query_adapter"))
     again = _load(tmp_path / "teacher")
     load_adapters(again, tmp_path / "student/query_adapter")
-    loaded = Rabtriever(backbone, Predictor.load(tmp_path / "student"), again)
+    loaded = Student(backbone, Predictor.load(tmp_path / "student"), again)
     np.testing.assert_allclose(
         loaded.encode_queries(texts), student.encode_queries(texts), atol=1e-4
     )
