@@ -55,9 +55,7 @@ def measure_response_time(
         return lambda query: rank([query])
 
     def student_answers(length: int) -> Answer:
-        cut = Student(
-            _cut_at(student.backbone, length), student.predictor, student.query_backbone
-        )
+        cut = Student(_cut_at(student.backbone, length), student.predictor, student.query_backbone)
         vectors = cut.encode_documents(pool)
         rank = vector_ranker(cut.encode_queries, [d.id for d in pool], vectors, POOL)
         return lambda query: rank([query])

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.index.gauge import Gauge
+from rabtriever_core.models.arrays import Floats
 
 if TYPE_CHECKING:
     from rabtriever_core.models.student import Student
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.shards import read_shards
+from rabtriever_core.models.arrays import Floats
 
-Floats = npt.NDArray[np.float32]
 Encode = Callable[[list[Document]], Floats]
 
 TEXTS = "texts.json"

@@ -11,13 +11,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.served import open_served
+from rabtriever_core.models.arrays import Floats
 from rabtriever_core.workspace import Workspace
 
 try:
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rabtriever_core.models.student import Student
-
-Floats = npt.NDArray[np.float32]
 
 
 class RabtrieverModel(AbsEncoder):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import read_dataset
@@ -31,6 +30,7 @@ from rabtriever_core.integrations.onnx import (
     TowerInfo,
 )
 from rabtriever_core.integrations.served import as_workspace, which_release
+from rabtriever_core.models.arrays import Floats
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import SERVING_PARTS, release_index, release_runtime
@@ -41,7 +41,6 @@ from rabtriever_core.workspace.artifacts import folder_md5s, replace_folder
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Floats = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-3
 """Largest difference of a margin that an export may have."""
@@ -205,6 +204,7 @@ def _module(tower: QueryTower) -> "nn.Module":
     import torch
     from torch import nn
 
+    from rabtriever_core.models.backbone import last_tokens
     from rabtriever_core.models.predictor import Predictor
 
     student, gauge = tower.student, tower.gauge
@@ -226,7 +226,7 @@ def _module(tower: QueryTower) -> "nn.Module":
 
         def forward(self, ids: "Tensor", lengths: "Tensor") -> tuple["Tensor", "Tensor", "Tensor"]:
             states = self.body(input_ids=ids, use_cache=False).last_hidden_state
-            e_q = states[torch.arange(ids.shape[0]), lengths - 1]
+            e_q = last_tokens(states, lengths)
             phi = self.predictor.query_vectors(e_q, self.direction)
             wide = phi.double()
             offsets = (wide @ self.mean).float()

@@ -17,6 +17,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.served import open_served
+from rabtriever_core.models.backbone import last_tokens
 from rabtriever_core.workspace import Workspace
 
 try:
@@ -126,7 +127,7 @@ class _SideModule(InputModule):
         """Adds `sentence_embedding`, float32 [n, v]."""
         ids, lengths = features["input_ids"], features["lengths"]
         read = self.backbone.read(input_ids=ids, use_cache=False).last_hidden_state
-        states = read[torch.arange(len(ids), device=ids.device), lengths - 1].float()
+        states = last_tokens(read, lengths)
         vectors = (
             self.predictor.query_vectors
             if self.side == "query"

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.models.reranker import Floats, Reranker
+from rabtriever_core.models.arrays import Floats
+from rabtriever_core.models.backbone import last_tokens
+from rabtriever_core.models.reranker import Reranker
 
 if TYPE_CHECKING:
     import torch
@@ -82,14 +84,11 @@ class DocumentPrefixes:
         return [self._read[row] for row in rows]
 
     def _add(self, rows: Sequence[tuple[int, ...]]) -> None:
-        import torch
-
         backbone = self.reranker.backbone
         ids, lengths = backbone.pad(rows)
         read = backbone.read(input_ids=ids, use_cache=True)
         layers = read.cache.layers
-        last = torch.arange(len(rows), device=ids.device), lengths - 1
-        e_d = read.last_hidden_state[last].float()
+        e_d = last_tokens(read.last_hidden_state, lengths)
         for number, row in enumerate(rows):
             # Copies: a slice would keep the whole batch.
             kept = _Read(

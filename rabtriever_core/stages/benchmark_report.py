@@ -29,9 +29,9 @@ from rabtriever_core.index.connection import connect
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
+from rabtriever_core.models.arrays import unit_rows
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import unit_rows
 from rabtriever_core.report.benchmark import write_report
 from rabtriever_core.report.examples import pick_examples
 from rabtriever_core.report.gallery import draw_calibration, draw_plots, draw_two_stage

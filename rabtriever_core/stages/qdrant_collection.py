@@ -97,9 +97,7 @@ def make(context: StageContext) -> dict[str, Any]:
     return record | {"canaries": len(built.canaries), "queries_compared": len(texts)}
 
 
-def _gauge(
-    settings: Settings, dataset: Dataset, student: "Student", vectors: np.ndarray
-) -> Gauge:
+def _gauge(settings: Settings, dataset: Dataset, student: "Student", vectors: np.ndarray) -> Gauge:
     config, queries = settings.index.gauge, None
     if config.method == "balanced":
         texts = [dataset.queries[q] for q in dataset.split_queries(settings.dataset.train_split)]

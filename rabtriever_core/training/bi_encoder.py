@@ -3,19 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from rabtriever_core.config import BiEncoderConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.arrays import Floats, to_device, unit_rows
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.student import document_states, query_states, unit_rows
-from rabtriever_core.models.transfer import to_device
+from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train
 from rabtriever_core.training.steps import queries_met, start_step
-
-Floats = npt.NDArray[np.float32]
 
 
 class BiEncoder:

@@ -12,14 +12,11 @@ from torch import Tensor, nn
 
 from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.errors import ModelError
+from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.predictor import GatedPredictor, Predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import (
-    Student,
-    document_states,
-    query_row_states,
-)
-from rabtriever_core.models.transfer import to_device
+from rabtriever_core.models.states import document_states, query_row_states
+from rabtriever_core.models.student import Student
 from rabtriever_core.training.alignment import ANCHOR_SCALE
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train

@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.index.ranking import top_positions
+from rabtriever_core.models.arrays import Floats, unit_rows
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.reranker import Reranker
-from rabtriever_core.models.student import document_states, query_states, unit_rows
+from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_met
 from rabtriever_core.training.stored import Arrays, stored_arrays
 
-Floats = npt.NDArray[np.float32]
 Mined = Sequence[npt.NDArray[np.int64]]
 """Document numbers of every training query's hard negatives, hardest first."""
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
+from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.lora import merge_adapters, with_adapters
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.alignment import ANCHOR_SCALE, aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History, train

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from rabtriever_core.models.arrays import Reals, unit_rows
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import document_states, query_row_states, unit_rows
+from rabtriever_core.models.states import document_states, query_row_states
 from rabtriever_core.training.averaging import AveragedWithStart
 from rabtriever_core.training.examples import Examples
 
@@ -14,8 +15,6 @@ CANDIDATES = 20
 """Documents per query, the nearest by cosine: those that a reranker is asked about."""
 _LEAST, _MOST = 0.05, 20.0
 """Of either weight as a multiple of what training left it at: no part is silenced for good."""
-
-Floats = npt.NDArray[np.floating]
 
 
 def weigh_cosine_and_reading(
@@ -83,20 +82,20 @@ def choose_start_share(
     return best, losses
 
 
-def _cosines(teacher: GenerativeReranker, examples: Examples) -> Floats:
+def _cosines(teacher: GenerativeReranker, examples: Examples) -> Reals:
     """Of all queries and documents read apart: [queries, documents]."""
     e_q = unit_rows(query_row_states(teacher.backbone, examples.query_ids))
     e_d = unit_rows(document_states(teacher.backbone, examples.documents))
-    cosines: Floats = e_q @ e_d.T
+    cosines: Reals = e_q @ e_d.T
     return cosines
 
 
 def _parts(
     teacher: GenerativeReranker,
     examples: Examples,
-    cosines: Floats,
+    cosines: Reals,
     candidates: npt.NDArray[np.int64],
-) -> tuple[list[Floats], npt.NDArray[np.bool_]]:
+) -> tuple[list[Reals], npt.NDArray[np.bool_]]:
     """(cosine, reading) of the margins and the labels of candidates [queries, k].
 
     Queries whose candidates are all right or all wrong tell nothing and are left out.
@@ -115,7 +114,7 @@ def _parts(
 
 
 def best_weights(
-    parts: Sequence[Floats], relevant: npt.NDArray[np.bool_]
+    parts: Sequence[Reals], relevant: npt.NDArray[np.bool_]
 ) -> tuple[list[float], float]:
     """Weights of parts of a score that minimize its list-wise cross-entropy.
 
@@ -133,7 +132,7 @@ def best_weights(
 
     stacked = np.stack([np.asarray(part, dtype=np.float64) for part in parts])
 
-    def loss(weights: Floats) -> tuple[float, Floats]:
+    def loss(weights: Reals) -> tuple[float, Reals]:
         scores = np.tensordot(weights, stacked, axes=1)
         among = np.where(relevant, scores, -np.inf)
         value = float(np.mean(logsumexp(scores, axis=1) - logsumexp(among, axis=1)))

@@ -15,9 +15,9 @@ import torch
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.lab.baselines.fine_tuning import Plan, fine_tune
+from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History
 from rabtriever_core.training.losses import cosine_matrix

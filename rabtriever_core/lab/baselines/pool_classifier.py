@@ -13,23 +13,20 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.lab.baselines.fine_tuning import Plan, fine_tune
+from rabtriever_core.models.arrays import Floats, to_device
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.templates import ANSWER_TOKEN
-from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.loop import History
 from rabtriever_core.training.losses import listwise
 from rabtriever_core.training.steps import start_step
-
-Floats = npt.NDArray[np.float32]
 
 _OUT = "take pool_classifier out of baselines.systems"
 

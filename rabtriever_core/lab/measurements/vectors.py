@@ -16,12 +16,12 @@ from rabtriever_core.index.engine import TURBO8_EXTRA_BYTES, Build, Search, run_
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.query_tower import place
 from rabtriever_core.index.shards import read_shards
+from rabtriever_core.models.arrays import Floats
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
 
 logger = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
 K = 10
 _OVERSAMPLING = (4.0, 16.0)
 BAR_BYTES, BAR_RECALL = 0.25, 0.99

@@ -70,9 +70,7 @@ def test_queries_fill_the_documents_range(student: Student) -> None:
     assert zero.margins(np.ones((2, tower.dimension), np.float32)).tolist() == [[0, 0]]
 
 
-def test_a_whole_gauge_agrees_and_reports_no_loss(
-    client: QdrantClient, student: Student
-) -> None:
+def test_a_whole_gauge_agrees_and_reports_no_loss(client: QdrantClient, student: Student) -> None:
     tower = _tower(student, method="balanced")
     name, vectors = _collection(client, tower), student.encode_documents(DOCUMENTS)
     agreement = agreement_with_model(

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from rabtriever_core.config import StudentConfig
 from rabtriever_core.errors import ArtifactError, ModelError
 from rabtriever_core.models.predictor import PREDICTOR_FILE, Predictor, make_predictor
-from rabtriever_core.models.student import Student, document_states, query_states
+from rabtriever_core.models.states import document_states, query_states
+from rabtriever_core.models.student import Student
 from rabtriever_core.workspace.artifacts import build_artifact
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 

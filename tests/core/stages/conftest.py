@@ -105,8 +105,10 @@ class FakeReader:
 @pytest.fixture
 def student(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudent]:
     fake: Any = types.ModuleType("rabtriever_core.models.student")
-    fake.Student, fake.DocumentReader = FakeStudent, FakeReader
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    states: Any = types.ModuleType("rabtriever_core.models.states")
+    fake.Student, states.DocumentReader = FakeStudent, FakeReader
+    for module in (fake, states):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(FakeStudent, "encoded", [], raising=False)
     monkeypatch.setattr(FakeStudent, "defect", staticmethod(lambda v: v), raising=False)
     return FakeStudent

@@ -12,7 +12,7 @@ from rabtriever_core.config import (
     ScheduleConfig,
 )
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.student import document_states
+from rabtriever_core.models.states import document_states
 from rabtriever_core.training.bi_encoder import train_bi_encoder
 from rabtriever_core.training.loop import (
     read_history,

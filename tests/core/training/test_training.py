@@ -18,7 +18,8 @@ from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.lora import load_adapters
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import Student, query_states
+from rabtriever_core.models.states import query_states
+from rabtriever_core.models.student import Student
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.dpo import prefer_right_answers
 from rabtriever_core.training.loop import (
