@@ -19,8 +19,9 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.models.backbone import Backbone, tiny_backbone
 from rabtriever_core.models.context import check_context
+from rabtriever_core.training.checkpoints import last_complete_checkpoint
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import last_complete_checkpoint, write_history
+from rabtriever_core.training.history import write_history
 from rabtriever_core.training.warmup import warm_up
 from rabtriever_core.workspace.artifacts import file_md5
 from rabtriever_core.workspace.provenance import computer

@@ -16,7 +16,7 @@ from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History
+from rabtriever_core.training.history import History
 from rabtriever_core.training.losses import forward_kl_listwise, margin_mse
 
 
@@ -81,7 +81,9 @@ def train_baseline(context: StageContext, name: TrainedBaseline) -> dict[str, An
         name.replace("_", " "),
     )
     backbone.save(context.output)
-    return finish(history, BiEncoder(backbone).scores, min(candidates, len(examples.judged)))
+    return finish(
+        history, BiEncoder(backbone).scores, min(candidates, len(examples.relevant_documents))
+    )
 
 
 def _backbone(context: StageContext) -> Backbone:

@@ -38,7 +38,7 @@ from rabtriever_core.report.gallery import draw_calibration, draw_plots, draw_tw
 from rabtriever_core.report.wording import headline_split
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.training.bi_encoder import BiEncoder
-from rabtriever_core.training.loop import HISTORY_FILE, read_history
+from rabtriever_core.training.history import HISTORY_FILE, read_history
 
 _MODELS = ("teacher", "student")
 _BUILDING_PARTS = (*_MODELS, "document_embeddings")

@@ -45,7 +45,7 @@ def make(context: StageContext) -> dict[str, Any]:
         start,
     )
     student.save(context.output)
-    documents = min(config.documents_per_query, len(examples.judged))
+    documents = min(config.documents_per_query, len(examples.relevant_documents))
     return trained(
         context,
         history,

@@ -9,7 +9,8 @@ from rabtriever_core.models.arrays import Floats, to_device, unit_rows
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.history import History
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.steps import queries_met, start_step
 
 
@@ -69,7 +70,7 @@ def train_bi_encoder(
             config.mining_sources,
             backbone,
             examples,
-            examples.judged,
+            examples.relevant_documents,
             config.mining_depth,
             queries_met("bi_encoder", examples, schedule, runtime.seed, range(steps)),
         )

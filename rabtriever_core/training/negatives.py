@@ -1,4 +1,4 @@
-"""Hard negatives: documents that look right but are not judged relevant."""
+"""Hard negatives: documents that look right but are not labelled relevant."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -148,16 +148,16 @@ def in_batch_documents(
     Args:
         examples: training queries and corpus.
         queries: the step's queries; each brings a relevant document.
-        mined: hard negatives to draw from, where there are any; only judged documents are drawn
-            (see `Examples.judged`).
+        mined: hard negatives to draw from, where there are any; only documents that are relevant to
+            some training query are drawn (see `Examples.relevant_documents`).
         count: hard negatives that each query brings.
         rng: random stream.
     """
     documents = dict.fromkeys(examples.positives(queries, rng))
     if mined is not None:
         for query in queries:
-            judged = mined[query][examples.is_judged[mined[query]]]
-            documents |= dict.fromkeys(rng.permutation(judged)[:count].tolist())
+            hard = mined[query][examples.relevant_to_some[mined[query]]]
+            documents |= dict.fromkeys(rng.permutation(hard)[:count].tolist())
     return list(documents)
 
 

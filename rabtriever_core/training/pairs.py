@@ -29,8 +29,8 @@ class Pairs:
     document_ids: list[list[int]]
     relevance: npt.NDArray[np.bool_]
     """Which queries and distinct documents belong together [n, m]."""
-    judged: npt.NDArray[np.bool_]
-    """Which distinct documents some training query is judged for [m]."""
+    relevant_to_some: npt.NDArray[np.bool_]
+    """Which distinct documents are relevant to some training query [m]."""
 
     def read(
         self, reranker: Reranker, layers: tuple[int, ...] | None = None
@@ -57,19 +57,19 @@ class Pairs:
         """Boolean [n, k]: which candidates are relevant."""
         return torch.from_numpy(np.take_along_axis(self.relevance, self.column, axis=1))
 
-    def candidates_judged(self) -> Tensor:
-        """Boolean [n, k]: which candidates some training query is judged for."""
-        return torch.from_numpy(self.judged[self.column])
+    def candidates_relevant_to_some(self) -> Tensor:
+        """Boolean [n, k]: which candidates are relevant to some training query."""
+        return torch.from_numpy(self.relevant_to_some[self.column])
 
 
 def draw_pairs(
-    examples: Examples, mined: Mined | None, config: TeacherConfig, seed: int, step: int, steps: int
+    examples: Examples, mined: Mined | None, config: TeacherConfig, seed: int, step: int
 ) -> Pairs:
     """Candidates of the step's queries, their tokens thinned."""
     schedule = config.schedule
     rng, queries = start_step("teacher", examples, schedule, seed, step)
-    share = config.mined_share * _ramp(step, config.curriculum_share * steps)
-    drawn = candidates(examples, queries, mined, config.documents_per_query, share, rng)
+    count, share = config.documents_per_query, config.mined_share
+    drawn = candidates(examples, queries, mined, count, share, rng)
     distinct, column = np.unique(drawn, return_inverse=True)
     return Pairs(
         queries=queries,
@@ -79,7 +79,7 @@ def draw_pairs(
         query_ids=examples.thinned_queries(queries, schedule.token_dropout, rng),
         document_ids=examples.thinned_documents(distinct, schedule.token_dropout, rng),
         relevance=examples.relevance(queries, distinct.tolist()),
-        judged=examples.is_judged[distinct],
+        relevant_to_some=examples.relevant_to_some[distinct],
     )
 
 
@@ -117,8 +117,3 @@ def candidates(
             chosen.setdefault(document)
         rows.append(list(chosen))
     return np.array(rows, dtype=np.int64)
-
-
-def _ramp(step: int, length: float) -> float:
-    """0 → 1 over `length` steps."""
-    return min(1.0, step / length) if length else 1.0

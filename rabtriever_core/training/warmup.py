@@ -15,7 +15,8 @@ from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.backbone import Backbone, pick_device, states_of_layers
 from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.history import History
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.steps import start_step
 
 

@@ -24,7 +24,7 @@ from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.templates import ANSWER_TOKEN
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History
+from rabtriever_core.training.history import History
 from rabtriever_core.training.losses import listwise
 from rabtriever_core.training.steps import start_step
 
@@ -99,7 +99,7 @@ def train_pool_classifier(classifier: PoolClassifier, examples: Examples, plan: 
     """Train the backbone (in place) to answer with the label of a relevant document."""
     schedule = plan.teacher.schedule
     # A document that no training query is judged for is no negative: see `supervised`.
-    judged = examples.judged.tolist()
+    judged = examples.relevant_documents.tolist()
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         rng, queries = start_step("teacher", examples, schedule, plan.runtime.seed, step)

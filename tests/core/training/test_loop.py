@@ -14,11 +14,8 @@ from rabtriever_core.config import (
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.states import document_states
 from rabtriever_core.training.bi_encoder import train_bi_encoder
-from rabtriever_core.training.loop import (
-    read_history,
-    train,
-    write_history,
-)
+from rabtriever_core.training.history import read_history, write_history
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.warmup import warm_up
 from tests.core.small import RUNTIME, small_backbone
 from tests.core.training.short import DATASET, SHORT, examples_of
