@@ -13,6 +13,7 @@ from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.models.arrays import Floats
+from rabtriever_core.workspace.atomic import write_json
 
 Encode = Callable[[list[Document]], Floats]
 
@@ -29,7 +30,7 @@ def text_hash(document: Document) -> str:
 def write_texts(folder: Path, maker: str, documents: Iterable[Document]) -> None:
     """Write beside the shards whose states they are, and of which texts."""
     content = {"maker": maker, "texts": [text_hash(document) for document in documents]}
-    (folder / TEXTS).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    write_json(folder / TEXTS, content, indent=None)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from rabtriever_core.releases.serving import SERVING_PARTS, release_index, relea
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_md5s, replace_folder
+from rabtriever_core.workspace.atomic import write_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -265,7 +266,7 @@ def _stored(tower: QueryTower, embeddings: Path) -> Floats:
 
 
 def _write(info: TowerInfo, folder: Path) -> None:
-    (folder / TOWER_FILE).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_text(folder / TOWER_FILE, info.model_dump_json(indent=2) + "\n")
 
 
 def _bytes(module: "nn.Module") -> int:

@@ -4,7 +4,6 @@ Two passages that follow each other stand for document and query: the same warm-
 words, grammar, and that what belongs together is near, in the very prompt that is used later.
 """
 
-import json
 import lzma
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.history import write_history
 from rabtriever_core.training.warmup import warm_up
 from rabtriever_core.workspace.artifacts import file_md5
+from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.provenance import computer
 
 RECORD = "pretraining.json"
@@ -71,7 +71,7 @@ class PreTrained:
             "loss is that of language modelling and the contrastive one together.",
             "rows": [row],
         }
-        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_json(path, found)
 
 
 def pretrain(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.arrays import Reals
+from rabtriever_core.workspace.atomic import write_text
 
 FILE = "calibration.json"
 
@@ -50,7 +51,7 @@ class Calibration(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Write `calibration.json`."""
-        (folder / FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_text(folder / FILE, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Calibration":

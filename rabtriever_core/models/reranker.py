@@ -16,6 +16,7 @@ from rabtriever_core.models.arrays import Floats, to_device
 from rabtriever_core.models.backbone import Backbone, last_tokens, states_of_layers
 from rabtriever_core.models.probability import sigmoid
 from rabtriever_core.models.states import query_row_states
+from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -287,8 +288,7 @@ class GenerativeReranker(Reranker):
     def save(self, folder: Path) -> None:
         """Write the backbone and how it scores."""
         self.backbone.save(folder)
-        values = json.dumps({"cosine_scale": self.cosine_scale}, indent=2)
-        (folder / RERANKER_FILE).write_text(values + "\n", encoding="utf-8")
+        write_json(folder / RERANKER_FILE, {"cosine_scale": self.cosine_scale})
 
     def direction(self) -> "torch.Tensor":
         """w_T − w_F: shape [d]."""

@@ -18,6 +18,7 @@ from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.stages.run import StageContext
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
     from rabtriever_core.models.student import Student
@@ -91,9 +92,7 @@ def make(context: StageContext) -> dict[str, Any]:
     }
     # What a query tower needs beside teacher and student, without the embeddings.
     tower.gauge.save(context.output)
-    (context.output / RECORD).write_text(
-        json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_json(context.output / RECORD, record)
     return record | {"canaries": len(built.canaries), "queries_compared": len(texts)}
 
 
