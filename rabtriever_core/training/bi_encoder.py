@@ -45,7 +45,7 @@ def train_bi_encoder(
     config: BiEncoderConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
-    evaluate: Callable[[], float] | None = None,
+    quality: Callable[[], float] | None = None,
 ) -> History:
     """Train the backbone with InfoNCE over in-batch and mined negatives (in place).
 
@@ -55,7 +55,7 @@ def train_bi_encoder(
         config: how to train.
         runtime: seed, device, precision.
         checkpoints: where to resume from.
-        evaluate: quality on dev, for early stopping.
+        quality: measured on dev, for early stopping.
     """
     import torch
 
@@ -94,5 +94,5 @@ def train_bi_encoder(
         runtime=runtime,
         checkpoints=checkpoints,
         label="bi-encoder",
-        evaluate=evaluate,
+        quality=quality,
     )

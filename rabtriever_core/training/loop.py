@@ -32,7 +32,7 @@ def train(
     runtime: RuntimeConfig,
     checkpoints: Path,
     label: str,
-    evaluate: Callable[[], float] | None = None,
+    quality: Callable[[], float] | None = None,
 ) -> History:
     """Minimize the loss over numbered steps, with a progress bar, checkpoints and a loss curve.
 
@@ -47,7 +47,7 @@ def train(
         runtime: seed, device, precision.
         checkpoints: where to save; training resumes from the last complete checkpoint here.
         label: names the progress bar.
-        evaluate: quality on dev, higher is better.
+        quality: measured on dev, higher is better.
 
     Returns:
         One row per LOG_STEPS, and one for the last step: step, loss, its parts, learning rate.
@@ -77,7 +77,7 @@ def train(
         logger.info("%s resumes from %s", label, last.name)
     stopping: dict[str, Any] = {}
     callbacks: list[Any] = [BarCallback(label), LastStepCallback(), SealCallback()]
-    if schedule.evaluate_steps and evaluate is not None:
+    if schedule.evaluate_steps and quality is not None:
         stopping = {
             "eval_strategy": "steps",
             "eval_steps": schedule.evaluate_steps,
@@ -88,7 +88,7 @@ def train(
         callbacks.append(EarlyStoppingCallback(schedule.patience))
     trainer = StepTrainer(
         loss_at=loss_at,
-        quality=evaluate,
+        quality=quality,
         muon=schedule.optimizer == "muon",
         model=model,
         args=TrainingArguments(

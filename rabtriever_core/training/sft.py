@@ -27,7 +27,7 @@ def fine_tune_teacher(
     runtime: RuntimeConfig,
     checkpoints: Path,
     lora: LoraConfig | None,
-    evaluate: Callable[[], float] | None = None,
+    quality: Callable[[], float] | None = None,
 ) -> History:
     """Train the reranker to answer T for relevant pairs and F for the others (in place).
 
@@ -41,7 +41,7 @@ def fine_tune_teacher(
         runtime: seed, device, precision.
         checkpoints: where to resume from.
         lora: adapters to train instead of all weights; merged at the end.
-        evaluate: quality on dev, for early stopping.
+        quality: measured on dev, for early stopping.
     """
     backbone = reranker.backbone
     trained = backbone.model if lora is None else with_adapters(backbone, lora, runtime.seed)
@@ -97,7 +97,7 @@ def fine_tune_teacher(
         runtime=runtime,
         checkpoints=checkpoints,
         label="teacher",
-        evaluate=evaluate,
+        quality=quality,
     )
     if lora is not None:
         merge_adapters(backbone, trained)
