@@ -1,4 +1,4 @@
-"""Documents that were read stay read: their keys and values, kept from one query to the next."""
+"""A cache of documents that were read: their keys and values, kept from query to query."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ class _Read:
 
 
 class DocumentPrefixes:
-    """Scores pairs of one query with documents, of which each is read once while it is kept.
+    """Scores one query with documents, each of which is read once as long as it is kept.
 
-    Those not asked for the longest time are forgotten first. Not for several threads at once.
+    The least recently used are dropped first. Not safe for several threads at once.
     """
 
     def __init__(self, reranker: Reranker, max_bytes: int) -> None:

@@ -13,15 +13,15 @@ from rabtriever_core.workspace.artifacts import load_artifact
 
 
 class DocumentReader:
-    """The frozen teacher as it reads documents: e_D, which no student and no gauge changes.
+    """The frozen teacher as a reader of documents: e_D, which no student and no gauge changes.
 
-    Matrix products round differently in other shapes. Here every document is read in a batch of a
-    shape that follows from its own length, so that its state is the same bits whatever documents
-    are read beside it: what is read once need not be read again.
+    Matrix products of other shapes round differently. Here the shape of a document's batch depends
+    only on its own length, so that its state has the same bits whatever is read beside it, and a
+    document that was read once need not be read again.
     """
 
     rows = 32
-    """Of every batch; missing ones are filled up."""
+    """Rows of every batch; the last one is filled up."""
     step = 8
     """Widths are multiples of it."""
 

@@ -95,7 +95,7 @@ def distill(
 
 
 class _Distillation:
-    """What a step needs: frozen states, the rounds so far, the student as it is now."""
+    """What a step needs: frozen states, the roll-outs so far, and the current student."""
 
     def __init__(
         self,
@@ -114,8 +114,8 @@ class _Distillation:
         e_d = document_states(teacher.backbone, examples.documents)
         e_q = query_row_states(teacher.backbone, examples.query_ids[:_LENGTH_SAMPLE])
         self.e_d = to_device(e_d, self.device)
-        # A document that is relevant to no training query would only ever be a wrong answer here,
-        # and the student would learn to avoid it for good: see `supervised`.
+        # A document that is relevant to no training query could only be a wrong answer here, and
+        # the student would learn never to return it: see `supervised`.
         self.pool = examples.relevant_documents
         self.in_pool = to_device(examples.relevant_to_some, self.device)
         self.cosine_scale = teacher.cosine_scale or ANCHOR_SCALE
@@ -123,13 +123,13 @@ class _Distillation:
         scale = self.cosine_scale / (lengths[0] * lengths[1])
         if config.skip and config.predictor != "additive":
             student.predictor.start_from_cosine(self.direction, scale)
-        # What the margin's cosine part looks like as a state: e_T does not hold it, the student
-        # starts with it. Nothing where the teacher's margin is that of e_T alone.
+        # The cosine part of the teacher's margin, as a state: e_T does not contain it, but the
+        # student starts with it. None if the teacher's margin comes from e_T alone.
         self.cosine_part: Predictor | None = None
         if teacher.cosine_scale:
             self.cosine_part = copy.deepcopy(student.predictor)
             if not config.skip or config.predictor == "additive":
-                # This student does not start with it: as the paper's predictor would hold it.
+                # This student does not start with it: take what the paper's predictor would hold.
                 width = teacher.backbone.dimension
                 self.cosine_part = GatedPredictor(width, width, 1, skip=True).to(self.device)
                 self.cosine_part.start_from_cosine(self.direction, scale)
@@ -159,7 +159,7 @@ class _Distillation:
                 config.listwise_kl_weight,
                 lambda: reverse_kl_listwise(student, target),
             ),
-            # Over the whole corpus: nothing else holds the documents that are never drawn.
+            # Over the whole corpus: no other loss sees the documents that are never drawn.
             "anchor": (
                 config.anchor_weight,
                 lambda: centred_mse(everywhere(), self._cosines(rows)),
@@ -179,13 +179,13 @@ class _Distillation:
         return backbone.last_states(backbone.prompt.alone(rows.token_rows()))
 
     def _margins_everywhere(self, e_q: Tensor) -> Tensor:
-        """Margins with all documents [n, m], the query's offset apart."""
+        """Margins with all documents [n, m], without the query's offset."""
         predictor = self.student.predictor
         queries = predictor.query_vectors(e_q, self.direction)
         return queries @ predictor.document_vectors(self.e_d, self.direction).T
 
     def _cosines(self, rows: RollOuts) -> Tensor:
-        """What the margins are held to [n, m]: cosines of the states before training."""
+        """What margins are regressed on [n, m]: scaled cosines of the states before training."""
         e_q = to_device(rows.e_q, self.device)
         return self.cosine_scale * cosine_matrix(e_q, self.e_d)
 
@@ -203,7 +203,7 @@ class _Distillation:
             self.rounds.append(RollOuts(**arrays))
 
     def _roll_out(self, number: int) -> RollOuts:
-        """Let the policy draw candidates, and the teacher read them."""
+        """The policy draws candidates, and the teacher reads them."""
         config, examples = self.config, self.examples
         rng = step_generator(self.seed, 4, number)
         queries = rng.permutation(len(examples.queries))[: config.rollout_queries]

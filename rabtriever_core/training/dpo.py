@@ -27,8 +27,8 @@ def prefer_right_answers(
 ) -> History:
     """Prefer T over F for relevant pairs, and F over T for the others, by DPO (in place).
 
-    The frozen reference is the reranker as it comes in. With adapters it is the same model with
-    its adapters off; only a tiny model, which is trained in full, is copied.
+    The frozen reference is the reranker as it is given. With adapters it is the same model with
+    its adapters switched off; without, the model is copied.
 
     Args:
         reranker: becomes the teacher.

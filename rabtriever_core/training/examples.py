@@ -64,8 +64,8 @@ class Examples:
     def relevant_documents(self) -> npt.NDArray[np.int64]:
         """Numbers of the documents that are relevant to some training query, sorted.
 
-        Only these serve as negatives: a document that is only ever a negative teaches the model
-        to reject it whatever the query, and it would never be found once its query comes.
+        Only these serve as negatives. A document that is never a positive would teach the model to
+        reject it whatever the query, and it would not be found when its query comes.
         """
         return np.array(sorted(set().union(*self.relevant)), dtype=np.int64)
 
@@ -79,8 +79,8 @@ class Examples:
     ) -> list[list[int]]:
         """Leave out a random share of the text's tokens, never those of the template.
 
-        A small model trained from scratch otherwise learns whole sentences by heart, and does not
-        see that a new sentence is made of known words.
+        A small model trained from scratch would otherwise memorize whole sentences, and not see
+        that a new sentence is made of words it knows.
         """
         if not share:
             return list(rows)

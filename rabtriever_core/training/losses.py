@@ -1,4 +1,4 @@
-"""Losses: shapes and formulas only; no model, no sampling."""
+"""Losses: formulas over tensors, without models or sampling."""
 
 from collections.abc import Callable
 
@@ -71,8 +71,8 @@ def supervised(
 ) -> tuple[Tensor, Tensor]:
     """(answer cross-entropy, list-wise cross-entropy) over the candidates that may be negatives.
 
-    A document that is relevant to no training query could only ever be a negative: the model
-    would learn to reject it whatever the query, and never find it once its query comes.
+    A document that is relevant to no training query could only be a negative: the model would
+    learn to reject it whatever the query, and not find it when its query comes.
 
     Args:
         margins: [n, k].

@@ -37,10 +37,10 @@ class Pairs:
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """(margins [n, k], e_Q [n, d] and e_D [m, d], each of the final norm, then of the layers).
 
-        The queries are read alone only where layers are given, though it be none of them. The
-        margins are those of reading alone, without the cosine that a teacher may hold beside it: on
-        its training queries the cosine is nearly always right, and reading that learns what is
-        missing there learns noise.
+        The queries are read alone only if `layers` is not None; it may be empty. The margins are
+        those of reading the pair, without the cosine that a teacher may add to it. On training
+        queries the cosine is nearly always right: reading trained on what the cosine misses there
+        would learn noise.
         """
         n, k = self.drawn.shape
         documents, queries = self.column.ravel().tolist(), np.repeat(np.arange(n), k).tolist()
@@ -93,8 +93,8 @@ def candidates(
 ) -> npt.NDArray[np.int64]:
     """Document numbers [n, k] that the queries of a step are compared with.
 
-    A positive first, then hard negatives, then random ones; the whole corpus when it has no more
-    than `count` documents.
+    A positive first, then hard negatives, then random ones; the whole corpus if it has at most
+    `count` documents.
     """
     pool = np.arange(len(examples.documents))
     if len(pool) <= count:
@@ -111,7 +111,7 @@ def candidates(
             if document not in examples.relevant[query]:
                 chosen.setdefault(document)
         for document in rng.permutation(pool).tolist():
-            # So few documents are irrelevant to this query that relevant ones fill the row.
+            # Too few documents are irrelevant to this query: relevant ones fill the row.
             if len(chosen) == count:
                 break
             chosen.setdefault(document)

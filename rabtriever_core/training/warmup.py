@@ -1,7 +1,7 @@
 """Warm-up of a tiny backbone: language modelling and contrastive loss together.
 
-A tiny model that goes straight from random weights to yes/no fine-tuning learns almost nothing;
-it first needs to know the words and that a query and its document belong together.
+A tiny model learns almost nothing when it goes straight from random weights to yes/no fine-tuning:
+it first has to learn words, and that a query and its document belong together.
 """
 
 from pathlib import Path
