@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_project.workspaces import SEVERAL
+from rabtriever_core.workspace.atomic import write_text
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -29,7 +30,7 @@ def install_dagster_home(folder: Path) -> Path:
     # What this wrote for the other kind of deployment is no edit.
     if not target.exists() or target.read_text(encoding="utf-8") in (text, partitioned):
         several = bool(os.environ.get(SEVERAL, "").strip())
-        target.write_text(partitioned if several else text, encoding="utf-8")
+        write_text(target, partitioned if several else text)
     return folder
 
 

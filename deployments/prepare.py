@@ -16,6 +16,7 @@ from dagster_project.home import TEMPLATE
 from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ConfigError, RabtrieverError
+from rabtriever_core.workspace.atomic import write_text
 
 HOME = ".dagster_home"
 STORAGE = Path(__file__).with_name("dagster-storage.yaml")
@@ -52,9 +53,7 @@ def install_home(home: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     target = home / TEMPLATE.name
     if not target.exists() or target.read_text("utf-8") == TEMPLATE.read_text("utf-8"):
-        target.write_text(
-            TEMPLATE.read_text("utf-8") + "\n" + STORAGE.read_text("utf-8"), encoding="utf-8"
-        )
+        write_text(target, TEMPLATE.read_text("utf-8") + "\n" + STORAGE.read_text("utf-8"))
     elif "storage" not in yaml.safe_load(target.read_text("utf-8")):
         raise ConfigError(
             f"{target} was edited and names no `storage`: add that of {STORAGE}, or delete it"

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.workspace.atomic import write_text
 
 USER = "dagster"
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -102,9 +103,7 @@ class Cluster:
         # Elsewhere and then renamed: what is there is whole.
         fresh = self.folder.with_name(f"{self.folder.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
-        self._password_file.parent.mkdir(parents=True, exist_ok=True)
-        self._password_file.touch(mode=0o600)
-        self._password_file.write_text(secrets.token_hex(16), encoding="utf-8")
+        write_text(self._password_file, secrets.token_hex(16), private=True)
         with tempfile.NamedTemporaryFile() as given:
             given.write(self._password_file.read_bytes())
             given.flush()

@@ -22,6 +22,7 @@ from honcho.printer import Printer
 from deployments.native.cluster import Cluster
 from deployments.prepare import prepare
 from rabtriever_core.errors import ConfigError, RabtrieverError
+from rabtriever_core.workspace.atomic import write_text
 
 HOST = "127.0.0.1"
 PORTS = {"webserver": 3000, "query": 8000, "code": 4000, "postgres": 5433}
@@ -72,7 +73,7 @@ def run(root: Path, data: Path | None, ports: dict[str, int]) -> int:
     root = root.resolve()
     home = prepare(root, data)
     server = f"{{host: {HOST}, port: {ports['code']}, location_name: rabtriever}}"
-    (home / "workspace.yaml").write_text(f"load_from:\n  - grpc_server: {server}\n", "utf-8")
+    write_text(home / "workspace.yaml", f"load_from:\n  - grpc_server: {server}\n")
     logs = root / "logs" / "stack"
     logs.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(root, ports["postgres"])

@@ -8,6 +8,7 @@ later one with a version more costs that version only.
 
 import configparser
 import hashlib
+import io
 import json
 import logging
 import re
@@ -27,6 +28,7 @@ from rabtriever_core.releases.remeasure import METRIC
 from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.atomic import write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +127,7 @@ def version_workspace(workspace: Workspace, md5: str) -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     init_dvc(root)
     _share_store(workspace.root, root)
-    (root / DATA_FILE).write_text(f"outs:\n- md5: {md5}\n  hash: md5\n  path: {DATA}\n")
+    write_text(root / DATA_FILE, f"outs:\n- md5: {md5}\n  hash: md5\n  path: {DATA}\n")
     restore_data(scratch)
     return scratch
 
@@ -134,17 +136,16 @@ def write_comparison(versions: Sequence[Version], folder: Path) -> Path:
     """Write data_versions.json, .md and .png; returns the JSON's path."""
     from rabtriever_core.report.plot_style import save_png
 
-    folder.mkdir(parents=True, exist_ok=True)
     path, rows = folder / "data_versions.json", table_rows(versions)
     values = {
         "title": "The student over versions of the data",
         "rows": rows,
         "versions": [version.model_dump(mode="json") for version in versions],
     }
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, values)
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     table = "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
-    path.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
+    write_text(path.with_suffix(".md"), table + "\n")
     if any(version.quality for version in versions):
         save_png(_figure(versions), path.with_suffix(".png"))
     return path
@@ -217,10 +218,10 @@ def _share_store(source: Path, target: Path) -> None:
     settings["core"] = {"analytics": "false", "no_scm": "true"}
     if remote:
         settings["core"]["remote"] = remote
-    local = target / ".dvc" / "config.local"
-    local.touch(mode=0o600)  # it may hold the remotes' secrets
-    with local.open("w", encoding="utf-8") as file:
-        settings.write(file)
+    text = io.StringIO()
+    settings.write(text)
+    # It may hold the remotes' secrets.
+    write_text(target / ".dvc" / "config.local", text.getvalue(), private=True)
 
 
 def _figure(versions: Sequence[Version]) -> Any:

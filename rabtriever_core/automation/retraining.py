@@ -4,7 +4,6 @@
 the teacher there is; `full` trains everything. Whatever is kept is what the served release has.
 """
 
-import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_hash, load_artifact, replace_folder
+from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
     from rabtriever_core.workspace.artifacts import Artifact
@@ -207,8 +207,7 @@ def retrain(
             if stage.name == "document_embeddings":
                 embedded = workspace.embedding_work()["embedded"]
     outcome = Retrained(need.kind, need.reason, ran, _spared(workspace, stages), embedded)
-    path = workspace.root / "logs" / "retraining.json"
-    path.write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
+    write_json(workspace.root / "logs" / "retraining.json", asdict(outcome))
     return outcome
 
 

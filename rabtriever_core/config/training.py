@@ -92,15 +92,6 @@ class TeacherConfig(Component):
     """Training queries whose hard negatives the teacher orders in a refresh."""
     false_negative_margin: float = 0.0
     """In a refresh, documents whose margin is above the positive's by this are no negatives."""
-    class_balance: float = Field(0.0, ge=0, le=1)
-    """Weighs queries by the inverse frequency of their right document among the training queries,
-    to this power, in the answer, list-wise and preference losses: 0 weighs all queries alike, 1 all
-    documents."""
-    focal_gamma: float = Field(0.0, ge=0)
-    """Weighs pairs by (1 − P(right answer)) to this power in the answer and preference losses: hard
-    pairs count more; 0 weighs all alike, 2 is usual."""
-    curriculum_share: float = Field(0.0, ge=0, le=1)
-    """Share of the steps over which the share of hard negatives rises from none."""
     answer_weight: float = Field(1.0, ge=0)
     """Weight of the cross-entropy on the answer, positives and negatives balanced."""
     listwise_weight: float = Field(1.0, ge=0)
@@ -135,12 +126,6 @@ class StudentConfig(Component):
     """Hidden width of the predictor's MLP over the backbone's width."""
     skip: bool = True
     """A linear path past the MLP, which starts it from the cosine; off in the paper."""
-    predicts: Literal["answer", "query_positions"] = "answer"
-    """Which of the teacher's states the MSE regresses: the one at the answer position, whose margin
-    counts, or beside it those at other tokens of the query side."""
-    positions_per_query: int = Field(8, ge=1)
-    """How many other tokens a roll-out keeps states of, drawn anew for every query, which bounds
-    what it stores; all of them where a query has no more."""
     start: Literal["fresh", "served"] = "fresh"
     """`served` starts the predictor from `artifacts/served_student`, which `rabtriever retrain
     --warm` brings from the served release; it must be of the same teacher and shape."""
@@ -172,8 +157,6 @@ class StudentConfig(Component):
     """Share of the candidates drawn uniformly, so that no document is never tried."""
     mse_weight: float = Field(1.0, ge=0)
     """Weight of MSE(e_stu, e_T)."""
-    normalized_mse_weight: float = Field(0.0, ge=0)
-    """Weight of the MSE with every dimension scaled by its variance among the teacher's states."""
     reverse_kl_weight: float = Field(0.25, ge=0)
     """Weight of KL(P_stu ‖ P_T) on the answer distribution."""
     forward_kl_weight: float = Field(0.0, ge=0)

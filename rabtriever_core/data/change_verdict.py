@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.atomic import write_text
 
 FILE = "changes.json"
 
@@ -66,11 +67,7 @@ def read_verdict(workspace: Workspace) -> Verdict | None:
 
 def write_verdict(workspace: Workspace, verdict: Verdict) -> None:
     """Replace the outcome in one step."""
-    path = verdict_file(workspace)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(verdict.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(verdict_file(workspace), verdict.model_dump_json(indent=2) + "\n")
 
 
 def broken_changes(workspace: Workspace, validated: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rabtriever_core.data.metadata import Metadata, canonical, metadata_problem, stated_metadata
 from rabtriever_core.errors import DatasetError
+from rabtriever_core.workspace.atomic import write_json_lines, write_text
 
 Qrels = dict[str, dict[str, int]]
 """Query id → document id → relevance (above 0 is relevant)."""
@@ -172,12 +173,8 @@ def read_dataset(folder: Path, name: str | None = None) -> Dataset:
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:
     """Write a data set in BEIR layout; the same content gives the same bytes."""
-    (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    _write_jsonl(
-        folder / "corpus.jsonl",
-        (_row(d) for d in dataset.documents),
-    )
-    _write_jsonl(
+    write_json_lines(folder / "corpus.jsonl", (_row(d) for d in dataset.documents))
+    write_json_lines(
         folder / "queries.jsonl", ({"_id": i, "text": t} for i, t in dataset.queries.items())
     )
     for split, qrels in dataset.qrels.items():
@@ -186,9 +183,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
             for query, labels in qrels.items()
             for document, label in labels.items()
         ]
-        (folder / "qrels" / f"{split}.tsv").write_text(
-            "\n".join(lines) + "\n", encoding="utf-8", newline="\n"
-        )
+        write_text(folder / "qrels" / f"{split}.tsv", "\n".join(lines) + "\n")
 
 
 def _said(document: Document) -> list[str]:
@@ -211,9 +206,3 @@ def _document(row: dict[str, Any], place: str) -> Document:
 def _row(document: Document) -> dict[str, Any]:
     row: dict[str, Any] = {"_id": document.id, "title": document.title, "text": document.text}
     return row | {"metadata": dict(document.metadata)} if document.metadata else row
-
-
-def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -8,7 +8,6 @@ next validation makes training examples of them; the last judgement of a query a
 import errno
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 from rabtriever_core.data.dataset import read_jsonl
 from rabtriever_core.data.overlap import normalised
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.workspace.atomic import replacing, write_bytes
 from rabtriever_core.workspace.disk import says_when_full
 
 FEEDBACK = "feedback.jsonl"
@@ -139,25 +139,10 @@ def _replace(path: Path, row: Mapping[str, Any], outside: Path) -> None:
         before += b"\n"
     content = before + json.dumps(row, ensure_ascii=False).encode() + b"\n"
     try:
-        _write(outside / f".{path.name}.tmp", content, path)
+        with replacing(path, scratch=outside) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         # The data lie on a disk of their own.
-        _write(path.with_name(f".{path.name}.tmp"), content, path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)  # the new name, too, outlives a loss of power
-    finally:
-        os.close(descriptor)
-
-
-def _write(temporary: Path, content: bytes, path: Path) -> None:
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_bytes(path, content)

@@ -1,6 +1,5 @@
 """Rows that leave the data set, and why."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.data.rules import RuleResult, reasons
+from rabtriever_core.workspace.atomic import write_json_lines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -52,9 +52,4 @@ def write_quarantine(broken: Iterable[BrokenRow], path: Path) -> None:
         {"file": file, "line": line, "row": same[0].row, "reasons": [row.reason for row in same]}
         for (file, line), same in sorted(rows.items())
     ]
-    write_json_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-
-
-def write_json_text(path: Path, text: str) -> None:
-    r"""Write JSON as UTF-8; a lone surrogate of broken input is written as an escape (`\udc80`)."""
-    path.write_bytes(text.encode(errors="backslashreplace"))
+    write_json_lines(path, lines)

@@ -4,7 +4,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +14,13 @@ from rabtriever_core.data.expectations import ExpectationRun
 from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.data.overlap import normalised_texts
 from rabtriever_core.data.profile import Profile
-from rabtriever_core.data.quarantine import rows_per_file, write_json_text, write_quarantine
+from rabtriever_core.data.quarantine import rows_per_file, write_quarantine
 from rabtriever_core.data.raw import read_raw
 from rabtriever_core.data.row_checks import check_rows
 from rabtriever_core.data.rules import RuleResult
 from rabtriever_core.data.set_suites import CleanTables
 from rabtriever_core.workspace.artifacts import replace_folder
+from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -87,8 +87,7 @@ def validate_dataset(
         write_dataset(sound, output)
         Profile.of(sound, dataset.train_split).save(output)
         write_quarantine(broken, output / "quarantine.jsonl")
-        findings = dumps([r.record() for r in results], indent=2, ensure_ascii=False)
-        write_json_text(output / "validation.json", findings + "\n")
+        write_json(output / "validation.json", [r.record() for r in results])
         run.write_data_docs()
         replace_folder(site, data_docs)
     splits = set_suites.split_table(clean, dataset, config)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from rabtriever_core.models.arrays import Reals
+
 Flags = NDArray[np.bool_]
 
 
@@ -14,10 +15,10 @@ Flags = NDArray[np.bool_]
 class RiskCoverage:
     """Every distinct threshold, from the strictest to answering all; all of one length."""
 
-    threshold: Floats
-    coverage: Floats
+    threshold: Reals
+    coverage: Reals
     """Share of the queries whose best document reaches the threshold."""
-    risk: Floats
+    risk: Reals
     """Share of wrong answers among them."""
     answered: NDArray[np.int64]
     """How many of the queries that have a right document are answered."""
@@ -30,7 +31,7 @@ class RiskCoverage:
 
 
 def risk_coverage(
-    top: Floats, right: Flags, unanswerable: Floats, unanswerable_share: float
+    top: Reals, right: Flags, unanswerable: Reals, unanswerable_share: float
 ) -> RiskCoverage:
     """Risk against coverage of a mix of queries; an answer to an unanswerable one is wrong.
 
@@ -67,9 +68,9 @@ def risk_coverage(
 
 
 def fit_threshold(
-    top: Floats,
+    top: Reals,
     right: Flags,
-    unanswerable: Floats,
+    unanswerable: Reals,
     *,
     precision: float,
     unanswerable_share: float,
@@ -101,7 +102,7 @@ def fit_threshold(
     return float(curve.threshold[chosen] + curve.threshold[chosen + 1]) / 2
 
 
-def auroc(answerable: Floats, unanswerable: Floats) -> float:
+def auroc(answerable: Reals, unanswerable: Reals) -> float:
     """Chance that a query with a right document scores above one without; ties count half.
 
     Args:

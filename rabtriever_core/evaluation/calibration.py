@@ -10,11 +10,11 @@ from rabtriever_core.config import CalibrationConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.evaluation.abstention import fit_threshold
 from rabtriever_core.evaluation.metrics import Run, ranking
+from rabtriever_core.models.arrays import Reals
 from rabtriever_core.models.probability import Calibration, sigmoid
 
 BINS = 10
 
-Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
 
 
@@ -28,15 +28,15 @@ class Evidence:
 
     pairs: list[tuple[str, str]]
     """Query and document of the p pairs: every query's best k documents."""
-    margins: Floats
+    margins: Reals
     """Of the pairs [p]."""
     right: Flags
     """Of the pairs [p]."""
-    top: Floats
+    top: Reals
     """Margin of every query's best document [n]."""
     top_right: Flags
     """Whether that one is right [n]."""
-    masked_top: Floats
+    masked_top: Reals
     """Margin of the best document when the right ones are taken out of the pool [≤ n]: a query
     that nothing fits. Left out where nothing would remain."""
 
@@ -112,7 +112,7 @@ def calibrate(evidence: Evidence, config: CalibrationConfig) -> Calibration:
     return fitted.model_copy(update={"threshold": threshold})
 
 
-def fit_sigmoid(margins: Floats, right: Flags, *, bias: bool) -> tuple[float, float]:
+def fit_sigmoid(margins: Reals, right: Flags, *, bias: bool) -> tuple[float, float]:
     """Slope (at least 0) and bias of σ(slope · margin + bias) with the smallest NLL.
 
     The targets are Platt's (1999), (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2) instead of 1 and 0: where
@@ -135,7 +135,7 @@ def fit_sigmoid(margins: Floats, right: Flags, *, bias: bool) -> tuple[float, fl
     scale = float(np.abs(margins - centre).max()) or 1.0
     features = np.stack([(margins - centre) / scale, np.full(len(margins), float(bias))])
 
-    def loss(weights: Floats) -> tuple[float, Floats]:
+    def loss(weights: Reals) -> tuple[float, Reals]:
         logits = weights @ features
         gradient = features @ (sigmoid(logits) - targets) / len(targets)
         return float(np.mean(np.logaddexp(0, logits) - targets * logits)), gradient
@@ -158,18 +158,18 @@ def fit_sigmoid(margins: Floats, right: Flags, *, bias: bool) -> tuple[float, fl
     return slope, (float(result.x[1]) - slope * centre if bias else 0.0)
 
 
-def negative_log_likelihood(logits: Floats, right: Flags) -> float:
+def negative_log_likelihood(logits: Reals, right: Flags) -> float:
     """Mean NLL of labels under σ(logit), in nats."""
     return float(np.mean(np.logaddexp(0, np.where(right, -logits, logits))))
 
 
-def brier_score(probabilities: Floats, right: Flags) -> float:
+def brier_score(probabilities: Reals, right: Flags) -> float:
     """Mean squared difference of probability and label."""
     return float(np.mean((probabilities - right) ** 2))
 
 
 def reliability(
-    probabilities: Floats, observed: NDArray[np.generic], *, equal_mass: bool = False
+    probabilities: Reals, observed: NDArray[np.generic], *, equal_mass: bool = False
 ) -> list[Bin]:
     """Bin pairs by probability; empty bins are left out.
 

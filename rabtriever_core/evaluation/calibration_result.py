@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rabtriever_core.evaluation.abstention import RiskCoverage, auroc, risk_coverage
 from rabtriever_core.evaluation.calibration import (
@@ -18,11 +17,10 @@ from rabtriever_core.evaluation.calibration import (
 )
 from rabtriever_core.evaluation.metrics import Run
 from rabtriever_core.evaluation.significance import proportion_interval
+from rabtriever_core.models.arrays import Reals
 from rabtriever_core.models.probability import Calibration, sigmoid
 
 _CURVE_POINTS = 40
-
-Floats = NDArray[np.floating]
 
 
 def split_calibration(
@@ -58,7 +56,7 @@ def split_calibration(
 
 
 def pair_result(
-    evidence: Evidence, calibration: Calibration, teacher: Floats | None = None
+    evidence: Evidence, calibration: Calibration, teacher: Reals | None = None
 ) -> dict[str, Any]:
     """How good the probabilities of pairs are: student's σ(margin), calibrated, teacher's.
 
@@ -88,7 +86,7 @@ def pair_result(
     return result
 
 
-def agreement_result(student: Floats, teacher: Floats) -> dict[str, Any]:
+def agreement_result(student: Reals, teacher: Reals) -> dict[str, Any]:
     """Student's σ(margin) held to the teacher's, same pairs [p]."""
     said, true = sigmoid(student), sigmoid(teacher)
     return {

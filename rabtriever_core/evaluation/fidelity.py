@@ -4,22 +4,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexUnavailableError
 from rabtriever_core.index.hnsw import hnsw_recall
+from rabtriever_core.models.arrays import Floats
 
 if TYPE_CHECKING:
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
 _TOP = 10
 _HNSW_QUERIES = 500
 _SAMPLE = 48
 """Queries, and documents, of the margins that are plotted."""
-
-Floats = NDArray[np.float32]
 
 
 def graph_recall(vectors: Floats, query_vectors: Floats) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def graph_recall(vectors: Floats, query_vectors: Floats) -> dict[str, Any]:
 
 
 def sampled_margins(
-    student: "Rabtriever",
+    student: "Student",
     teacher: "GenerativeReranker",
     documents: Sequence[Document],
     texts: Sequence[str],

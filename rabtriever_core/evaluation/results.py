@@ -14,6 +14,7 @@ from typing import Any
 from rabtriever_core.data.dataset import Dataset, Qrels, read_jsonl
 from rabtriever_core.errors import ArtifactError, DatasetError
 from rabtriever_core.evaluation.metrics import METRICS, Run, mean_values, per_query, ranking
+from rabtriever_core.workspace.atomic import write_json_lines, write_text
 
 RUN_DEPTH = 10
 """Documents per query in runs/*.tsv; no metric looks deeper."""
@@ -142,8 +143,7 @@ def write_runs(folder: Path, dataset: Dataset, runs: Mapping[str, Mapping[str, R
                     "right": [{"id": d, "label": labels[d], "title": titles[d]} for d in right],
                 }
             )
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    (folder / _QUERIES).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    write_json_lines(folder / _QUERIES, rows)
 
 
 def _write_run(run: Run, path: Path) -> None:
@@ -152,7 +152,7 @@ def _write_run(run: Run, path: Path) -> None:
     for query, scores in run.items():
         for rank, document in enumerate(ranking(scores)[:RUN_DEPTH], 1):
             lines.append(f"{query}\t{document}\t{rank}\t{scores[document]:.6g}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _judged(path: Path, fingerprint: str) -> Iterator[tuple[str, str, JudgedQuery]]:

@@ -12,7 +12,7 @@ from rabtriever_core.evaluation.systems import teacher_ranker, vector_ranker
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import Rabtriever
+from rabtriever_core.models.student import Student
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ POOL = 16
 
 def measure_response_time(
     teacher: GenerativeReranker,
-    student: Rabtriever,
+    student: Student,
     documents: Sequence[Document],
     queries: Sequence[str],
     lengths: Sequence[int],
@@ -55,9 +55,7 @@ def measure_response_time(
         return lambda query: rank([query])
 
     def student_answers(length: int) -> Answer:
-        cut = Rabtriever(
-            _cut_at(student.backbone, length), student.predictor, student.query_backbone
-        )
+        cut = Student(_cut_at(student.backbone, length), student.predictor, student.query_backbone)
         vectors = cut.encode_documents(pool)
         rank = vector_ranker(cut.encode_queries, [d.id for d in pool], vectors, POOL)
         return lambda query: rank([query])

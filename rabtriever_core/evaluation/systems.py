@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.evaluation.metrics import ranking, run_from_scores
 from rabtriever_core.index.search import search
+from rabtriever_core.models.arrays import Floats
 from rabtriever_core.models.bm25 import Bm25
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rabtriever_core.index.query_tower import QueryTower
     from rabtriever_core.models.reranker import Reranker
 
-Floats = NDArray[np.float32]
 Ranker = Callable[[Sequence[str]], list[dict[str, float]]]
 """Query texts in; per query, document id → score of its best documents out."""
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from rabtriever_core.config.gauge import GaugeConfig, GaugeMethod
 from rabtriever_core.errors import ArtifactError, ConfigError, VectorError
+from rabtriever_core.models.arrays import Floats
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 GAUGE_FILE = "gauge.safetensors"

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.index.gauge import Gauge
+from rabtriever_core.models.arrays import Floats
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.student import Rabtriever
-
-Floats = npt.NDArray[np.float32]
+    from rabtriever_core.models.student import Student
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,13 @@ def place(gauge: Gauge, phi: Floats, *, fill_range: bool) -> QueryVectors:
 class QueryTower:
     """The student and the gauge of one collection; `check_built_by` compares the gauge's hash."""
 
-    def __init__(self, student: "Rabtriever", gauge: Gauge, *, fill_range: bool = False) -> None:
+    def __init__(self, student: "Student", gauge: Gauge, *, fill_range: bool = False) -> None:
         self.student = student
         self.gauge = gauge
         self.fill_range = fill_range
 
     @classmethod
-    def of(cls, student: "Rabtriever", gauge: Gauge, index: IndexConfig) -> "QueryTower":
+    def of(cls, student: "Student", gauge: Gauge, index: IndexConfig) -> "QueryTower":
         """Student and gauge, for a collection that is quantized as `index` says."""
         return cls(student, gauge, fill_range=index.quantization == "int8")
 
@@ -94,9 +92,9 @@ class QueryTower:
         Raises:
             ArtifactError: an artifact is missing or damaged, or the teacher is another one.
         """
-        from rabtriever_core.models.student import Rabtriever
+        from rabtriever_core.models.student import Student
 
-        return cls.of(Rabtriever.load(student, teacher, runtime), Gauge.load(gauge), index)
+        return cls.of(Student.load(student, teacher, runtime), Gauge.load(gauge), index)
 
     @property
     def dimension(self) -> int:

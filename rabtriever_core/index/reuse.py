@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.shards import read_shards
+from rabtriever_core.models.arrays import Floats
+from rabtriever_core.workspace.atomic import write_json
 
-Floats = npt.NDArray[np.float32]
 Encode = Callable[[list[Document]], Floats]
 
 TEXTS = "texts.json"
@@ -30,7 +30,7 @@ def text_hash(document: Document) -> str:
 def write_texts(folder: Path, maker: str, documents: Iterable[Document]) -> None:
     """Write beside the shards whose states they are, and of which texts."""
     content = {"maker": maker, "texts": [text_hash(document) for document in documents]}
-    (folder / TEXTS).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    write_json(folder / TEXTS, content, indent=None)
 
 
 @dataclass(frozen=True)

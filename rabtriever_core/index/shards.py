@@ -11,6 +11,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.vectors import check_vectors
 from rabtriever_core.workspace.artifacts import array_md5
+from rabtriever_core.workspace.atomic import replacing, write_json
 
 IDS = "ids.json"
 _PATTERN = "vectors-*.safetensors"
@@ -49,23 +50,15 @@ def write_shards(
             if not _is_complete(path, part, dimension):
                 vectors = np.ascontiguousarray(encode(part))
                 check_vectors(vectors, dimension, [d.id for d in part])
-                temporary = path.with_suffix(".tmp")
                 # One metadata key only: safetensors does not fix the order of several.
-                save_file(
-                    {"vectors": vectors},
-                    temporary,
-                    metadata={"documents": f"{_fingerprint(part)} {array_md5(vectors)}"},
-                )
-                temporary.replace(path)
+                stated = {"documents": f"{_fingerprint(part)} {array_md5(vectors)}"}
+                with replacing(path) as unfinished:
+                    save_file({"vectors": vectors}, unfinished, metadata=stated)
             bar.update(len(part))
     for path in folder.glob(_PATTERN):
         if path.name not in planned:
             path.unlink()
-    temporary = folder / f"{IDS}.tmp"
-    temporary.write_text(
-        json.dumps([d.id for d in documents], ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    temporary.replace(folder / IDS)
+    write_json(folder / IDS, [d.id for d in documents], indent=None)
 
 
 def shard_files(folder: Path) -> list[Path]:

@@ -11,13 +11,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.served import open_served
+from rabtriever_core.models.arrays import Floats
 from rabtriever_core.workspace import Workspace
 
 try:
@@ -31,9 +29,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rabtriever_core.models.student import Rabtriever
-
-Floats = npt.NDArray[np.float32]
+    from rabtriever_core.models.student import Student
 
 
 class RabtrieverModel(AbsEncoder):
@@ -43,7 +39,7 @@ class RabtrieverModel(AbsEncoder):
     put a space between them. Margins lack an offset of each query, which no ranking depends on.
     """
 
-    def __init__(self, student: "Rabtriever", *, name: str, revision: str) -> None:
+    def __init__(self, student: "Student", *, name: str, revision: str) -> None:
         """Wrap a student.
 
         Args:

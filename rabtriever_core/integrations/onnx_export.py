@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import read_dataset
@@ -31,17 +30,18 @@ from rabtriever_core.integrations.onnx import (
     TowerInfo,
 )
 from rabtriever_core.integrations.served import as_workspace, which_release
+from rabtriever_core.models.arrays import Floats
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import SERVING_PARTS, release_index, release_runtime
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_md5s, replace_folder
+from rabtriever_core.workspace.atomic import write_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Floats = npt.NDArray[np.float32]
 
 TOLERANCE = 1e-3
 """Largest difference of a margin that an export may have."""
@@ -205,6 +205,7 @@ def _module(tower: QueryTower) -> "nn.Module":
     import torch
     from torch import nn
 
+    from rabtriever_core.models.backbone import last_tokens
     from rabtriever_core.models.predictor import Predictor
 
     student, gauge = tower.student, tower.gauge
@@ -218,7 +219,7 @@ def _module(tower: QueryTower) -> "nn.Module":
         def __init__(self) -> None:
             super().__init__()
             self.body, self.predictor = student.query_backbone.body, student.predictor
-            # w is the first backbone's, as in `Rabtriever`: adapters do not reach the head.
+            # w is the first backbone's, as in `Student`: adapters do not reach the head.
             self.register_buffer("direction", student.backbone.answer_direction().detach())
             self.register_buffer("mean", torch.from_numpy(gauge.mean))
             if gauge.query_map is not None:
@@ -226,7 +227,7 @@ def _module(tower: QueryTower) -> "nn.Module":
 
         def forward(self, ids: "Tensor", lengths: "Tensor") -> tuple["Tensor", "Tensor", "Tensor"]:
             states = self.body(input_ids=ids, use_cache=False).last_hidden_state
-            e_q = states[torch.arange(ids.shape[0]), lengths - 1]
+            e_q = last_tokens(states, lengths)
             phi = self.predictor.query_vectors(e_q, self.direction)
             wide = phi.double()
             offsets = (wide @ self.mean).float()
@@ -265,7 +266,7 @@ def _stored(tower: QueryTower, embeddings: Path) -> Floats:
 
 
 def _write(info: TowerInfo, folder: Path) -> None:
-    (folder / TOWER_FILE).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_text(folder / TOWER_FILE, info.model_dump_json(indent=2) + "\n")
 
 
 def _bytes(module: "nn.Module") -> int:

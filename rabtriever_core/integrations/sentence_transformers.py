@@ -17,6 +17,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.served import open_served
+from rabtriever_core.models.backbone import last_tokens
 from rabtriever_core.workspace import Workspace
 
 try:
@@ -27,7 +28,7 @@ except ImportError as error:
     raise missing_extra("sentence-transformers", error) from error
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
 Side = Literal["query", "document"]
 SIDES: tuple[Side, ...] = ("query", "document")
@@ -40,7 +41,7 @@ class RabtrieverEncoder(SentenceTransformer):
     index and its coordinates are not part of it. It is read from a release, and not saved.
     """
 
-    def __init__(self, student: "Rabtriever") -> None:
+    def __init__(self, student: "Student") -> None:
         """Wrap a student, which is not copied."""
         router = Router(
             {side: [_SideModule(student, side)] for side in SIDES},
@@ -98,9 +99,9 @@ class RabtrieverEncoder(SentenceTransformer):
 
 
 class _SideModule(InputModule):
-    """Texts of one side → token ids → its vectors, as `Rabtriever` makes them."""
+    """Texts of one side → token ids → its vectors, as `Student` makes them."""
 
-    def __init__(self, student: "Rabtriever", side: Side) -> None:
+    def __init__(self, student: "Student", side: Side) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.student, self.side = student, side
         self.backbone = student.query_backbone if side == "query" else student.backbone
@@ -126,7 +127,7 @@ class _SideModule(InputModule):
         """Adds `sentence_embedding`, float32 [n, v]."""
         ids, lengths = features["input_ids"], features["lengths"]
         read = self.backbone.read(input_ids=ids, use_cache=False).last_hidden_state
-        states = read[torch.arange(len(ids), device=ids.device), lengths - 1].float()
+        states = last_tokens(read, lengths)
         vectors = (
             self.predictor.query_vectors
             if self.side == "query"

@@ -4,7 +4,6 @@ Two passages that follow each other stand for document and query: the same warm-
 words, grammar, and that what belongs together is near, in the very prompt that is used later.
 """
 
-import json
 import lzma
 import time
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,12 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.models.backbone import Backbone, tiny_backbone
 from rabtriever_core.models.context import check_context
+from rabtriever_core.training.checkpoints import last_complete_checkpoint
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import last_complete_checkpoint, write_history
+from rabtriever_core.training.history import write_history
 from rabtriever_core.training.warmup import warm_up
 from rabtriever_core.workspace.artifacts import file_md5
+from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.provenance import computer
 
 RECORD = "pretraining.json"
@@ -70,7 +71,7 @@ class PreTrained:
             "loss is that of language modelling and the contrastive one together.",
             "rows": [row],
         }
-        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_json(path, found)
 
 
 def pretrain(

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
+from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.templates import SPECIAL_TOKENS, make_prompt
-from rabtriever_core.models.transfer import to_device
 
 if TYPE_CHECKING:
     import torch
@@ -109,25 +108,9 @@ class Backbone:
         self, rows: Sequence[Sequence[int]], layers: Sequence[int], width: int = 0
     ) -> list["torch.Tensor"]:
         """States at the last token of every row: the final-norm one, then of the layers given."""
-        import torch
-
         ids, lengths = self.pad(rows, width)
         read = self.read(input_ids=ids, use_cache=False, output_hidden_states=bool(layers))
-        at = torch.arange(len(rows), device=ids.device), lengths - 1
-        states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
-        return [state[at].float() for state in states]
-
-    def states_at(
-        self, rows: Sequence[Sequence[int]], positions: npt.NDArray[np.int64]
-    ) -> "torch.Tensor":
-        """Final-norm states at positions [n, p] of every row: shape [n, p, d]."""
-        import torch
-
-        ids, _ = self.pad(rows)
-        states = self.read(input_ids=ids, use_cache=False).last_hidden_state
-        at = torch.arange(len(rows), device=ids.device)[:, None]
-        read: torch.Tensor = states[at, to_device(positions, ids.device)]
-        return read.float()
+        return states_of_layers(read, lengths, layers)
 
     @property
     def rounding(self) -> float:
@@ -161,6 +144,24 @@ class Backbone:
             mixed_precision=runtime.precision == "mixed",
             batch_multiple=runtime.batch_multiple,
         )
+
+
+def states_of_layers(
+    read: Any, lengths: "torch.Tensor", layers: Sequence[int]
+) -> list["torch.Tensor"]:
+    """Of what `Backbone.read` gave: states after `lengths` tokens of every row, [n, d] each.
+
+    The final norm's first, then those of the layers given.
+    """
+    states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
+    return [last_tokens(state, lengths) for state in states]
+
+
+def last_tokens(states: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
+    """The state at the last of every row's `lengths` tokens, in float32: [n, l, d] → [n, d]."""
+    import torch
+
+    return states[torch.arange(states.shape[0], device=states.device), lengths - 1].float()
 
 
 def pick_device(runtime: RuntimeConfig) -> str:

@@ -1,4 +1,4 @@
-"""Documents that were read stay read: their keys and values, kept from one query to the next."""
+"""A cache of documents that were read: their keys and values, kept from query to query."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.models.reranker import Floats, Reranker
+from rabtriever_core.models.arrays import Floats
+from rabtriever_core.models.backbone import last_tokens
+from rabtriever_core.models.reranker import Reranker
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +34,9 @@ class _Read:
 
 
 class DocumentPrefixes:
-    """Scores pairs of one query with documents, of which each is read once while it is kept.
+    """Scores one query with documents, each of which is read once as long as it is kept.
 
-    Those not asked for the longest time are forgotten first. Not for several threads at once.
+    The least recently used are dropped first. Not safe for several threads at once.
     """
 
     def __init__(self, reranker: Reranker, max_bytes: int) -> None:
@@ -82,14 +84,11 @@ class DocumentPrefixes:
         return [self._read[row] for row in rows]
 
     def _add(self, rows: Sequence[tuple[int, ...]]) -> None:
-        import torch
-
         backbone = self.reranker.backbone
         ids, lengths = backbone.pad(rows)
         read = backbone.read(input_ids=ids, use_cache=True)
         layers = read.cache.layers
-        last = torch.arange(len(rows), device=ids.device), lengths - 1
-        e_d = read.last_hidden_state[last].float()
+        e_d = last_tokens(read.last_hidden_state, lengths)
         for number, row in enumerate(rows):
             # Copies: a slice would keep the whole batch.
             kept = _Read(

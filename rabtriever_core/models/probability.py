@@ -7,17 +7,17 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rabtriever_core.errors import ArtifactError
+from rabtriever_core.models.arrays import Reals
+from rabtriever_core.workspace.atomic import write_text
 
 FILE = "calibration.json"
 
-Floats = npt.NDArray[np.floating]
 
-
-def sigmoid(logits: npt.ArrayLike) -> Floats:
+def sigmoid(logits: npt.ArrayLike) -> Reals:
     """σ(logit), for logits of any size and shape; float64."""
     from scipy.special import expit
 
-    probabilities: Floats = expit(np.asarray(logits, dtype=np.float64))
+    probabilities: Reals = expit(np.asarray(logits, dtype=np.float64))
     return probabilities
 
 
@@ -40,18 +40,18 @@ class Calibration(BaseModel):
     unanswerable_share: float = Field(ge=0, lt=1)
     """Share of queries without a right document that the threshold was fitted for."""
 
-    def logits(self, margins: npt.ArrayLike) -> Floats:
+    def logits(self, margins: npt.ArrayLike) -> Reals:
         """Slope · margin + bias; any shape."""
-        logits: Floats = self.slope * np.asarray(margins, dtype=np.float64) + self.bias
+        logits: Reals = self.slope * np.asarray(margins, dtype=np.float64) + self.bias
         return logits
 
-    def probabilities(self, margins: npt.ArrayLike) -> Floats:
+    def probabilities(self, margins: npt.ArrayLike) -> Reals:
         """σ(slope · margin + bias); any shape."""
         return sigmoid(self.logits(margins))
 
     def save(self, folder: Path) -> None:
         """Write `calibration.json`."""
-        (folder / FILE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_text(folder / FILE, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "Calibration":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.workspace.atomic import write_json
 
 PROMPT_FILE = "prompt.json"
 
@@ -81,9 +82,7 @@ class Prompt:
     def save(self, folder: Path) -> None:
         """Write tokenizer and prompt.json."""
         self.tokenizer.save_pretrained(folder)
-        (folder / PROMPT_FILE).write_text(
-            json.dumps(asdict(self.spec), indent=2) + "\n", encoding="utf-8"
-        )
+        write_json(folder / PROMPT_FILE, asdict(self.spec))
 
     @classmethod
     def load(cls, folder: Path) -> "Prompt":

@@ -12,15 +12,15 @@ import numpy.typing as npt
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
-from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.arrays import Floats, to_device
+from rabtriever_core.models.backbone import Backbone, last_tokens, states_of_layers
 from rabtriever_core.models.probability import sigmoid
-from rabtriever_core.models.student import query_row_states
-from rabtriever_core.models.transfer import to_device
+from rabtriever_core.models.states import query_row_states
+from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
     import torch
 
-Floats = npt.NDArray[np.float32]
 
 RERANKER_FILE = "reranker.json"
 
@@ -123,7 +123,6 @@ class Reranker(ABC):
         document_index: Sequence[int],
         query_index: Sequence[int],
         layers: Sequence[int] = (),
-        positions: npt.NDArray[np.int64] | None = None,
     ) -> tuple["torch.Tensor", list["torch.Tensor"]]:
         """Answer-position states of pairs, each document read once; differentiable.
 
@@ -133,25 +132,15 @@ class Reranker(ABC):
             document_index: document of every pair, length p.
             query_index: query of every pair, length p.
             layers: layers whose document states are wanted beside e_D.
-            positions: tokens of every query side [queries, q] whose states are wanted beside e_T.
 
         Returns:
-            (e_T [p, d], [e_D, then the states of the layers; each documents × d]); with positions
-            e_T [p, 1 + q, d], the answer position first.
+            (e_T [p, d], [e_D, then the states of the layers; each documents × d]).
         """
-        import torch
-
         backbone = self.backbone
         ids, lengths = backbone.pad(document_ids)
-        device = ids.device
         read = backbone.read(input_ids=ids, use_cache=True, output_hidden_states=bool(layers))
-        at = torch.arange(len(document_ids), device=device), lengths - 1
-        read_states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
-        e_d = [state[at].float() for state in read_states]
-        e_t = self.states_after(
-            read.cache, lengths, query_ids, document_index, query_index, positions
-        )
-        return e_t, e_d
+        e_t = self.states_after(read.cache, lengths, query_ids, document_index, query_index)
+        return e_t, states_of_layers(read, lengths, layers)
 
     def states_after(
         self,
@@ -160,7 +149,6 @@ class Reranker(ABC):
         query_ids: Sequence[Sequence[int]],
         document_index: Sequence[int],
         query_index: Sequence[int],
-        positions: npt.NDArray[np.int64] | None = None,
     ) -> "torch.Tensor":
         """Answer-position states of pairs whose documents were read; differentiable.
 
@@ -170,10 +158,9 @@ class Reranker(ABC):
             query_ids: token ids of the distinct query sides.
             document_index: document of every pair, length p.
             query_index: query of every pair, length p.
-            positions: other tokens of every query side, as for `pair_states`.
 
         Returns:
-            e_T as `pair_states`.
+            e_T [p, d].
         """
         import torch
 
@@ -195,13 +182,7 @@ class Reranker(ABC):
             attention_mask=mask,
             position_ids=lengths[of_document][:, None] + steps,
         ).last_hidden_state
-        rows = torch.arange(len(of_query), device=device)
-        answers = query_lengths[of_query] - 1
-        if positions is not None:
-            others = to_device(positions, device)[of_query]
-            rows, answers = rows[:, None], torch.cat([answers[:, None], others], dim=1)
-        e_t: torch.Tensor = states[rows, answers].float()
-        return e_t
+        return last_tokens(states, query_lengths[of_query])
 
     def candidate_states(
         self,
@@ -211,7 +192,6 @@ class Reranker(ABC):
         label: str | None,
         *,
         batch_pairs: int = 256,
-        positions: npt.NDArray[np.int64] | None = None,
     ) -> Iterator[
         tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], "torch.Tensor", "torch.Tensor"]
     ]:
@@ -223,11 +203,9 @@ class Reranker(ABC):
             candidates: document numbers [n, k].
             label: names the progress bar; there is none without.
             batch_pairs: pairs read at once.
-            positions: other tokens of the query sides [n, q] whose states are wanted.
 
         Yields:
-            (rows [p], columns [p], answer-position states [p, d], scores [p]) of a batch of pairs;
-            with positions the states are [p, 1 + q, d], the answer position first.
+            (rows [p], columns [p], answer-position states [p, d], scores [p]) of a batch of pairs.
         """
         import torch
         from tqdm import tqdm
@@ -247,10 +225,8 @@ class Reranker(ABC):
                     [query_ids[r] for r in rows],
                     of_document.tolist(),
                     range(len(rows)),
-                    positions=None if positions is None else positions[rows],
                 )
-                answers = states if positions is None else states[:, 0]
-                scores = self.scores(answers, e_q, e_d[0], rows.tolist(), of_document.tolist())
+                scores = self.scores(states, e_q, e_d[0], rows.tolist(), of_document.tolist())
                 yield rows, pairs % k, states, scores
 
     def candidate_margins(
@@ -312,8 +288,7 @@ class GenerativeReranker(Reranker):
     def save(self, folder: Path) -> None:
         """Write the backbone and how it scores."""
         self.backbone.save(folder)
-        values = json.dumps({"cosine_scale": self.cosine_scale}, indent=2)
-        (folder / RERANKER_FILE).write_text(values + "\n", encoding="utf-8")
+        write_json(folder / RERANKER_FILE, {"cosine_scale": self.cosine_scale})
 
     def direction(self) -> "torch.Tensor":
         """w_T − w_F: shape [d]."""

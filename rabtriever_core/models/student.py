@@ -5,23 +5,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.config import LoraConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.arrays import Floats, to_device
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.transfer import to_device
+from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.workspace.artifacts import load_artifact
 
 if TYPE_CHECKING:
     from rabtriever_core.models.predictor import Predictor
 
-Floats = npt.NDArray[np.float32]
-
 ADAPTER_FOLDER = "query_adapter"
 
 
-class Rabtriever:
+class Student:
     """Independent query and document embeddings distilled from the teacher (arXiv 2604.23336).
 
     `encode_queries(q) @ encode_documents(d).T == margin(q, d)`, the student's T − F logit, up to
@@ -63,7 +61,7 @@ class Rabtriever:
         return self.predictor.vector_size
 
     @classmethod
-    def load(cls, folder: Path, teacher: Path, runtime: RuntimeConfig) -> "Rabtriever":
+    def load(cls, folder: Path, teacher: Path, runtime: RuntimeConfig) -> "Student":
         """Open a student artifact on the frozen teacher it was distilled from.
 
         Raises:
@@ -133,121 +131,3 @@ class Rabtriever:
                 (self.predictor.states(row[None], e_d[None]) @ direction)[0].cpu() for row in e_q
             ]
         return torch.stack(rows).numpy() if rows else np.zeros((0, len(documents)), np.float32)
-
-
-class DocumentReader:
-    """The frozen teacher as it reads documents: e_D, which no student and no gauge changes.
-
-    Matrix products round differently in other shapes. Here every document is read in a batch of a
-    shape that follows from its own length, so that its state is the same bits whatever documents
-    are read beside it: what is read once need not be read again.
-    """
-
-    rows = 32
-    """Of every batch; missing ones are filled up."""
-    step = 8
-    """Widths are multiples of it."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
-
-    @classmethod
-    def load(cls, teacher: Path, runtime: RuntimeConfig) -> "DocumentReader":
-        """Open a teacher artifact.
-
-        Raises:
-            ArtifactError: it is missing or damaged.
-        """
-        load_artifact(teacher)
-        return cls(Backbone.load(teacher, runtime))
-
-    @property
-    def dimension(self) -> int:
-        """Length of the states, d."""
-        return self.backbone.dimension
-
-    def states(self, documents: Sequence[Document]) -> Floats:
-        """e_D of every document: float32 [m, d]."""
-        import torch
-
-        rows = self.backbone.prompt.documents(documents)
-        found = np.zeros((len(rows), self.dimension), dtype=np.float32)
-        by_width: dict[int, list[int]] = {}
-        for number, row in enumerate(rows):
-            by_width.setdefault(-(-len(row) // self.step) * self.step, []).append(number)
-        most = getattr(self.backbone.model.config.get_text_config(), "max_position_embeddings", 0)
-        with torch.inference_mode():
-            for width, numbers in sorted(by_width.items()):
-                padded = min(width, most) if most else width
-                for start in range(0, len(numbers), self.rows):
-                    batch = numbers[start : start + self.rows]
-                    filled = [rows[n] for n in batch] + [rows[batch[-1]]] * (self.rows - len(batch))
-                    read = self.backbone.last_states(filled, padded)[: len(batch)]
-                    found[batch] = read.cpu().numpy()
-        return found
-
-
-def query_states(
-    backbone: Backbone, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
-) -> Floats:
-    """e_Q, the answer-position state of the query side read alone: float32 [n, d]."""
-    return query_row_states(
-        backbone, backbone.prompt.queries(queries), batch_size, progress=progress
-    )
-
-
-def query_row_states(
-    backbone: Backbone,
-    query_ids: Sequence[list[int]],
-    batch_size: int = 64,
-    *,
-    progress: bool = False,
-) -> Floats:
-    """e_Q of query sides given as token ids: float32 [n, d]."""
-    return _states(backbone, backbone.prompt.alone(query_ids), batch_size, "queries", progress)
-
-
-def document_states(
-    backbone: Backbone,
-    documents: Sequence[Document],
-    batch_size: int = 64,
-    *,
-    progress: bool = False,
-) -> Floats:
-    """e_D, the state at the last token of the document side: float32 [m, d]."""
-    rows = backbone.prompt.documents(documents)
-    return document_row_states(backbone, rows, batch_size, progress=progress)
-
-
-def document_row_states(
-    backbone: Backbone,
-    document_ids: Sequence[list[int]],
-    batch_size: int = 64,
-    *,
-    progress: bool = False,
-) -> Floats:
-    """e_D of document sides given as token ids: float32 [m, d]."""
-    return _states(backbone, document_ids, batch_size, "documents", progress)
-
-
-def _states(
-    backbone: Backbone, rows: Sequence[list[int]], batch_size: int, unit: str, progress: bool
-) -> Floats:
-    import torch
-    from tqdm import tqdm
-
-    batch_size *= backbone.batch_multiple
-    states = np.zeros((len(rows), backbone.dimension), dtype=np.float32)
-    order = sorted(range(len(rows)), key=lambda r: len(rows[r]))
-    starts = tqdm(range(0, len(rows), batch_size), desc=unit, disable=not progress)
-    with torch.inference_mode():
-        for start in starts:
-            batch = order[start : start + batch_size]
-            states[batch] = backbone.last_states([rows[r] for r in batch]).cpu().numpy()
-    return states
-
-
-def unit_rows(states: Floats) -> Floats:
-    """Rows scaled to length one."""
-    unit: Floats = states / np.linalg.norm(states, axis=1, keepdims=True)
-    return unit

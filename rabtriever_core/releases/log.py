@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rabtriever_core.errors import ReleaseError
-from rabtriever_core.releases.record import releases_folder, write_whole
+from rabtriever_core.releases.record import releases_folder
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.atomic import write_text
 
 FILE = "log.jsonl"
 
@@ -67,7 +68,7 @@ def append(workspace: Workspace, action: Action, release: str, by: str, reason: 
     )
     path = releases_folder(workspace) / FILE
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    write_whole(path, before + event.model_dump_json() + "\n")
+    write_text(path, before + event.model_dump_json() + "\n")
     return event
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.atomic import write_json
 
 FOLDER = "releases"
 _CHECKSUM = "checksum"
@@ -104,24 +105,8 @@ def write_record(workspace: Workspace, release: Release) -> Path:
     path = releases_folder(workspace) / f"{release.id}.json"
     values = json.loads(release.model_dump_json())
     written = values | {_CHECKSUM: _checksum(values)}
-    write_whole(path, json.dumps(written, indent=2, ensure_ascii=False) + "\n")
+    write_json(path, written)
     return path
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file by a complete one, on disk when this returns."""
-    import os
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
 METRIC = "MRR@10"
 
@@ -69,7 +69,7 @@ def _vectors(
     workspace: Workspace,
     release: Release,
     documents: tuple[Document, ...],
-    student: "Rabtriever",
+    student: "Student",
 ) -> np.ndarray:
     """A release's vectors of these documents, before its gauge: float32 [m, d]."""
     folder = check(workspace, release, ("document_embeddings",))["document_embeddings"]

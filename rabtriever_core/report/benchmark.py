@@ -1,6 +1,5 @@
 """The benchmark report: `benchmark.json` and one self-contained page from the same numbers."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from rabtriever_core.evaluation.schema import SYSTEM_LABELS, in_order, validated
 from rabtriever_core.report import wording
 from rabtriever_core.report.page import page_environment
 from rabtriever_core.report.plot_style import data_uri
+from rabtriever_core.workspace.atomic import write_json, write_text
 
 JSON_FILE, HTML_FILE = "benchmark.json", "benchmark.html"
 
@@ -60,9 +60,8 @@ def write_report(
         two_stage_plots={t: data_uri(path) for t, path in (two_stage_plots or {}).items()},
         examples=examples,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / JSON_FILE).write_text(json.dumps(benchmark, indent=2) + "\n", encoding="utf-8")
-    (folder / HTML_FILE).write_text(page, encoding="utf-8")
+    write_json(folder / JSON_FILE, benchmark)
+    write_text(folder / HTML_FILE, page)
     return folder / HTML_FILE
 
 

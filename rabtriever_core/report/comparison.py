@@ -8,6 +8,7 @@ from rabtriever_core.evaluation.results import RUN_DEPTH
 from rabtriever_core.evaluation.schema import SYSTEM_LABELS
 from rabtriever_core.report import wording
 from rabtriever_core.report.page import page_environment
+from rabtriever_core.workspace.atomic import write_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -113,8 +114,7 @@ def write_page(comparison: Mapping[str, Any], path: Path, queries: int) -> None:
     page = environment.get_template("compare.html.j2").render(
         comparison=comparison, groups=shown(comparison, queries)
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def p_value(value: float) -> str:

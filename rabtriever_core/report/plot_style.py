@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rabtriever_core.workspace.atomic import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
@@ -125,7 +127,8 @@ def label_line_ends(
 def save_png(figure: "Figure", path: Path) -> None:
     """Write a figure; the same figure gives the same bytes (no date, no software version)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=_DPI, metadata={"Software": None})
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=_DPI, metadata={"Software": None})
 
 
 def data_uri(path: Path) -> str:

@@ -2,18 +2,15 @@
 
 import hashlib
 import hmac
-import json
-import os
 import secrets
-import tempfile
 from datetime import datetime
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.releases.log import now
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.atomic import write_json
 
 FILE = "api_keys.json"
 _PREFIX = "rbt"
@@ -120,18 +117,7 @@ class ApiKeys:
         return owner
 
     def _write(self, keys: list[ApiKey]) -> None:
-        # Readable for its owner alone, and replaced as a whole.
-        descriptor, name = tempfile.mkstemp(prefix=f".{FILE}-", dir=self.path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(_KEYS.dump_python(keys, mode="json"), file, indent=2)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_json(self.path, _KEYS.dump_python(keys, mode="json"), private=True)
 
 
 def _hash(key: str) -> str:

@@ -14,7 +14,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.backbone import pretrained_backbone, tiny_backbone
     from rabtriever_core.models.context import check_context
     from rabtriever_core.training.examples import Examples
-    from rabtriever_core.training.loop import write_history
+    from rabtriever_core.training.history import write_history
     from rabtriever_core.training.warmup import warm_up
 
     settings = context.settings

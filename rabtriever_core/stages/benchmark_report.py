@@ -28,16 +28,16 @@ from rabtriever_core.index.connection import connect
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
+from rabtriever_core.models.arrays import unit_rows
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import unit_rows
 from rabtriever_core.report.benchmark import write_report
 from rabtriever_core.report.examples import pick_examples
 from rabtriever_core.report.gallery import draw_calibration, draw_plots, draw_two_stage
 from rabtriever_core.report.wording import headline_split
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.training.bi_encoder import BiEncoder
-from rabtriever_core.training.loop import HISTORY_FILE, read_history
+from rabtriever_core.training.history import HISTORY_FILE, read_history
 
 _MODELS = ("teacher", "student")
 _BUILDING_PARTS = (*_MODELS, "document_embeddings")

@@ -24,11 +24,11 @@ def make(context: StageContext) -> dict[str, Any]:
         DatasetError: there is no dev split.
         ModelError: the fit did not converge.
     """
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
     settings, dataset, inputs = context.settings, context.dataset(), context.inputs
     config, split = settings.calibration, settings.dataset.dev_split
-    student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
+    student = Student.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
     ids, states = read_shards(inputs["document_embeddings"].folder)
     vectors = student.document_vectors(states)
     queries = dataset.split_queries(split)

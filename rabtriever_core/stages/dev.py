@@ -11,7 +11,7 @@ from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset, Document, Qrels
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.training.budget import Budget
-from rabtriever_core.training.loop import History, write_history
+from rabtriever_core.training.history import History, write_history
 
 Score = Callable[[Sequence[str], Sequence[Document]], npt.NDArray[np.float32]]
 

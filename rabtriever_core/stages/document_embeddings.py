@@ -22,7 +22,7 @@ from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace.artifacts import load_artifact
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.student import DocumentReader
+    from rabtriever_core.models.states import DocumentReader
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def make(context: StageContext) -> dict[str, Any]:
 
     @cache
     def model() -> "DocumentReader":
-        from rabtriever_core.models.student import DocumentReader
+        from rabtriever_core.models.states import DocumentReader
 
         return DocumentReader.load(teacher.folder, settings.runtime)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
+from rabtriever_core.workspace.atomic import write_json
 
 FILE = "kept.json"
 MODELS = ("backbone", "bi_encoder", "teacher")
@@ -31,10 +32,7 @@ def keep(workspace: Workspace, stages: Iterable[str]) -> dict[str, str]:
     data = load_artifact(workspace.artifact("validated_dataset")).hash
     hashes = {name: load_artifact(workspace.artifact(name)).hash for name in stages}
     path = workspace.root / "artifacts" / FILE
-    temporary = path.with_suffix(".tmp")
-    content = {"validated_dataset": data, "stages": hashes}
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(path, {"validated_dataset": data, "stages": hashes})
     return hashes
 
 

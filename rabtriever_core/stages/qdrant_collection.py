@@ -18,9 +18,10 @@ from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +38,11 @@ def make(context: StageContext) -> dict[str, Any]:
         IndexUnavailableError: Qdrant cannot be opened.
         ConfigError: index.gauge.dimensions is more than there are.
     """
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
     settings, inputs, alias = context.settings, context.inputs, context.workspace.alias
     dataset = context.dataset()
-    student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
+    student = Student.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
     ids, states = read_shards(inputs["document_embeddings"].folder)
     vectors = student.document_vectors(states)
     tower = QueryTower.of(student, _gauge(settings, dataset, student, vectors), settings.index)
@@ -91,15 +92,11 @@ def make(context: StageContext) -> dict[str, Any]:
     }
     # What a query tower needs beside teacher and student, without the embeddings.
     tower.gauge.save(context.output)
-    (context.output / RECORD).write_text(
-        json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_json(context.output / RECORD, record)
     return record | {"canaries": len(built.canaries), "queries_compared": len(texts)}
 
 
-def _gauge(
-    settings: Settings, dataset: Dataset, student: "Rabtriever", vectors: np.ndarray
-) -> Gauge:
+def _gauge(settings: Settings, dataset: Dataset, student: "Student", vectors: np.ndarray) -> Gauge:
     config, queries = settings.index.gauge, None
     if config.method == "balanced":
         texts = [dataset.queries[q] for q in dataset.split_queries(settings.dataset.train_split)]

@@ -15,7 +15,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.predictor import Predictor, make_predictor
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
     from rabtriever_core.stages.dev import trained
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.distill import distill
@@ -28,7 +28,7 @@ def make(context: StageContext) -> dict[str, Any]:
     if config.start == "served":
         start = Predictor.load(context.inputs[SERVED].folder)
     predictor = make_predictor(teacher.backbone.dimension, config, settings.runtime.seed)
-    student = Rabtriever(teacher.backbone, predictor)
+    student = Student(teacher.backbone, predictor)
     if config.query_encoder == "lora":
         lora = settings.backbone.lora
         assert lora is not None  # noqa: S101  the settings' own check
@@ -45,7 +45,7 @@ def make(context: StageContext) -> dict[str, Any]:
         start,
     )
     student.save(context.output)
-    documents = min(config.documents_per_query, len(examples.judged))
+    documents = min(config.documents_per_query, len(examples.relevant_documents))
     return trained(
         context,
         history,

@@ -19,7 +19,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.dpo import prefer_right_answers
     from rabtriever_core.training.examples import Examples
-    from rabtriever_core.training.loop import History
+    from rabtriever_core.training.history import History
     from rabtriever_core.training.sft import fine_tune_teacher
 
     settings = context.settings

@@ -1,4 +1,4 @@
-"""Keeps what query and document say apart comparable: contrastive loss on their states."""
+"""Contrastive loss on e_Q and e_D, which keeps the states of texts read alone comparable."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ ANCHOR_SCALE = 10.0
 
 
 def aligned_layers(backbone: Backbone) -> tuple[int, ...]:
-    """The layer half-way up, aligned beside the last one.
+    """The layer half-way up, which is aligned besides the last one.
 
-    The teacher compares query and document inside its blocks: what the last layer alone knows
-    comes too late for that.
+    The teacher compares query and document inside its blocks, where states that are aligned only
+    in the last layer come too late.
     """
     blocks = int(backbone.model.config.get_text_config().num_hidden_layers)
     return (blocks // 2,) if blocks > 1 else ()

@@ -7,15 +7,15 @@ if TYPE_CHECKING:
 
 
 class AveragedWithStart:
-    """A model whose weights can be moved between those it was trained to and those before.
+    """A model whose weights can be moved between those after its training and those before.
 
     Args:
-        trained: of the same shape as `start`; its weights are moved in place.
-        start: the weights before; left as they are.
+        trained: the model after training; its weights are moved in place.
+        start: the same model before training; it is not changed.
     """
 
     def __init__(self, trained: "torch.nn.Module", start: "torch.nn.Module") -> None:
-        # Weights that are tied are listed once, and so averaged once.
+        # Tied weights are listed once, and so averaged once.
         self._weights = dict(trained.named_parameters())
         self._after = {name: weight.detach().clone() for name, weight in self._weights.items()}
         self._before = dict(start.named_parameters())

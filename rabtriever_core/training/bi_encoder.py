@@ -3,19 +3,15 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from rabtriever_core.config import BiEncoderConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.arrays import Floats, to_device, unit_rows
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.student import document_states, query_states, unit_rows
-from rabtriever_core.models.transfer import to_device
+from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.history import History
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.steps import queries_met, start_step
-
-Floats = npt.NDArray[np.float32]
 
 
 class BiEncoder:
@@ -49,7 +45,7 @@ def train_bi_encoder(
     config: BiEncoderConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
-    evaluate: Callable[[], float] | None = None,
+    quality: Callable[[], float] | None = None,
 ) -> History:
     """Train the backbone with InfoNCE over in-batch and mined negatives (in place).
 
@@ -59,7 +55,7 @@ def train_bi_encoder(
         config: how to train.
         runtime: seed, device, precision.
         checkpoints: where to resume from.
-        evaluate: quality on dev, for early stopping.
+        quality: measured on dev, for early stopping.
     """
     import torch
 
@@ -74,7 +70,7 @@ def train_bi_encoder(
             config.mining_sources,
             backbone,
             examples,
-            examples.judged,
+            examples.relevant_documents,
             config.mining_depth,
             queries_met("bi_encoder", examples, schedule, runtime.seed, range(steps)),
         )
@@ -98,5 +94,5 @@ def train_bi_encoder(
         runtime=runtime,
         checkpoints=checkpoints,
         label="bi-encoder",
-        evaluate=evaluate,
+        quality=quality,
     )

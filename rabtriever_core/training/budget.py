@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rabtriever_core.training.loop import History
+from rabtriever_core.training.history import History
 
 
 @dataclass(frozen=True)

@@ -12,29 +12,25 @@ from torch import Tensor, nn
 
 from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.errors import ModelError
+from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.predictor import GatedPredictor, Predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import (
-    Rabtriever,
-    document_states,
-    query_row_states,
-)
-from rabtriever_core.models.transfer import to_device
+from rabtriever_core.models.states import document_states, query_row_states
+from rabtriever_core.models.student import Student
 from rabtriever_core.training.alignment import ANCHOR_SCALE
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.history import History
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.losses import (
     centred_mse,
     cosine_matrix,
     kl_binary,
     listwise,
-    normalized_mse,
     reverse_kl_listwise,
 )
 from rabtriever_core.training.rollouts import (
     RollOuts,
     draw_candidates,
-    draw_positions,
     padded,
     read_by_teacher,
     rows_of_step,
@@ -48,7 +44,7 @@ _LENGTH_SAMPLE = 4096
 
 def distill(
     teacher: GenerativeReranker,
-    student: Rabtriever,
+    student: Student,
     examples: Examples,
     config: StudentConfig,
     runtime: RuntimeConfig,
@@ -57,10 +53,11 @@ def distill(
 ) -> History:
     """Train the student on its own roll-outs, scored by the frozen teacher (in place).
 
-    Every `refresh_steps` the student's current policy (softmax of its margins over the judged
-    documents) draws candidates for `rollout_queries` training queries, thinned anew; the teacher
-    scores them, and they join the pairs that are trained on. Which document is right is looked up
-    only where `supervised_weight` asks for it.
+    Every `refresh_steps` the student's current policy draws candidates for `rollout_queries`
+    training queries, their tokens thinned anew. The policy is the softmax of the student's margins
+    over the documents that are relevant to some training query. The teacher scores the candidates,
+    and they join the pairs that are trained on. Which document is relevant is looked up only for
+    `supervised_weight`.
 
     Args:
         teacher: frozen.
@@ -98,12 +95,12 @@ def distill(
 
 
 class _Distillation:
-    """What a step needs: frozen states, the rounds so far, the student as it is now."""
+    """What a step needs: frozen states, the roll-outs so far, and the current student."""
 
     def __init__(
         self,
         teacher: GenerativeReranker,
-        student: Rabtriever,
+        student: Student,
         examples: Examples,
         config: StudentConfig,
         runtime: RuntimeConfig,
@@ -117,22 +114,22 @@ class _Distillation:
         e_d = document_states(teacher.backbone, examples.documents)
         e_q = query_row_states(teacher.backbone, examples.query_ids[:_LENGTH_SAMPLE])
         self.e_d = to_device(e_d, self.device)
-        # A document that no training query is judged for would only ever be a wrong answer here,
-        # and the student would learn to avoid it for good: see `supervised`.
-        self.pool = examples.judged
-        self.judged = to_device(examples.is_judged, self.device)
+        # A document that is relevant to no training query could only be a wrong answer here, and
+        # the student would learn never to return it: see `supervised`.
+        self.pool = examples.relevant_documents
+        self.in_pool = to_device(examples.relevant_to_some, self.device)
         self.cosine_scale = teacher.cosine_scale or ANCHOR_SCALE
         lengths = [float(np.linalg.norm(e, axis=1).mean()) for e in (e_q, e_d)]
         scale = self.cosine_scale / (lengths[0] * lengths[1])
         if config.skip and config.predictor != "additive":
             student.predictor.start_from_cosine(self.direction, scale)
-        # What the margin's cosine part looks like as a state: e_T does not hold it, the student
-        # starts with it. Nothing where the teacher's margin is that of e_T alone.
+        # The cosine part of the teacher's margin, as a state: e_T does not contain it, but the
+        # student starts with it. None if the teacher's margin comes from e_T alone.
         self.cosine_part: Predictor | None = None
         if teacher.cosine_scale:
             self.cosine_part = copy.deepcopy(student.predictor)
             if not config.skip or config.predictor == "additive":
-                # This student does not start with it: as the paper's predictor would hold it.
+                # This student does not start with it: take what the paper's predictor would hold.
                 width = teacher.backbone.dimension
                 self.cosine_part = GatedPredictor(width, width, 1, skip=True).to(self.device)
                 self.cosine_part.start_from_cosine(self.direction, scale)
@@ -153,26 +150,16 @@ class _Distillation:
                 targets = targets + self.cosine_part.states(
                     to_device(rows.e_q, self.device), self.e_d[documents]
                 )
-        if rows.positions.shape[1]:
-            elsewhere = self._other_positions(rows, documents)
-            states, targets = (
-                torch.cat([a.flatten(0, 1), b.flatten(0, 1)])
-                for a, b in zip((states, targets), elsewhere, strict=True)
-            )
         everywhere = cache(lambda: self._margins_everywhere(e_q))
         makers: dict[str, tuple[float, Callable[[], Tensor]]] = {
             "mse": (config.mse_weight, lambda: torch.mean((states - targets) ** 2)),
-            "normalized_mse": (
-                config.normalized_mse_weight,
-                lambda: normalized_mse(states, targets),
-            ),
             "reverse_kl": (config.reverse_kl_weight, lambda: kl_binary(student, target)),
             "forward_kl": (config.forward_kl_weight, lambda: kl_binary(target, student)),
             "listwise_kl": (
                 config.listwise_kl_weight,
                 lambda: reverse_kl_listwise(student, target),
             ),
-            # Over the whole corpus: nothing else holds the documents that are never drawn.
+            # Over the whole corpus: no other loss sees the documents that are never drawn.
             "anchor": (
                 config.anchor_weight,
                 lambda: centred_mse(everywhere(), self._cosines(rows)),
@@ -191,45 +178,23 @@ class _Distillation:
         backbone = self.student.query_backbone
         return backbone.last_states(backbone.prompt.alone(rows.token_rows()))
 
-    def _other_positions(self, rows: RollOuts, documents: Tensor) -> tuple[Tensor, Tensor]:
-        """(e_stu, e_T) at the query's other tokens, for every one of its documents [v, k, d] each.
-
-        The predictor takes what the query side alone has at a token to what it has there after the
-        document, as at the answer position.
-        """
-        prompt, there = self.teacher.backbone.prompt, rows.positions >= 0
-        token_rows = prompt.alone(rows.token_rows())
-        after_start = np.maximum(rows.positions, 0) + len(prompt.spec.start)
-        with torch.no_grad():
-            frozen = self.teacher.backbone.states_at(token_rows, after_start)
-        e_q = frozen
-        if self.student.query_backbone is not self.student.backbone:
-            e_q = self.student.query_backbone.states_at(token_rows, after_start)
-        used = to_device(there, self.device)
-        e_d = self.e_d[documents[used.nonzero()[:, 0]]]
-        targets = to_device(rows.position_states[there], self.device).float()
-        if self.cosine_part is not None:
-            with torch.no_grad():
-                targets = targets + self.cosine_part.states(frozen[used], e_d)
-        return self.student.predictor.states(e_q[used], e_d), targets
-
     def _margins_everywhere(self, e_q: Tensor) -> Tensor:
-        """Margins with all documents [n, m], the query's offset apart."""
+        """Margins with all documents [n, m], without the query's offset."""
         predictor = self.student.predictor
         queries = predictor.query_vectors(e_q, self.direction)
         return queries @ predictor.document_vectors(self.e_d, self.direction).T
 
     def _cosines(self, rows: RollOuts) -> Tensor:
-        """What the margins are held to [n, m]: cosines of the states before training."""
+        """What margins are regressed on [n, m]: scaled cosines of the states before training."""
         e_q = to_device(rows.e_q, self.device)
         return self.cosine_scale * cosine_matrix(e_q, self.e_d)
 
     def _supervised(self, margins: Tensor, queries: list[int]) -> Tensor:
-        """List-wise loss on the labels, over the judged documents."""
+        """List-wise loss on the labels, over the pool."""
         relevant = torch.zeros_like(margins, dtype=torch.bool)
         for row, query in enumerate(queries):
             relevant[row, sorted(self.examples.relevant[query])] = True
-        return listwise(margins.masked_fill(~self.judged, float("-inf")), relevant)
+        return listwise(margins.masked_fill(~self.in_pool, float("-inf")), relevant)
 
     def _ensure_round(self, number: int) -> None:
         while len(self.rounds) <= number:
@@ -238,7 +203,7 @@ class _Distillation:
             self.rounds.append(RollOuts(**arrays))
 
     def _roll_out(self, number: int) -> RollOuts:
-        """Let the policy draw candidates, and the teacher read them."""
+        """The policy draws candidates, and the teacher reads them."""
         config, examples = self.config, self.examples
         rng = step_generator(self.seed, 4, number)
         queries = rng.permutation(len(examples.queries))[: config.rollout_queries]
@@ -252,11 +217,7 @@ class _Distillation:
             rng,
         )
         documents = self.pool[drawn]
-        others = config.positions_per_query if config.predicts == "query_positions" else 0
-        positions = draw_positions(query_ids, others, rng)
-        states, margins, elsewhere = read_by_teacher(
-            self.teacher, examples, query_ids, documents, positions
-        )
+        states, margins = read_by_teacher(self.teacher, examples, query_ids, documents)
         return RollOuts(
             queries=queries,
             tokens=padded(query_ids),
@@ -264,14 +225,12 @@ class _Distillation:
             documents=documents,
             teacher_states=states,
             teacher_margins=margins,
-            positions=positions,
-            position_states=elsewhere,
         )
 
     def _policy_scores(
         self, query_ids: list[list[int]], e_q: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
-        """Scores [n, judged documents] that candidates are drawn by."""
+        """Scores [n, documents of the pool] that candidates are drawn by."""
         if self.config.policy == "uniform":
             return np.zeros((len(query_ids), len(self.pool)), dtype=np.float32)
         states = to_device(e_q, self.device)
@@ -283,7 +242,7 @@ class _Distillation:
                     now = query_row_states(self.student.query_backbone, query_ids)
                     states = to_device(now, self.device)
                 scores = self._margins_everywhere(states)
-        return scores[:, self.judged].cpu().numpy()
+        return scores[:, self.in_pool].cpu().numpy()
 
 
 class _Trainable(nn.Module):

@@ -10,7 +10,8 @@ from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.lora import merge_adapters, with_adapters, without_adapters
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.history import History
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.losses import dpo_answer
 from rabtriever_core.training.negatives import Miner
 from rabtriever_core.training.pairs import draw_pairs
@@ -26,8 +27,8 @@ def prefer_right_answers(
 ) -> History:
     """Prefer T over F for relevant pairs, and F over T for the others, by DPO (in place).
 
-    The frozen reference is the reranker as it comes in. With adapters it is the same model with
-    its adapters off; only a tiny model, which is trained in full, is copied.
+    The frozen reference is the reranker as it is given. With adapters it is the same model with
+    its adapters switched off; without, the model is copied.
 
     Args:
         reranker: becomes the teacher.
@@ -49,10 +50,9 @@ def prefer_right_answers(
     else:
         trained = with_adapters(backbone, lora, runtime.seed)
     miner = Miner(reranker, examples, config, checkpoints, runtime.seed)
-    balanced = torch.from_numpy(examples.balanced_weights(config.class_balance))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
-        pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step, steps)
+        pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step)
         with torch.no_grad():
             if lora is None:
                 before, *_ = pairs.read(reference)
@@ -60,22 +60,9 @@ def prefer_right_answers(
                 with without_adapters(trained):
                     before, *_ = pairs.read(reranker)
         margins, *_ = pairs.read(reranker)
-        judged = pairs.candidates_judged().to(margins.device)
+        used = pairs.candidates_relevant_to_some().to(margins.device)
         relevant = pairs.relevant().to(margins.device)
-        weights = None
-        if config.class_balance:
-            of_queries = balanced[pairs.queries].to(margins.device)
-            weights = of_queries[:, None].expand_as(margins)[judged]
-        return {
-            "dpo": dpo_answer(
-                margins[judged],
-                before[judged],
-                relevant[judged],
-                config.dpo.beta,
-                weights,
-                config.focal_gamma,
-            )
-        }
+        return {"dpo": dpo_answer(margins[used], before[used], relevant[used], config.dpo.beta)}
 
     history = train(
         trained,

@@ -1,10 +1,8 @@
 """Training queries and the corpus as token ids, tokenized once."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +13,7 @@ from rabtriever_core.models.prompt import Prompt
 
 @dataclass(frozen=True)
 class Examples:
-    """The judged queries of a split, the whole corpus, and which pairs are relevant."""
+    """The queries of a split that have labels, the whole corpus, and which pairs are relevant."""
 
     queries: Sequence[str]
     documents: Sequence[Document]
@@ -63,26 +61,26 @@ class Examples:
         )
 
     @cached_property
-    def judged(self) -> npt.NDArray[np.int64]:
+    def relevant_documents(self) -> npt.NDArray[np.int64]:
         """Numbers of the documents that are relevant to some training query, sorted.
 
-        Only these serve as negatives: a document that is only ever a negative teaches the model
-        to reject it whatever the query, and it would never be found once its query comes.
+        Only these serve as negatives. A document that is never a positive would teach the model to
+        reject it whatever the query, and it would not be found when its query comes.
         """
         return np.array(sorted(set().union(*self.relevant)), dtype=np.int64)
 
     @cached_property
-    def is_judged(self) -> npt.NDArray[np.bool_]:
-        """Which of the m documents are `judged`: [m]."""
-        return np.isin(np.arange(len(self.documents)), self.judged)
+    def relevant_to_some(self) -> npt.NDArray[np.bool_]:
+        """Which of the m documents are relevant to some training query: [m]."""
+        return np.isin(np.arange(len(self.documents)), self.relevant_documents)
 
     def thin(
         self, rows: Sequence[list[int]], share: float, rng: np.random.Generator
     ) -> list[list[int]]:
         """Leave out a random share of the text's tokens, never those of the template.
 
-        A small model trained from scratch otherwise learns whole sentences by heart, and does not
-        see that a new sentence is made of known words.
+        A small model trained from scratch would otherwise memorize whole sentences, and not see
+        that a new sentence is made of words it knows.
         """
         if not share:
             return list(rows)
@@ -107,23 +105,6 @@ class Examples:
     ) -> list[list[int]]:
         """Token ids of documents, a share of them left out."""
         return self.thin([self.document_ids[d] for d in documents], share, rng)
-
-    def balanced_weights(self, balance: float) -> npt.NDArray[np.float32]:
-        """Weights of the queries [n], with a mean of one, that even out how often documents recur.
-
-        A query's weight is frequency^−balance of its right document, the mean where it has several;
-        a document's frequency is the number of training queries it is right for. It belongs into
-        the loss: every query is still met once an epoch, and a step stays a function of its number.
-
-        Args:
-            balance: 0 weighs all queries alike, 1 all documents.
-        """
-        counts = Counter(chain.from_iterable(self.relevant))
-        weights = np.array(
-            [np.mean([counts[d] ** -balance for d in sorted(right)]) for right in self.relevant]
-        )
-        weights /= weights.mean()
-        return weights.astype(np.float32)
 
     def positives(self, queries: Sequence[int], rng: np.random.Generator) -> list[int]:
         """One relevant document of every query."""

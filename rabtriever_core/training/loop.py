@@ -4,41 +4,35 @@ A step's batch is a pure function of (seed, step number), so that a run resumed 
 continues exactly as if it had never stopped.
 """
 
-import csv
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import RuntimeConfig, ScheduleConfig
-from rabtriever_core.workspace.artifacts import folder_md5s
+from rabtriever_core.training.checkpoints import last_complete_checkpoint
+from rabtriever_core.training.history import History
 
 if TYPE_CHECKING:
     import torch
 
+    from rabtriever_core.training.losses import LossAtStep
+
 logger = logging.getLogger(__name__)
 
-HISTORY_FILE = "history.csv"
 LOG_STEPS = 10
-SEAL = "md5s.json"
-QUALITY = "eval_quality"
-
-History = list[dict[str, float]]
-LossAtStep = Callable[[int], dict[str, "torch.Tensor"]]
-"""Step number → named parts of the loss; their sum is minimized."""
 
 
 def train(
     model: "torch.nn.Module",
-    loss_at: LossAtStep,
+    loss_at: "LossAtStep",
     *,
     steps: int,
     schedule: ScheduleConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
     label: str,
-    evaluate: Callable[[], float] | None = None,
+    quality: Callable[[], float] | None = None,
 ) -> History:
     """Minimize the loss over numbered steps, with a progress bar, checkpoints and a loss curve.
 
@@ -53,7 +47,7 @@ def train(
         runtime: seed, device, precision.
         checkpoints: where to save; training resumes from the last complete checkpoint here.
         label: names the progress bar.
-        evaluate: quality on dev, higher is better.
+        quality: measured on dev, higher is better.
 
     Returns:
         One row per LOG_STEPS, and one for the last step: step, loss, its parts, learning rate.
@@ -68,6 +62,7 @@ def train(
     from transformers.utils import logging as transformers_logging
 
     from rabtriever_core.training.trainer import (
+        QUALITY,
         BarCallback,
         LastStepCallback,
         SealCallback,
@@ -82,7 +77,7 @@ def train(
         logger.info("%s resumes from %s", label, last.name)
     stopping: dict[str, Any] = {}
     callbacks: list[Any] = [BarCallback(label), LastStepCallback(), SealCallback()]
-    if schedule.evaluate_steps and evaluate is not None:
+    if schedule.evaluate_steps and quality is not None:
         stopping = {
             "eval_strategy": "steps",
             "eval_steps": schedule.evaluate_steps,
@@ -93,7 +88,7 @@ def train(
         callbacks.append(EarlyStoppingCallback(schedule.patience))
     trainer = StepTrainer(
         loss_at=loss_at,
-        quality=evaluate,
+        quality=quality,
         muon=schedule.optimizer == "muon",
         model=model,
         args=TrainingArguments(
@@ -139,50 +134,3 @@ def train(
         for row in trainer.state.log_history
         if "loss" in row
     ]
-
-
-def last_complete_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end and is as it was written.
-
-    A damaged one would be resumed from to another model, under the name of the same inputs.
-    """
-    found = sorted(
-        folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True
-    )
-    for path in found:
-        try:
-            sealed = json.loads((path / SEAL).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            logger.warning("%s is incomplete (the run was killed while saving): skipped", path.name)
-            continue
-        if sealed == _contents(path):
-            return path
-        logger.warning("%s is damaged: skipped", path.name)
-    return None
-
-
-def seal(checkpoint: Path) -> None:
-    """Note the md5 of every file of a finished checkpoint, last of all."""
-    (checkpoint / SEAL).write_text(json.dumps(_contents(checkpoint)), encoding="utf-8")
-
-
-def _contents(checkpoint: Path) -> dict[str, str]:
-    return {path: md5 for path, md5 in folder_md5s(checkpoint).items() if path != SEAL}
-
-
-def write_history(history: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Write the loss curve as CSV (a DVC plot); rows may have different parts of a loss."""
-    names = list(dict.fromkeys(name for row in history for name in row))
-    with (folder / HISTORY_FILE).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in history)
-
-
-def read_history(folder: Path) -> History:
-    """Read what `write_history` wrote."""
-    with (folder / HISTORY_FILE).open(encoding="utf-8", newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]

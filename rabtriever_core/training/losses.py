@@ -1,8 +1,13 @@
-"""Losses: shapes and formulas only; no model, no sampling."""
+"""Losses: formulas over tensors, without models or sampling."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+LossAtStep = Callable[[int], dict[str, Tensor]]
+"""Step number → named parts of the loss; their sum is minimized."""
 
 
 def info_nce(e_q: Tensor, e_d: Tensor, relevant: Tensor, temperature: float) -> Tensor:
@@ -24,16 +29,13 @@ def cosine_matrix(e_q: Tensor, e_d: Tensor) -> Tensor:
     return F.normalize(e_q, dim=-1) @ F.normalize(e_d, dim=-1).T
 
 
-def listwise(scores: Tensor, relevant: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Softmax cross-entropy over a query's candidates: scores and relevant [n, m], weights [n]."""
+def listwise(scores: Tensor, relevant: Tensor) -> Tensor:
+    """Softmax cross-entropy over a query's candidates: scores and relevant [n, m]."""
     positive = scores.masked_fill(~relevant, float("-inf")).logsumexp(dim=-1)
-    losses = scores.logsumexp(dim=-1) - positive
-    return (losses if weights is None else weights * losses).mean()
+    return (scores.logsumexp(dim=-1) - positive).mean()
 
 
-def answer_cross_entropy(
-    margins: Tensor, relevant: Tensor, weights: Tensor | None = None, focal_gamma: float = 0.0
-) -> Tensor:
+def answer_cross_entropy(margins: Tensor, relevant: Tensor) -> Tensor:
     """Cross-entropy of the answer T / F given the margin, positives and negatives weighted alike.
 
     The two-token softmax of logit_T, logit_F is σ(margin). A step has one positive among many
@@ -42,38 +44,13 @@ def answer_cross_entropy(
     Args:
         margins: any shape.
         relevant: boolean, of that shape.
-        weights: of the pairs, that shape; all alike where not given.
-        focal_gamma: also weighs by difficulty, see `focal_weights`.
     """
     loss = F.binary_cross_entropy_with_logits(margins, relevant.float(), reduction="none")
-    if weights is not None:
-        loss = weights * loss
     kinds = [kind for kind in (relevant, ~relevant) if kind.any()]
-    if focal_gamma:
-        right = torch.where(relevant, margins, -margins)
-        means = [(focal_weights(right[kind], focal_gamma) * loss[kind]).mean() for kind in kinds]
-        return torch.stack(means).mean()
     return torch.stack([loss[kind].mean() for kind in kinds]).mean()
 
 
-def focal_weights(margins: Tensor, gamma: float) -> Tensor:
-    """(1 − p)^γ for p = σ(margin of the right answer) [p], scaled to a mean of one; no gradient.
-
-    The focal loss (arXiv 1708.02002) as a reweighting of samples: scaled, since its sum would
-    otherwise fall against the other losses as training goes on. As a softmax of γ · log(1 − p), so
-    that nothing underflows when all pairs are easy.
-    """
-    return len(margins) * torch.softmax(gamma * F.logsigmoid(-margins.detach()), dim=0)
-
-
-def dpo_answer(
-    margins: Tensor,
-    reference: Tensor,
-    relevant: Tensor,
-    beta: float,
-    weights: Tensor | None = None,
-    focal_gamma: float = 0.0,
-) -> Tensor:
+def dpo_answer(margins: Tensor, reference: Tensor, relevant: Tensor, beta: float) -> Tensor:
     """DPO on the answer token: −log σ(±β (margin − reference margin)), + for relevant pairs.
 
     log π(T) − log π(F) is the margin, since the answers' softmax shares its normalizer: the pair
@@ -85,50 +62,31 @@ def dpo_answer(
         reference: of the frozen reference [p].
         relevant: boolean [p].
         beta: inverse temperature of the implicit reward.
-        weights: of the pairs [p]; all alike where not given.
-        focal_gamma: hard are those whose preference is not learned yet, see `focal_weights`.
     """
-    return answer_cross_entropy(beta * (margins - reference), relevant, weights, focal_gamma)
+    return answer_cross_entropy(beta * (margins - reference), relevant)
 
 
 def supervised(
-    margins: Tensor,
-    relevant: Tensor,
-    judged: Tensor,
-    weights: Tensor | None = None,
-    focal_gamma: float = 0.0,
+    margins: Tensor, relevant: Tensor, relevant_to_some: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(answer cross-entropy, list-wise cross-entropy) over the judged candidates alone.
+    """(answer cross-entropy, list-wise cross-entropy) over the candidates that may be negatives.
 
-    A document that is relevant to no training query could only ever be a negative: the model
-    would learn to reject it whatever the query, and never find it once its query comes.
+    A document that is relevant to no training query could only be a negative: the model would
+    learn to reject it whatever the query, and not find it when its query comes.
 
     Args:
         margins: [n, k].
         relevant: boolean [n, k].
-        judged: boolean [n, k], the document is relevant to some training query.
-        weights: of the queries [n]; all alike where not given.
-        focal_gamma: weighs pairs by difficulty in the first, see `focal_weights`.
+        relevant_to_some: boolean [n, k], the document is relevant to some training query.
     """
-    of_pairs = None if weights is None else weights[:, None].expand_as(margins)[judged]
-    answer = answer_cross_entropy(margins[judged], relevant[judged], of_pairs, focal_gamma)
-    return answer, listwise(margins.masked_fill(~judged, float("-inf")), relevant, weights)
+    answer = answer_cross_entropy(margins[relevant_to_some], relevant[relevant_to_some])
+    return answer, listwise(margins.masked_fill(~relevant_to_some, float("-inf")), relevant)
 
 
 def centred_mse(scores: Tensor, targets: Tensor) -> Tensor:
     """MSE after each query's mean is taken off both: [n, k] each (MarginMSE over all pairs)."""
     centred = scores - scores.mean(dim=-1, keepdim=True)
     return F.mse_loss(centred, targets - targets.mean(dim=-1, keepdim=True))
-
-
-def normalized_mse(states: Tensor, targets: Tensor) -> Tensor:
-    """MSE in units of the targets' variance per dimension: [..., d] each.
-
-    A language model's states have a few huge dimensions, which a plain MSE is all about.
-    """
-    flat = targets.reshape(-1, targets.shape[-1])
-    variance = flat.var(dim=0, unbiased=False).clamp_min(1e-6)
-    return torch.mean((states - targets) ** 2 / variance)
 
 
 def kl_binary(a: Tensor, b: Tensor) -> Tensor:

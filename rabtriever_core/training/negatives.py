@@ -1,4 +1,4 @@
-"""Hard negatives: documents that look right but are not judged relevant."""
+"""Hard negatives: documents that look relevant but are not labelled so."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ import numpy.typing as npt
 
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.index.ranking import top_positions
+from rabtriever_core.models.arrays import Floats, unit_rows
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.reranker import Reranker
-from rabtriever_core.models.student import document_states, query_states, unit_rows
+from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_met
 from rabtriever_core.training.stored import Arrays, stored_arrays
 
-Floats = npt.NDArray[np.float32]
 Mined = Sequence[npt.NDArray[np.int64]]
 """Document numbers of every training query's hard negatives, hardest first."""
 
 _WIDER = 2
-"""The teacher orders this many times the wanted depth of what the encoder finds."""
+"""In a refresh the sources are asked for this many times the depth that is kept."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def mine(
         examples: training queries and corpus.
         pool: numbers of the documents that may be negatives.
         depth: documents per query, fewer where the sources have no more.
-        queries: numbers of the queries that training will meet: a large set has far more, and
-            reading them costs more than the training does.
+        queries: numbers of the queries that training will meet. A large set has far more, and
+            reading them all would cost more than the training.
 
     Returns:
         Document numbers of every training query; none for those not asked for.
@@ -148,16 +148,16 @@ def in_batch_documents(
     Args:
         examples: training queries and corpus.
         queries: the step's queries; each brings a relevant document.
-        mined: hard negatives to draw from, where there are any; only judged documents are drawn
-            (see `Examples.judged`).
+        mined: hard negatives to draw from, where there are any; only documents that are relevant to
+            some training query are drawn (see `Examples.relevant_documents`).
         count: hard negatives that each query brings.
         rng: random stream.
     """
     documents = dict.fromkeys(examples.positives(queries, rng))
     if mined is not None:
         for query in queries:
-            judged = mined[query][examples.is_judged[mined[query]]]
-            documents |= dict.fromkeys(rng.permutation(judged)[:count].tolist())
+            hard = mined[query][examples.relevant_to_some[mined[query]]]
+            documents |= dict.fromkeys(rng.permutation(hard)[:count].tolist())
     return list(documents)
 
 
@@ -202,8 +202,8 @@ class Miner:
         chosen = rng.permutation(met)[: config.mining_queries]
         chosen = np.array([q for q in sorted(chosen.tolist()) if len(mined[q])], dtype=np.int64)
         if not len(chosen):
-            # Every document is right for all of these, or BM25 alone mines and they share no word
-            # with a wrong one: there is nothing to order.
+            # There is nothing to order: every document is relevant to all of these queries, or
+            # BM25 alone mines and they share no word with an irrelevant one.
             return [row[: config.mining_depth] for row in mined]
         positives = np.array(examples.positives(chosen.tolist(), rng))
         # Rows are as long as the longest; what fills them up is read and left out again.
@@ -217,8 +217,8 @@ class Miner:
         )
         for query, row in zip(chosen.tolist(), margins, strict=True):
             negatives = row[1 : len(mined[query]) + 1]
-            # A "negative" that the teacher finds clearly better than the positive is likely a
-            # document nobody judged.
+            # A "negative" that the teacher finds clearly better than the positive is probably
+            # relevant, and just not labelled.
             likely_right = negatives > row[0] + config.false_negative_margin
             order = np.argsort(-negatives, kind="stable")
             mined[query] = mined[query][order[~likely_right[order]]]

@@ -29,18 +29,18 @@ class Pairs:
     document_ids: list[list[int]]
     relevance: npt.NDArray[np.bool_]
     """Which queries and distinct documents belong together [n, m]."""
-    judged: npt.NDArray[np.bool_]
-    """Which distinct documents some training query is judged for [m]."""
+    relevant_to_some: npt.NDArray[np.bool_]
+    """Which distinct documents are relevant to some training query [m]."""
 
     def read(
         self, reranker: Reranker, layers: tuple[int, ...] | None = None
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """(margins [n, k], e_Q [n, d] and e_D [m, d], each of the final norm, then of the layers).
 
-        The queries are read alone only where layers are given, though it be none of them. The
-        margins are those of reading alone, without the cosine that a teacher may hold beside it: on
-        its training queries the cosine is nearly always right, and reading that learns what is
-        missing there learns noise.
+        The queries are read alone only if `layers` is not None; it may be empty. The margins are
+        those of reading the pair, without the cosine that a teacher may add to it. On training
+        queries the cosine is nearly always right: reading trained on what the cosine misses there
+        would learn noise.
         """
         n, k = self.drawn.shape
         documents, queries = self.column.ravel().tolist(), np.repeat(np.arange(n), k).tolist()
@@ -57,19 +57,19 @@ class Pairs:
         """Boolean [n, k]: which candidates are relevant."""
         return torch.from_numpy(np.take_along_axis(self.relevance, self.column, axis=1))
 
-    def candidates_judged(self) -> Tensor:
-        """Boolean [n, k]: which candidates some training query is judged for."""
-        return torch.from_numpy(self.judged[self.column])
+    def candidates_relevant_to_some(self) -> Tensor:
+        """Boolean [n, k]: which candidates are relevant to some training query."""
+        return torch.from_numpy(self.relevant_to_some[self.column])
 
 
 def draw_pairs(
-    examples: Examples, mined: Mined | None, config: TeacherConfig, seed: int, step: int, steps: int
+    examples: Examples, mined: Mined | None, config: TeacherConfig, seed: int, step: int
 ) -> Pairs:
     """Candidates of the step's queries, their tokens thinned."""
     schedule = config.schedule
     rng, queries = start_step("teacher", examples, schedule, seed, step)
-    share = config.mined_share * _ramp(step, config.curriculum_share * steps)
-    drawn = candidates(examples, queries, mined, config.documents_per_query, share, rng)
+    count, share = config.documents_per_query, config.mined_share
+    drawn = candidates(examples, queries, mined, count, share, rng)
     distinct, column = np.unique(drawn, return_inverse=True)
     return Pairs(
         queries=queries,
@@ -79,7 +79,7 @@ def draw_pairs(
         query_ids=examples.thinned_queries(queries, schedule.token_dropout, rng),
         document_ids=examples.thinned_documents(distinct, schedule.token_dropout, rng),
         relevance=examples.relevance(queries, distinct.tolist()),
-        judged=examples.is_judged[distinct],
+        relevant_to_some=examples.relevant_to_some[distinct],
     )
 
 
@@ -93,8 +93,8 @@ def candidates(
 ) -> npt.NDArray[np.int64]:
     """Document numbers [n, k] that the queries of a step are compared with.
 
-    A positive first, then hard negatives, then random ones; the whole corpus when it has no more
-    than `count` documents.
+    A positive first, then hard negatives, then random ones; the whole corpus if it has at most
+    `count` documents.
     """
     pool = np.arange(len(examples.documents))
     if len(pool) <= count:
@@ -111,14 +111,9 @@ def candidates(
             if document not in examples.relevant[query]:
                 chosen.setdefault(document)
         for document in rng.permutation(pool).tolist():
-            # So few documents are irrelevant to this query that relevant ones fill the row.
+            # Too few documents are irrelevant to this query: relevant ones fill the row.
             if len(chosen) == count:
                 break
             chosen.setdefault(document)
         rows.append(list(chosen))
     return np.array(rows, dtype=np.int64)
-
-
-def _ramp(step: int, length: float) -> float:
-    """0 → 1 over `length` steps."""
-    return min(1.0, step / length) if length else 1.0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rabtriever_core.errors import ModelError
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_of_step
@@ -30,12 +29,6 @@ class RollOuts:
     """e_T of every pair [n, k, d]."""
     teacher_margins: npt.NDArray[np.float32]
     """The teacher's margin of every pair [n, k]."""
-    positions: npt.NDArray[np.int64]
-    """Other tokens of the queries that are regressed on [n, q], filled up with -1; q is 0 where the
-    answer position alone is."""
-    position_states: npt.NDArray[np.float16]
-    """The teacher's states there [n, q, k, d]: half precision, for they are most of what is
-    stored."""
 
     def token_rows(self) -> list[list[int]]:
         """Token ids of every query."""
@@ -65,17 +58,6 @@ def rows_of_step(rounds: Sequence[RollOuts], size: int, step: int, seed: int) ->
         part["tokens"] = np.pad(part["tokens"], ((0, 0), (0, missing)), constant_values=_NO_TOKEN)
         parts.append(part)
     return RollOuts(**{name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
-
-
-def draw_positions(
-    rows: Sequence[Sequence[int]], count: int, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """Tokens before the last one of every row [n, count], in order; -1 where there are no more."""
-    positions = np.full((len(rows), count), _NO_TOKEN, dtype=np.int64)
-    for row, drawn in zip(rows, positions, strict=True):
-        chosen = np.sort(rng.permutation(len(row) - 1)[:count])
-        drawn[: len(chosen)] = chosen
-    return positions
 
 
 def draw_candidates(
@@ -114,33 +96,13 @@ def read_by_teacher(
     examples: Examples,
     query_ids: Sequence[list[int]],
     documents: npt.NDArray[np.int64],
-    positions: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float16]]:
-    """Let the teacher read every drawn pair: (e_T [n, k, d], margins [n, k], others [n, q, k, d]).
-
-    Raises:
-        ModelError: a state is too large for half precision.
-    """
-    width, others = teacher.backbone.dimension, positions.shape[1]
-    states = np.zeros((*documents.shape, width), dtype=np.float32)
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Let the teacher read every drawn pair: (e_T [n, k, d], margins [n, k])."""
+    states = np.zeros((*documents.shape, teacher.backbone.dimension), dtype=np.float32)
     margins = np.zeros(documents.shape, dtype=np.float32)
-    elsewhere = np.zeros((len(documents), others, documents.shape[1], width), dtype=np.float16)
-    for rows, columns, read, scores in teacher.candidate_states(
-        examples.document_ids,
-        query_ids,
-        documents,
-        "teacher scores roll-outs",
-        positions=positions if others else None,
+    for rows, columns, e_t, scores in teacher.candidate_states(
+        examples.document_ids, query_ids, documents, "teacher scores roll-outs"
     ):
-        e_t = read.cpu().numpy()
-        states[rows, columns] = e_t[:, 0] if others else e_t
+        states[rows, columns] = e_t.cpu().numpy()
         margins[rows, columns] = scores.cpu().numpy()
-        if others:
-            largest = float(np.abs(e_t).max())
-            if largest > float(np.finfo(np.float16).max):
-                raise ModelError(
-                    f"the teacher's states reach {largest:.3g}, too large for the half precision "
-                    "that roll-outs keep them in: set student.predicts to `answer`"
-                )
-            elsewhere[rows, :, columns] = e_t[:, 1:]
-    return states, margins, elsewhere
+    return states, margins

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 
 from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
+from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.lora import merge_adapters, with_adapters
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.alignment import ANCHOR_SCALE, aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.history import History
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.losses import centred_mse, cosine_matrix, supervised
 from rabtriever_core.training.negatives import Miner, in_batch_documents
 from rabtriever_core.training.pairs import draw_pairs
@@ -26,7 +27,7 @@ def fine_tune_teacher(
     runtime: RuntimeConfig,
     checkpoints: Path,
     lora: LoraConfig | None,
-    evaluate: Callable[[], float] | None = None,
+    quality: Callable[[], float] | None = None,
 ) -> History:
     """Train the reranker to answer T for relevant pairs and F for the others (in place).
 
@@ -40,7 +41,7 @@ def fine_tune_teacher(
         runtime: seed, device, precision.
         checkpoints: where to resume from.
         lora: adapters to train instead of all weights; merged at the end.
-        evaluate: quality on dev, for early stopping.
+        quality: measured on dev, for early stopping.
     """
     backbone = reranker.backbone
     trained = backbone.model if lora is None else with_adapters(backbone, lora, runtime.seed)
@@ -48,7 +49,6 @@ def fine_tune_teacher(
     layers = aligned_layers(backbone)
     steps = schedule.steps(len(examples.queries))
     miner = Miner(reranker, examples, config, checkpoints, runtime.seed)
-    balanced = torch.from_numpy(examples.balanced_weights(config.class_balance))
 
     def more_contrast(step: int) -> torch.Tensor:
         number, share = config.contrastive_queries, schedule.token_dropout
@@ -64,24 +64,21 @@ def fine_tune_teacher(
         return contrastive_loss(e_q, e_d, to_device(relevance, e_q[0].device))
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
-        pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step, steps)
+        pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step)
         margins, e_q, e_d = pairs.read(reranker, layers if config.contrastive_weight else None)
         device = margins.device
-        weights = balanced[pairs.queries].to(device) if config.class_balance else None
         answer, in_list = supervised(
             margins,
             pairs.relevant().to(device),
-            pairs.candidates_judged().to(device),
-            weights,
-            config.focal_gamma,
+            pairs.candidates_relevant_to_some().to(device),
         )
         parts = {
             "answer": config.answer_weight * answer,
             "listwise": config.listwise_weight * in_list,
         }
         if config.contrastive_weight:
-            relevance = to_device(pairs.relevance[:, pairs.judged], device)
-            seen = to_device(np.flatnonzero(pairs.judged), device)
+            relevance = to_device(pairs.relevance[:, pairs.relevant_to_some], device)
+            seen = to_device(np.flatnonzero(pairs.relevant_to_some), device)
             contrast = contrastive_loss(e_q, [states[seen] for states in e_d], relevance)
             if config.contrastive_queries:
                 contrast = contrast + more_contrast(step)
@@ -100,7 +97,7 @@ def fine_tune_teacher(
         runtime=runtime,
         checkpoints=checkpoints,
         label="teacher",
-        evaluate=evaluate,
+        quality=quality,
     )
     if lora is not None:
         merge_adapters(backbone, trained)

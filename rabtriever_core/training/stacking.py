@@ -1,38 +1,37 @@
-"""What start, cosine and reading each count for in a teacher, fitted on dev."""
+"""Weights of a teacher's parts (its start, the cosine, reading the pair), fitted on dev."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from rabtriever_core.models.arrays import Reals, unit_rows
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import document_states, query_row_states, unit_rows
+from rabtriever_core.models.states import document_states, query_row_states
 from rabtriever_core.training.averaging import AveragedWithStart
 from rabtriever_core.training.examples import Examples
 
 CANDIDATES = 20
-"""Documents per query, the nearest by cosine: those that a reranker is asked about."""
+"""Documents per query: the nearest by cosine, as a reranker would be given."""
 _LEAST, _MOST = 0.05, 20.0
-"""Of either weight as a multiple of what training left it at: no part is silenced for good."""
-
-Floats = npt.NDArray[np.floating]
+"""Bounds of both factors, so that neither part is switched off."""
 
 
 def weigh_cosine_and_reading(
     teacher: GenerativeReranker, examples: Examples
 ) -> tuple[float, float]:
-    """Rescale both parts of the margin so that they explain the labels best (in place).
+    """Rescale the two parts of the margin so that together they fit the labels best (in place).
 
-    Each part was trained to do the whole task alone. Two numbers that minimize the list-wise
-    cross-entropy on queries held out say what either counts for beside the other (stacking); as
-    factors of the cosine's scale and of w_T − w_F they leave the margin what it was, a T − F logit.
+    Each part was trained to solve the task alone. Two factors, which minimize the list-wise
+    cross-entropy on held-out queries, say how much each contributes to the sum (stacking). They
+    are applied to `cosine_scale` and to w_T − w_F, so that the margin is still a T − F logit.
 
     Args:
         teacher: with a `cosine_scale` above zero.
         examples: queries that it was not trained on, and the corpus.
 
     Returns:
-        Factors of (cosine, reading); one each where no query has a right document among its
+        Factors of (cosine, reading); both 1 if no query has a relevant document among its
         candidates.
     """
     cosines = _cosines(teacher, examples)
@@ -52,15 +51,15 @@ def choose_start_share(
     shares: Sequence[float],
     examples: Examples,
 ) -> tuple[float, dict[float, float]]:
-    """Move the teacher to the share of its start that explains the labels best (in place).
+    """Move the teacher's weights back towards its start, by the share that fits best (in place).
 
-    Each share is given its best weights of cosine and reading first, which are not kept. All are
-    asked about the same documents: the start's nearest and the right ones.
+    Every share is judged with its own best factors of cosine and reading, which are not kept. All
+    shares score the same documents: the nearest by the start's cosine, and the relevant ones.
 
     Args:
         teacher: with a `cosine_scale` above zero.
         averaged: its weights.
-        shares: to choose from; of equals the first is taken.
+        shares: to choose from; among equals the first is taken.
         examples: queries that it was not trained on, and the corpus.
 
     Returns:
@@ -83,23 +82,23 @@ def choose_start_share(
     return best, losses
 
 
-def _cosines(teacher: GenerativeReranker, examples: Examples) -> Floats:
-    """Of all queries and documents read apart: [queries, documents]."""
+def _cosines(teacher: GenerativeReranker, examples: Examples) -> Reals:
+    """Cosine of every query and document, each read alone: [queries, documents]."""
     e_q = unit_rows(query_row_states(teacher.backbone, examples.query_ids))
     e_d = unit_rows(document_states(teacher.backbone, examples.documents))
-    cosines: Floats = e_q @ e_d.T
+    cosines: Reals = e_q @ e_d.T
     return cosines
 
 
 def _parts(
     teacher: GenerativeReranker,
     examples: Examples,
-    cosines: Floats,
+    cosines: Reals,
     candidates: npt.NDArray[np.int64],
-) -> tuple[list[Floats], npt.NDArray[np.bool_]]:
-    """(cosine, reading) of the margins and the labels of candidates [queries, k].
+) -> tuple[list[Reals], npt.NDArray[np.bool_]]:
+    """(both parts of the candidates' margins, their labels): [queries, k] each.
 
-    Queries whose candidates are all right or all wrong tell nothing and are left out.
+    Queries whose candidates are all relevant or all irrelevant say nothing and are left out.
     """
     query_ids = list(examples.query_ids)
     margins = teacher.candidate_margins(examples.document_ids, query_ids, candidates, None)
@@ -115,11 +114,11 @@ def _parts(
 
 
 def best_weights(
-    parts: Sequence[Floats], relevant: npt.NDArray[np.bool_]
+    parts: Sequence[Reals], relevant: npt.NDArray[np.bool_]
 ) -> tuple[list[float], float]:
-    """Weights of parts of a score that minimize its list-wise cross-entropy.
+    """Weights of a score's parts that minimize its list-wise cross-entropy.
 
-    Where one document is right in every row this is convex: there is one minimum.
+    With one relevant document in every row the problem is convex and has one minimum.
 
     Args:
         parts: each [n, k].
@@ -133,7 +132,7 @@ def best_weights(
 
     stacked = np.stack([np.asarray(part, dtype=np.float64) for part in parts])
 
-    def loss(weights: Floats) -> tuple[float, Floats]:
+    def loss(weights: Reals) -> tuple[float, Reals]:
         scores = np.tensordot(weights, stacked, axes=1)
         among = np.where(relevant, scores, -np.inf)
         value = float(np.mean(logsumexp(scores, axis=1) - logsumexp(among, axis=1)))

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.workspace.artifacts import array_md5
+from rabtriever_core.workspace.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,9 @@ def stored_arrays(path: Path, make: Callable[[], Mapping[str, npt.NDArray[Any]]]
     found = _read(path) if path.exists() else None
     if found is None:
         arrays = dict(make())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        # One metadata key only: safetensors does not fix the order of several.
-        save_file(arrays, unfinished, metadata={_MD5: _md5(arrays)})
-        unfinished.replace(path)
+        with replacing(path) as unfinished:
+            # One metadata key only: safetensors does not fix the order of several.
+            save_file(arrays, unfinished, metadata={_MD5: _md5(arrays)})
         found = _read(path)
     if found is None:
         raise ArtifactError(f"{path} does not hold what was just written to it: check the disk")

@@ -12,10 +12,14 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from rabtriever_core.errors import ModelError
-from rabtriever_core.training.loop import QUALITY, LossAtStep, seal
+from rabtriever_core.training.checkpoints import seal
+from rabtriever_core.training.losses import LossAtStep
 from rabtriever_core.training.optimizer import muon_for
 
 logger = logging.getLogger(__name__)
+
+QUALITY = "eval_quality"
+"""What quality on dev is called among Trainer's metrics."""
 
 
 class StepDataset(Dataset[int]):

@@ -1,7 +1,7 @@
 """Warm-up of a tiny backbone: language modelling and contrastive loss together.
 
-A tiny model that goes straight from random weights to yes/no fine-tuning learns almost nothing;
-it first needs to know the words and that a query and its document belong together.
+A tiny model learns almost nothing when it goes straight from random weights to yes/no fine-tuning:
+it first has to learn words, and that a query and its document belong together.
 """
 
 from pathlib import Path
@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from rabtriever_core.config import BackboneConfig, RuntimeConfig
-from rabtriever_core.models.backbone import Backbone, pick_device
-from rabtriever_core.models.transfer import to_device
+from rabtriever_core.models.arrays import to_device
+from rabtriever_core.models.backbone import Backbone, pick_device, states_of_layers
 from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, train
+from rabtriever_core.training.history import History
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.steps import start_step
 
 
@@ -69,9 +70,8 @@ def _read_pairs(
     ids, _ = backbone.pad(rows)
     read = backbone.read(input_ids=ids, use_cache=False, output_hidden_states=True)
     states = read.last_hidden_state
-    ends = to_device(np.array([len(document) - 1 for document in documents]), ids.device)
-    at = torch.arange(len(rows), device=ids.device), ends
-    e_d = [states[at].float(), *(read.hidden_states[layer][at].float() for layer in layers)]
+    lengths = to_device(np.array([len(document) for document in documents]), ids.device)
+    e_d = states_of_layers(read, lengths, layers)
     # The place of every real token but the last, in rows laid end to end.
     places = [np.arange(len(row) - 1) + n * ids.shape[1] for n, row in enumerate(rows)]
     before = to_device(np.concatenate(places), ids.device)

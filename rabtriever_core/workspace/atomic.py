@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,19 @@ def write_text(path: Path, text: str, *, private: bool = False) -> None:
 
 def write_json(path: Path, value: Any, *, indent: int | None = 2, private: bool = False) -> None:
     """Write or replace a JSON file, letters beyond ASCII as they are, with a line end."""
+    write_bytes(path, _json(value, indent), private=private)
+
+
+def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write or replace a file with one JSON value per line."""
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        file.writelines(_json(row, None) for row in rows)
+
+
+def _json(value: Any, indent: int | None) -> bytes:
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    write_text(path, f"{text}\n", private=private)
+    # A lone surrogate, which broken input may hold, has no UTF-8: it is escaped (`\udc80`).
+    return f"{text}\n".encode(errors="backslashreplace")
 
 
 def _to_disk(path: Path) -> None:

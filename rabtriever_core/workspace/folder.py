@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rabtriever_core.config import Settings, load_settings
+from rabtriever_core.workspace.atomic import write_json
 
 PARAMS = "params.yaml"
 VARIABLE = "RABTRIEVER_WORKSPACE"
@@ -81,10 +82,7 @@ class Workspace:
 
     def record_seconds(self, stage: str, seconds: float) -> None:
         """Remember how long a stage took (kept apart: artifacts hold nothing that varies)."""
-        path = self._seconds_file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        values = self.seconds() | {stage: round(seconds, 2)}
-        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        write_json(self._seconds_file, self.seconds() | {stage: round(seconds, 2)})
 
     def seconds(self) -> dict[str, Any]:
         """Duration of the last real run of every stage on this machine."""
@@ -93,11 +91,8 @@ class Workspace:
 
     def record_embedding_work(self, work: dict[str, Any]) -> None:
         """Remember what the last embedding did, and the last one of all documents."""
-        path = self._embedding_file
-        path.parent.mkdir(parents=True, exist_ok=True)
         whole = work if work["embedded"] == work["documents"] else self.embedding_work().get("full")
-        content = work | {"full": whole}
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(self._embedding_file, work | {"full": whole})
 
     def embedding_work(self) -> dict[str, Any]:
         """What the last embedding did: documents, how many of them it embedded, seconds.

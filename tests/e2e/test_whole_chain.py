@@ -88,11 +88,11 @@ def test_the_report_measures_every_system(finished) -> None:
 
 
 def test_the_index_answers_as_the_model_ranks(finished) -> None:
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
     workspace, _ = finished
     documents = small_dataset().documents
-    student = Rabtriever.load(
+    student = Student.load(
         workspace.artifact("student"), workspace.artifact("teacher"), workspace.settings.runtime
     )
     margins = student.margin([QUERY], documents)[0]

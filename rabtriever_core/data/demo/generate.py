@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rabtriever_core.data.demo.worlds import Part, World, load_worlds, pool_of
+from rabtriever_core.workspace.atomic import write_text
 
 SPLITS = ("train", "dev", "test", "test_unseen_combinations")
 
@@ -150,4 +151,4 @@ def _json(entry: dict[str, str]) -> str:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+    write_text(path, "".join(f"{line}\n" for line in lines))

@@ -17,6 +17,7 @@ from rabtriever_core.evaluation.metrics import Run, first_right_rank, mean_value
 from rabtriever_core.evaluation.systems import Ranker, teacher_ranker, vector_ranker
 from rabtriever_core.lab.ablation.plan import Plan, System
 from rabtriever_core.workspace.artifacts import Artifact
+from rabtriever_core.workspace.atomic import write_json
 
 DEPTH = 10
 """No metric looks deeper."""
@@ -92,10 +93,7 @@ def measured(
     texts = [task.dataset.queries[query] for query in task.queries]
     run = dict(zip(task.queries, rank(texts), strict=True))
     result = quality(task, run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(result), encoding="utf-8")
-    unfinished.replace(path)
+    write_json(path, result, indent=None)
     return result
 
 
@@ -135,7 +133,7 @@ def ranker(
 
         model = BiEncoder.load(artifacts["bi_encoder"].folder, runtime)
         return vector_ranker(model.encode_queries, ids, model.encode_documents(documents), DEPTH)
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
-    student = Rabtriever.load(artifacts["student"].folder, artifacts["teacher"].folder, runtime)
+    student = Student.load(artifacts["student"].folder, artifacts["teacher"].folder, runtime)
     return vector_ranker(student.encode_queries, ids, student.encode_documents(documents), DEPTH)

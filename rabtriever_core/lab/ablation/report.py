@@ -1,6 +1,5 @@
 """What a plan leaves beside its runs: the plan, summary, table and plot."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,14 @@ from rabtriever_core.lab.ablation.plots import draw
 from rabtriever_core.lab.ablation.summary import read_runs, summarize
 from rabtriever_core.lab.ablation.tables import plan_markdown
 from rabtriever_core.report.plot_style import save_png
+from rabtriever_core.workspace.atomic import write_json, write_text
 
 PLAN, SUMMARY, TABLE, PLOT = "plan.json", "summary.json", "table.md", "plot.png"
 
 
 def write_plan(plan: Plan, folder: Path) -> None:
     """Keep the plan beside its runs, so that the folder alone is enough."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PLAN).write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_text(folder / PLAN, plan.model_dump_json(indent=1) + "\n")
 
 
 def write_summary(plan: Plan, folder: Path) -> dict[str, Any]:
@@ -30,8 +29,7 @@ def write_summary(plan: Plan, folder: Path) -> dict[str, Any]:
     if not runs:
         raise ArtifactError(f"no finished runs of plan {plan.name} in {folder}")
     summary = summarize(plan, runs)
-    text = json.dumps(summary, indent=1, ensure_ascii=False)
-    (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
-    (folder / TABLE).write_text(plan_markdown(plan, summary), encoding="utf-8")
+    write_json(folder / SUMMARY, summary, indent=1)
+    write_text(folder / TABLE, plan_markdown(plan, summary))
     save_png(draw(plan, summary), folder / PLOT)
     return summary

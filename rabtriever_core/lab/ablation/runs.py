@@ -13,6 +13,7 @@ from rabtriever_core.errors import ConfigError
 from rabtriever_core.lab.ablation.plan import Override, Plan
 from rabtriever_core.lab.ablation.sources import Source
 from rabtriever_core.lab.ablation.tree import address, ancestry
+from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.provenance import versions
 
 RUNS = "runs"
@@ -72,12 +73,7 @@ class PlannedRun:
             "overrides": list(self.plan.overrides(self.variant)),
             **result,
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".unfinished")
-        unfinished.write_text(
-            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        unfinished.replace(self.path)
+        write_json(self.path, content, indent=1)
 
 
 def planned_runs(

@@ -12,6 +12,7 @@ from rabtriever_core.data.dataset import qrels_files
 from rabtriever_core.errors import ConfigError, DatasetError
 from rabtriever_core.lab.ablation.plan import Override
 from rabtriever_core.workspace import PARAMS
+from rabtriever_core.workspace.atomic import write_text
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def open_source(path: Path, work: Path, params: Path | None = None) -> Source:
     started = work / name / PARAMS
     started.parent.mkdir(parents=True, exist_ok=True)
     if params is None:
-        started.write_text(params_yaml(default_settings()), encoding="utf-8")
+        write_text(started, params_yaml(default_settings()))
     elif params.resolve() != started.resolve():
         shutil.copyfile(params, started)
     dataset = DatasetConfig(name=name, folder=Path("data") / name, demo=False)

@@ -21,6 +21,7 @@ from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import PARAMS, Workspace
 from rabtriever_core.workspace.artifacts import META, Artifact
+from rabtriever_core.workspace.atomic import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class ArtifactTree:
 
         workspace.root.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(workspace.root / ".lock"):
-            (workspace.root / PARAMS).write_text(params_yaml(workspace.settings), encoding="utf-8")
+            write_text(workspace.root / PARAMS, params_yaml(workspace.settings))
             link_data(workspace, self.source)
             for name, artifact in inputs.items():
                 link_folder(artifact.folder, workspace.artifact(name))

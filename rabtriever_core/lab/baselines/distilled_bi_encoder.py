@@ -15,11 +15,11 @@ import torch
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.lab.baselines.fine_tuning import Plan, fine_tune
+from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.transfer import to_device
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History
+from rabtriever_core.training.history import History
 from rabtriever_core.training.losses import cosine_matrix
 from rabtriever_core.training.negatives import mine
 from rabtriever_core.training.steps import queries_met, start_step, step_generator
@@ -92,31 +92,32 @@ def _draw(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(queries [n] that training meets, documents [n, k]: a positive, hard and random ones).
 
-    Only judged documents are drawn: of others the teacher knows no more than that they were never
-    right, and the student would learn to reject them whatever the query.
+    Only documents that are relevant to some training query are drawn: of others the teacher knows
+    no more than that they were never right, and the student would learn to reject them whatever
+    the query.
 
     Raises:
         DatasetError: all training queries have the same right document.
     """
-    count = min(config.documents_per_query, len(examples.judged))
+    count = min(config.documents_per_query, len(examples.relevant_documents))
     if count < 2:
         raise DatasetError(
-            "all training queries are judged for the same document: a bi-encoder needs at least "
+            "all training queries have the same relevant document: a bi-encoder needs at least "
             "two to learn how the teacher tells them apart"
         )
     schedule = config.schedule
     steps = range(schedule.steps(len(examples.queries)))
     queries = queries_met("teacher", examples, schedule, seed, steps)
     hard = round(config.mined_share * (count - 1))
-    depth = config.mining_depth
-    mined = mine(config.mining_sources, backbone, examples, examples.judged, depth, queries)
+    pool, depth = examples.relevant_documents, config.mining_depth
+    mined = mine(config.mining_sources, backbone, examples, pool, depth, queries)
     rng = step_generator(seed, 7)
     rows = []
     for query, positive in zip(queries, examples.positives(queries.tolist(), rng), strict=True):
         chosen = [
             positive,
             *rng.permutation(mined[query])[:hard],
-            *rng.permutation(examples.judged),
+            *rng.permutation(pool),
         ]
         rows.append(list(dict.fromkeys(map(int, chosen)))[:count])
     return queries, np.array(rows, dtype=np.int64)

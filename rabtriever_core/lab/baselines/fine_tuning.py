@@ -9,7 +9,9 @@ from rabtriever_core.config import LoraConfig, RuntimeConfig, TeacherConfig
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.lora import merge_adapters, with_adapters
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History, LossAtStep, train
+from rabtriever_core.training.history import History
+from rabtriever_core.training.loop import train
+from rabtriever_core.training.losses import LossAtStep
 
 
 @dataclass(frozen=True)

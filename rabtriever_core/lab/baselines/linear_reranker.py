@@ -14,7 +14,7 @@ from rabtriever_core.lab.baselines.fine_tuning import Plan, fine_tune
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History
+from rabtriever_core.training.history import History
 from rabtriever_core.training.losses import listwise
 from rabtriever_core.training.negatives import Miner
 from rabtriever_core.training.pairs import draw_pairs
@@ -58,15 +58,14 @@ class LinearReranker(Reranker):
 def train_linear_reranker(reranker: LinearReranker, examples: Examples, plan: Plan) -> History:
     """Train backbone and head (in place) on the teacher's queries and candidates."""
     backbone, config, seed = reranker.backbone, plan.teacher, plan.runtime.seed
-    steps = config.schedule.steps(len(examples.queries))
     miner = Miner(reranker, examples, config, plan.checkpoints, seed)
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
-        pairs = draw_pairs(examples, miner.at(step), config, seed, step, steps)
+        pairs = draw_pairs(examples, miner.at(step), config, seed, step)
         scores, *_ = pairs.read(reranker)
-        # A document that no training query is judged for is no negative: see `supervised`.
-        judged = pairs.candidates_judged().to(scores.device)
+        # A document that is relevant to no training query is no negative: see `supervised`.
+        used = pairs.candidates_relevant_to_some().to(scores.device)
         relevant = pairs.relevant().to(scores.device)
-        return {"listwise": listwise(scores.masked_fill(~judged, float("-inf")), relevant)}
+        return {"listwise": listwise(scores.masked_fill(~used, float("-inf")), relevant)}
 
     return fine_tune(backbone, loss_at, examples, plan, "linear reranker", reranker.head)

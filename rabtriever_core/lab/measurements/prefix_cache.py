@@ -17,6 +17,7 @@ from rabtriever_core.models.backbone import Backbone, pick_device, tiny_backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
+from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.provenance import computer
 
 FILE = "prefix_cache.json"
@@ -78,9 +79,8 @@ def measure_prefix_cache(workspace: Workspace | None, reading: Reading, folder: 
         "machine": computer(reranker.backbone.device.type),
         "rows": rows,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    path.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    write_json(path, measured)
     return path
 
 

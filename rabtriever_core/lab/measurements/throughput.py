@@ -14,6 +14,7 @@ from rabtriever_core.config import Settings
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.models.backbone import Backbone, pick_device, tiny_backbone
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.provenance import computer
 
 FILE = "throughput.json"
@@ -89,9 +90,8 @@ def measure_shape(settings: Settings, name: str, workload: Workload, folder: Pat
         "machine": computer(backbone.device.type),
         "rows": rows,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    path.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    write_json(path, measured)
     return path
 
 

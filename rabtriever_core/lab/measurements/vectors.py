@@ -16,12 +16,12 @@ from rabtriever_core.index.engine import TURBO8_EXTRA_BYTES, Build, Search, run_
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.query_tower import place
 from rabtriever_core.index.shards import read_shards
+from rabtriever_core.models.arrays import Floats
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
 
 logger = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
 K = 10
 _OVERSAMPLING = (4.0, 16.0)
 BAR_BYTES, BAR_RECALL = 0.25, 0.99
@@ -108,7 +108,7 @@ def measure_workspace(workspace: Workspace, split: str, limit: int) -> dict[str,
         ConfigError: the split has no judged queries.
         IndexUnavailableError: the engine is not installed.
     """
-    from rabtriever_core.models.student import Rabtriever
+    from rabtriever_core.models.student import Student
 
     settings = workspace.settings
     validated = load_artifact(workspace.artifact("validated_dataset"))
@@ -117,7 +117,7 @@ def measure_workspace(workspace: Workspace, split: str, limit: int) -> dict[str,
     if not wanted:
         raise ConfigError(f"split {split!r} has no judged queries; there are {list(dataset.qrels)}")
     embeddings = load_artifact(workspace.artifact("document_embeddings")).folder
-    student = Rabtriever.load(
+    student = Student.load(
         workspace.artifact("student"), workspace.artifact("teacher"), settings.runtime
     )
 

@@ -1,6 +1,5 @@
 """The table of stored vectors as Markdown, page and plot, all from the same numbers."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from rabtriever_core.report.plot_style import (
     plain_log,
     save_png,
 )
+from rabtriever_core.workspace.atomic import write_json, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,9 +56,8 @@ _KINDS = {
 
 def write_vectors_report(measured: Mapping[str, Any], folder: Path) -> Path:
     """Write vectors.json, vectors.md, vectors.png and vectors.html; returns the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vectors.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-    (folder / "vectors.md").write_text(markdown(measured) + "\n", encoding="utf-8")
+    write_json(folder / "vectors.json", measured)
+    write_text(folder / "vectors.md", markdown(measured) + "\n")
     save_png(recall_against_bytes(measured), folder / "vectors.png")
     html = (
         page_environment()
@@ -71,7 +70,7 @@ def write_vectors_report(measured: Mapping[str, Any], folder: Path) -> Path:
             plot=data_uri(folder / "vectors.png"),
         )
     )
-    (folder / "vectors.html").write_text(html, encoding="utf-8")
+    write_text(folder / "vectors.html", html)
     return folder / "vectors.html"
 
 

@@ -13,6 +13,7 @@ from rabtriever_core.lab.results.stored import store
 from rabtriever_core.stages.registry import STAGES, stage_named
 from rabtriever_core.workspace import Workspace, provenance
 from rabtriever_core.workspace.artifacts import ArtifactMeta, load_artifact
+from rabtriever_core.workspace.atomic import write_json
 
 MEASUREMENTS = "measurements"
 
@@ -88,10 +89,7 @@ def _copy_measurements(workspace: Workspace, target: Path, dataset: str, machine
         content.setdefault("machine", machine)
         content.setdefault("command", f"rabtriever measure-{path.stem}")
         content.setdefault("dataset", dataset)
-        target.mkdir(parents=True, exist_ok=True)
-        (target / f"{dataset}-{path.stem}.json").write_text(
-            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        write_json(target / f"{dataset}-{path.stem}.json", content, indent=1)
 
 
 def _yaml(value: Any) -> str:

@@ -17,6 +17,7 @@ from rabtriever_core.lab.results.stored import BENCHMARK
 from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import PARAMS, Workspace
+from rabtriever_core.workspace.atomic import write_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -141,7 +142,7 @@ def _workspace(run: _Run) -> Workspace:
     """Settings and data in place."""
     run.root.mkdir(parents=True, exist_ok=True)
     settings = run.source.settings(run.seed, run.overrides)
-    (run.root / PARAMS).write_text(params_yaml(settings), encoding="utf-8")
+    write_text(run.root / PARAMS, params_yaml(settings))
     workspace = Workspace.open(run.root)
     link_data(workspace, run.source)
     return workspace

@@ -14,6 +14,7 @@ from rabtriever_core.evaluation.schema import in_order
 from rabtriever_core.lab.results.seeds import over_seeds
 from rabtriever_core.lab.results.stored import QUERIES, StoredResults
 from rabtriever_core.workspace.artifacts import file_md5
+from rabtriever_core.workspace.atomic import write_json
 
 STUDENT_SHARE, LEVEL = 0.97, 0.01
 """The bars: student's MRR@10 over the teacher's; corrected p of a difference."""
@@ -40,7 +41,7 @@ def summarized(results: Sequence[StoredResults]) -> dict[str, Any]:
             return kept
     summary = over_seeds(results) if len(results) > 1 else _one_seed(results[0])
     summary |= {"inputs": digest.hexdigest(), "costs": costs(results)}
-    path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, summary, indent=1)
     kept = json.loads(path.read_text(encoding="utf-8"))
     return kept
 

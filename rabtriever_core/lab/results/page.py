@@ -21,6 +21,7 @@ from rabtriever_core.lab.results.plots import systems_figure
 from rabtriever_core.lab.results.stored import StoredResults, stored_datasets
 from rabtriever_core.report import wording
 from rabtriever_core.report.plot_style import save_png
+from rabtriever_core.workspace.atomic import write_text
 
 ABLATIONS = "ablations"
 NOTE = "note.md"
@@ -58,8 +59,7 @@ def write_page(folder: Path, page: Path) -> None:
     if measurements:
         parts.append("## Further measurements")
         parts += [measurement_markdown(path, page) for path in measurements]
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
+    write_text(page, "\n\n".join(part.strip() for part in parts) + "\n")
 
 
 _INTRODUCTION = """\

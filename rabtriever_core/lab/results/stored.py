@@ -18,6 +18,7 @@ from typing import Any
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.evaluation.metrics import Run
 from rabtriever_core.evaluation.results import RUN_DEPTH, JudgedQuery, Results
+from rabtriever_core.workspace.atomic import write_json, write_text
 
 BENCHMARK, RANKS, QUERIES = "benchmark.json", "ranks.json", "queries.json"
 _AGAIN = "delete it and add its workspace again"
@@ -115,13 +116,10 @@ def store(results: Results, folder: Path, provenance: dict[str, Any]) -> Path:
         for split in benchmark["splits"]
     }
     seed = folder / f"seed-{benchmark['seed']}"
-    seed.mkdir(parents=True, exist_ok=True)
-    path.write_text(_lines(queries), encoding="utf-8")
-    (seed / RANKS).write_text(json.dumps(ranks, indent=1) + "\n", encoding="utf-8")
+    write_text(path, _lines(queries))
+    write_json(seed / RANKS, ranks, indent=1)
     content = _without_curves(benchmark) | {"provenance": provenance}
-    (seed / BENCHMARK).write_text(
-        json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_json(seed / BENCHMARK, content, indent=1)
     stored = StoredResults.read(seed)
     for split in benchmark["splits"]:
         for system in results.systems:

@@ -15,9 +15,9 @@ import pytest
 import Stemmer
 
 from rabtriever_core.data.demo import write_demo
-from rabtriever_core.data.demo.content_words import content_words
 from rabtriever_core.data.demo.generate import SPLITS, documents, queries
 from rabtriever_core.data.demo.worlds import POOLS, Part, World, load_worlds
+from tests.core.data.content_words import content_words
 
 WORLDS = load_worlds()
 QUERIES_OF = {world.name: queries(world) for world in WORLDS}

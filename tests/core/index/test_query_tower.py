@@ -16,7 +16,7 @@ from rabtriever_core.index.search import search
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.probability import sigmoid
-from rabtriever_core.models.student import Rabtriever
+from rabtriever_core.models.student import Student
 from tests.core.small import small_backbone, small_dataset
 
 DATASET = small_dataset()
@@ -29,12 +29,12 @@ DOCUMENTS = list(DATASET.documents)
     params=[StudentConfig(), StudentConfig(predictor="wide", rank=12)],
     ids=["gated", "wide"],
 )
-def student(request: pytest.FixtureRequest) -> Rabtriever:
+def student(request: pytest.FixtureRequest) -> Student:
     backbone = small_backbone(DATASET)
-    return Rabtriever(backbone, make_predictor(backbone.dimension, request.param, seed=1))
+    return Student(backbone, make_predictor(backbone.dimension, request.param, seed=1))
 
 
-def _tower(student: Rabtriever, fill_range: bool = False, **gauge: Any) -> QueryTower:
+def _tower(student: Student, fill_range: bool = False, **gauge: Any) -> QueryTower:
     vectors = student.encode_documents(DOCUMENTS)
     fitted = Gauge.fit(GaugeConfig(**gauge), vectors, student.encode_queries(QUERIES))
     return QueryTower(student, fitted, fill_range=fill_range)
@@ -48,7 +48,7 @@ def _collection(client: QdrantClient, tower: QueryTower) -> str:
 @pytest.mark.parametrize("fill_range", [False, True])
 @pytest.mark.parametrize("method", ["none", "center", "pca", "whiten", "balanced"])
 def test_margins_and_probabilities_stay_the_students(
-    client: QdrantClient, student: Rabtriever, method: str, fill_range: bool
+    client: QdrantClient, student: Student, method: str, fill_range: bool
 ) -> None:
     tower = _tower(student, fill_range, method=method, spread=method == "whiten")
     hits = search(client, _collection(client, tower), tower.encode(QUERIES), len(DOCUMENTS))
@@ -61,7 +61,7 @@ def test_margins_and_probabilities_stay_the_students(
             assert hit.probability == sigmoid(hit.margin)
 
 
-def test_queries_fill_the_documents_range(student: Rabtriever) -> None:
+def test_queries_fill_the_documents_range(student: Student) -> None:
     tower = _tower(student, True, method="pca")
     encoded = tower.encode(QUERIES)
     np.testing.assert_allclose(np.abs(encoded.vectors).max(axis=1), tower.gauge.reach, rtol=1e-5)
@@ -70,9 +70,7 @@ def test_queries_fill_the_documents_range(student: Rabtriever) -> None:
     assert zero.margins(np.ones((2, tower.dimension), np.float32)).tolist() == [[0, 0]]
 
 
-def test_a_whole_gauge_agrees_and_reports_no_loss(
-    client: QdrantClient, student: Rabtriever
-) -> None:
+def test_a_whole_gauge_agrees_and_reports_no_loss(client: QdrantClient, student: Student) -> None:
     tower = _tower(student, method="balanced")
     name, vectors = _collection(client, tower), student.encode_documents(DOCUMENTS)
     agreement = agreement_with_model(
@@ -82,7 +80,7 @@ def test_a_whole_gauge_agrees_and_reports_no_loss(
     assert agreement.losses() == {}
 
 
-def test_truncation_is_a_loss_of_its_own(client: QdrantClient, student: Rabtriever) -> None:
+def test_truncation_is_a_loss_of_its_own(client: QdrantClient, student: Student) -> None:
     # Eleven documents too many for two dimensions: the index is exact, the truncation is not.
     tower = _tower(student, method="pca", dimensions=2, equal_norms=False)
     name, vectors = _collection(client, tower), student.encode_documents(DOCUMENTS)
@@ -95,7 +93,7 @@ def test_truncation_is_a_loss_of_its_own(client: QdrantClient, student: Rabtriev
     assert 0.5 < kept < 1.0
 
 
-def test_another_gauge_does_not_agree(client: QdrantClient, student: Rabtriever) -> None:
+def test_another_gauge_does_not_agree(client: QdrantClient, student: Student) -> None:
     name, vectors = _collection(client, _tower(student)), student.encode_documents(DOCUMENTS)
     other = _tower(student, method="whiten", equal_norms=False)
     agreement = agreement_with_model(
@@ -110,7 +108,7 @@ def test_another_gauge_does_not_agree(client: QdrantClient, student: Rabtriever)
 )
 def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
     client: QdrantClient,
-    student: Rabtriever,
+    student: Student,
     monkeypatch: pytest.MonkeyPatch,
     rounding: float,
     noise: float,
@@ -119,14 +117,14 @@ def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
     tower = _tower(student)
     # Stored documents one and the same, so that every place is a tie that rounding breaks.
     first = student.encode_documents(DOCUMENTS[:1])
-    exact = Rabtriever.margin
+    exact = Student.margin
 
-    def rounded(self: Rabtriever, texts: Any, documents: Any) -> Any:
+    def rounded(self: Student, texts: Any, documents: Any) -> Any:
         margins = exact(self, texts, [DOCUMENTS[0]] * len(documents))
         share = np.random.default_rng(5).uniform(1 - noise, 1, margins.shape)
         return (margins * share).astype(np.float32)
 
-    monkeypatch.setattr(Rabtriever, "margin", rounded)
+    monkeypatch.setattr(Student, "margin", rounded)
     monkeypatch.setattr(Backbone, "rounding", rounding)
     same = np.repeat(first, len(DOCUMENTS), axis=0)
     stored = build_collection(client, "same", "b" * 12, DOCUMENTS, same, {"dataset": "d"}, 50)
@@ -157,7 +155,7 @@ def test_slices_keep_scale_and_offset() -> None:
     assert encoded.margins(documents)[2].tolist() == [6, 6, 9]
 
 
-def test_documents_are_those_uploaded(client: QdrantClient, student: Rabtriever) -> None:
+def test_documents_are_those_uploaded(client: QdrantClient, student: Student) -> None:
     tower = _tower(student, method="pca", dimensions=4)
     info = client.get_collection(_collection(client, tower))
     vectors = info.config.params.vectors

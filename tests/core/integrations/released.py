@@ -8,7 +8,7 @@ from rabtriever_core.config import Settings, StudentConfig
 from rabtriever_core.data.dataset import Dataset, write_dataset
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import Rabtriever
+from rabtriever_core.models.student import Student
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.stages.validated_dataset import fingerprint
@@ -34,11 +34,11 @@ def titled_dataset() -> Dataset:
     return replace(small, documents=documents)
 
 
-def small_student(dataset: Dataset, **config: Any) -> Rabtriever:
+def small_student(dataset: Dataset, **config: Any) -> Student:
     """An untrained student on the untrained small backbone."""
     backbone = small_backbone(dataset)
     predictor = make_predictor(backbone.dimension, StudentConfig(**config), seed=1)
-    return Rabtriever(backbone, predictor.eval())
+    return Student(backbone, predictor.eval())
 
 
 def release_small(root: Path, dataset: Dataset | None = None) -> Workspace:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.models.student import Rabtriever
+from rabtriever_core.models.student import Student
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
 from tests.core.integrations.released import small_student, titled_dataset
@@ -26,12 +26,12 @@ def encoder_type() -> type:
 
 
 @pytest.fixture(scope="module", params=["gated", "wide"])
-def student(request: pytest.FixtureRequest) -> Rabtriever:
+def student(request: pytest.FixtureRequest) -> Student:
     made = small_student(DATASET, predictor=request.param)
-    return Rabtriever(made.backbone, made.predictor, small_backbone(DATASET, seed=9))
+    return Student(made.backbone, made.predictor, small_backbone(DATASET, seed=9))
 
 
-def test_dot_products_are_the_margins(encoder_type: type, student: Rabtriever) -> None:
+def test_dot_products_are_the_margins(encoder_type: type, student: Student) -> None:
     encoder = encoder_type(student)
     queries, documents = encoder.encode_query(QUERIES), encoder.encode_document(TEXTS)
     _, offsets = student.encode_queries_with_offsets(QUERIES)
@@ -45,7 +45,7 @@ def test_dot_products_are_the_margins(encoder_type: type, student: Rabtriever) -
     assert encoder.get_embedding_dimension() == student.dimension == queries.shape[1]
 
 
-def test_either_side_can_be_named_in_every_way(encoder_type: type, student: Rabtriever) -> None:
+def test_either_side_can_be_named_in_every_way(encoder_type: type, student: Student) -> None:
     encoder = encoder_type(student)
     for side, method in (("query", encoder.encode_query), ("document", encoder.encode_document)):
         expected = method(TEXTS)
@@ -75,7 +75,7 @@ def test_the_librarys_search_ranks_as_the_served_index(
         assert [hit["score"] for hit in hits] == pytest.approx([h.margin for h in answer], abs=1e-4)
 
 
-def test_it_is_kept_by_its_release(encoder_type: type, student: Rabtriever, tmp_path: str) -> None:
+def test_it_is_kept_by_its_release(encoder_type: type, student: Student, tmp_path: str) -> None:
     encoder = encoder_type(student)
     for save in (encoder.save, encoder.save_pretrained):
         with pytest.raises(ConfigError, match="releases push"):

@@ -22,7 +22,7 @@ from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import Backbone, pretrained_backbone, train_tokenizer
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import Rabtriever
+from rabtriever_core.models.student import Student
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.dpo import prefer_right_answers
 from rabtriever_core.training.examples import Examples
@@ -123,7 +123,7 @@ def test_the_whole_method_on_an_instruct_checkpoint(tmp_path, family, precision)
     trained = teacher.margins(texts, DATASET.documents)
     assert np.abs(trained - zero_shot).max() > 0.05
     config = StudentConfig(schedule=SHORT, rollout_queries=8, documents_per_query=4)
-    student = Rabtriever(backbone, make_predictor(backbone.dimension, config, 1))
+    student = Student(backbone, make_predictor(backbone.dimension, config, 1))
     (tmp_path / "student").mkdir()
     distill(teacher, student, examples, config, runtime, tmp_path / "student")
     vectors = student.encode_documents(DATASET.documents)

@@ -10,9 +10,10 @@ import torch
 from rabtriever_core.config import BackboneConfig, PromptConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
+from rabtriever_core.models.arrays import unit_rows
 from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.reranker import RERANKER_FILE, GenerativeReranker
-from rabtriever_core.models.student import document_states, query_states, unit_rows
+from rabtriever_core.models.states import document_states, query_states
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 
 DATASET = small_dataset()

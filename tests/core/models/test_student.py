@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from rabtriever_core.config import StudentConfig
 from rabtriever_core.errors import ArtifactError, ModelError
 from rabtriever_core.models.predictor import PREDICTOR_FILE, Predictor, make_predictor
-from rabtriever_core.models.student import Rabtriever, document_states, query_states
+from rabtriever_core.models.states import document_states, query_states
+from rabtriever_core.models.student import Student
 from rabtriever_core.workspace.artifacts import build_artifact
 from rabtriever_core.workspace.identity import Identity
 from tests.core.small import RUNTIME, small_backbone, small_dataset
@@ -29,13 +30,13 @@ PREDICTORS = {
 }
 
 
-def _student(config: StudentConfig, seed: int = 1) -> Rabtriever:
+def _student(config: StudentConfig, seed: int = 1) -> Student:
     backbone = small_backbone(DATASET)
-    return Rabtriever(backbone, make_predictor(backbone.dimension, config, seed))
+    return Student(backbone, make_predictor(backbone.dimension, config, seed))
 
 
 @pytest.fixture(scope="module")
-def student() -> Rabtriever:
+def student() -> Student:
     return _student(StudentConfig())
 
 
@@ -52,7 +53,7 @@ def test_every_predictor_is_one_dot_product(name: str, tmp_path) -> None:
         not student.predictor.embeds_documents
     )
     student.save(tmp_path)
-    loaded = Rabtriever(student.backbone, Predictor.load(tmp_path))
+    loaded = Student(student.backbone, Predictor.load(tmp_path))
     np.testing.assert_array_equal(loaded.margin(QUERIES, DATASET.documents), margins)
 
 
@@ -100,7 +101,7 @@ def test_without_the_product_all_queries_rank_alike() -> None:
     np.testing.assert_allclose(centred, np.tile(centred[0], (len(QUERIES), 1)), atol=1e-4)
 
 
-def test_margin_is_the_dot_product_of_the_encodings(student: Rabtriever) -> None:
+def test_margin_is_the_dot_product_of_the_encodings(student: Student) -> None:
     queries, documents = (
         student.encode_queries(QUERIES),
         student.encode_documents(DATASET.documents),
@@ -112,18 +113,18 @@ def test_margin_is_the_dot_product_of_the_encodings(student: Rabtriever) -> None
     )
 
 
-def test_batched_equals_single(student: Rabtriever) -> None:
+def test_batched_equals_single(student: Student) -> None:
     batched = student.encode_queries(QUERIES, batch_size=5)
     single = np.concatenate([student.encode_queries([q]) for q in QUERIES])
     np.testing.assert_allclose(batched, single, atol=1e-5)
 
 
-def test_no_queries_give_no_vectors(student: Rabtriever) -> None:
+def test_no_queries_give_no_vectors(student: Student) -> None:
     assert student.encode_queries([]).shape == (0, student.dimension)
     assert student.margin([], DATASET.documents).shape == (0, len(DATASET.documents))
 
 
-def test_document_vectors_do_not_depend_on_the_predictor(student: Rabtriever) -> None:
+def test_document_vectors_do_not_depend_on_the_predictor(student: Student) -> None:
     other = _student(StudentConfig(hidden_multiple=2), seed=9)
     np.testing.assert_array_equal(
         student.encode_documents(DATASET.documents), other.encode_documents(DATASET.documents)
@@ -149,16 +150,16 @@ def _artifact(folder, parents, save):
     )
 
 
-def test_load_checks_that_the_teacher_fits(tmp_path, student: Rabtriever) -> None:
+def test_load_checks_that_the_teacher_fits(tmp_path, student: Student) -> None:
     teacher = _artifact(tmp_path / "teacher", {}, student.backbone.save)
     made = _artifact(tmp_path / "student", {"teacher": teacher.hash}, student.save)
-    loaded = Rabtriever.load(made.folder, teacher.folder, RUNTIME)
+    loaded = Student.load(made.folder, teacher.folder, RUNTIME)
     np.testing.assert_allclose(
         loaded.encode_queries(QUERIES), student.encode_queries(QUERIES), atol=1e-6
     )
     other = _artifact(tmp_path / "other" / "teacher", {}, small_backbone(DATASET, seed=8).save)
     with pytest.raises(ArtifactError, match="made from teacher"):
-        Rabtriever.load(made.folder, other.folder, RUNTIME)
+        Student.load(made.folder, other.folder, RUNTIME)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,10 @@ Make = Callable[..., Workspace]
 @pytest.fixture(autouse=True)
 def student(monkeypatch: pytest.MonkeyPatch) -> type[Student]:
     fake: Any = types.ModuleType("rabtriever_core.models.student")
-    fake.Rabtriever, fake.DocumentReader = Student, Reader
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    states: Any = types.ModuleType("rabtriever_core.models.states")
+    fake.Student, states.DocumentReader = Student, Reader
+    for module in (fake, states):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(Student, "encoded", [])
     return Student
 

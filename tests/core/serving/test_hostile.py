@@ -20,7 +20,7 @@ from schemathesis.specs.openapi import checks as openapi_checks
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import query_states
+from rabtriever_core.models.states import query_states
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.releases.serving import OpenRelease
 from rabtriever_core.serving.app import create_app

@@ -37,9 +37,11 @@ def teacher_margins(_: OpenRelease, query: str, documents: list[Document]) -> li
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     fake: Any = types.ModuleType("rabtriever_core.models.student")
-    fake.Rabtriever, fake.DocumentReader = Student, Reader
+    states: Any = types.ModuleType("rabtriever_core.models.states")
+    fake.Student, states.DocumentReader = Student, Reader
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, fake.__name__, fake)
+        for module in (fake, states):
+            patch.setitem(sys.modules, module.__name__, module)
         patch.setattr(store, "run_dvc", quick_dvc)
         patch.setattr(OpenRelease, "teacher_margins", teacher_margins)
         dataset = life_dataset()

@@ -24,7 +24,7 @@ PROGRAM = """
 import sys, types
 from tests.core.releases.life import Student
 fake = types.ModuleType("rabtriever_core.models.student")
-fake.Rabtriever = Student
+fake.Student = Student
 sys.modules[fake.__name__] = fake
 from rabtriever_core.cli import main
 main()

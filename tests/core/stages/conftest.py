@@ -29,7 +29,7 @@ DATASET = Dataset(
 
 
 class FakeStudent:
-    """The interface of Rabtriever on word hashes."""
+    """The interface of Student on word hashes."""
 
     dimension = 16
     backbone = types.SimpleNamespace(rounding=0.0)
@@ -105,8 +105,10 @@ class FakeReader:
 @pytest.fixture
 def student(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudent]:
     fake: Any = types.ModuleType("rabtriever_core.models.student")
-    fake.Rabtriever, fake.DocumentReader = FakeStudent, FakeReader
-    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    states: Any = types.ModuleType("rabtriever_core.models.states")
+    fake.Student, states.DocumentReader = FakeStudent, FakeReader
+    for module in (fake, states):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(FakeStudent, "encoded", [], raising=False)
     monkeypatch.setattr(FakeStudent, "defect", staticmethod(lambda v: v), raising=False)
     return FakeStudent

@@ -22,7 +22,7 @@ from rabtriever_core.index.search import search
 from rabtriever_core.index.shards import read_shards
 from rabtriever_core.index.vectors import point_id
 from rabtriever_core.models.predictor import make_predictor
-from rabtriever_core.models.student import DocumentReader
+from rabtriever_core.models.states import DocumentReader
 from rabtriever_core.stages.kept import keep
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace

@@ -9,7 +9,7 @@ import torch
 from rabtriever_core.config import StudentConfig
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import Rabtriever
+from rabtriever_core.models.student import Student
 from rabtriever_core.training.distill import _Distillation
 from rabtriever_core.training.examples import Examples
 from tests.core.small import RUNTIME, small_backbone, small_dataset
@@ -22,7 +22,7 @@ def test_targets_hold_the_cosine_whatever_the_predictor(changes: dict, tmp_path:
     dataset = small_dataset()
     backbone = small_backbone(dataset)
     config = StudentConfig(**changes)
-    student = Rabtriever(backbone, make_predictor(backbone.dimension, config, 3))
+    student = Student(backbone, make_predictor(backbone.dimension, config, 3))
     run = _Distillation(
         GenerativeReranker(backbone, 20.0),
         student,

@@ -12,13 +12,10 @@ from rabtriever_core.config import (
     ScheduleConfig,
 )
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.student import document_states
+from rabtriever_core.models.states import document_states
 from rabtriever_core.training.bi_encoder import train_bi_encoder
-from rabtriever_core.training.loop import (
-    read_history,
-    train,
-    write_history,
-)
+from rabtriever_core.training.history import read_history, write_history
+from rabtriever_core.training.loop import train
 from rabtriever_core.training.warmup import warm_up
 from tests.core.small import RUNTIME, small_backbone
 from tests.core.training.short import DATASET, SHORT, examples_of
@@ -32,13 +29,13 @@ def test_training_stops_early_and_keeps_the_best(tmp_path) -> None:
     qualities = iter([0.1, 0.5, 0.4, 0.3])
     weights = []
 
-    def evaluate() -> float:
+    def quality() -> float:
         weights.append(layer.weight.detach().clone())
         return next(qualities)
 
     history = train(
         layer, lambda step: {"x": layer(torch.ones(1, 1)).sum()}, steps=200, schedule=schedule,
-        runtime=RUNTIME, checkpoints=tmp_path, label="early", evaluate=evaluate,
+        runtime=RUNTIME, checkpoints=tmp_path, label="early", quality=quality,
     )  # fmt: skip
     assert history[-1]["step"] == 40
     assert torch.equal(layer.weight, weights[1])
@@ -119,11 +116,11 @@ def test_mixed_precision_rounds_products_in_training_alone(
     )
     texts = DATASET.documents
 
-    def evaluate() -> float:
+    def quality() -> float:
         return float(document_states(backbone, texts).sum())
 
     history = train_bi_encoder(
-        backbone, examples_of(backbone), config, runtime, tmp_path / "checkpoints", evaluate
+        backbone, examples_of(backbone), config, runtime, tmp_path / "checkpoints", quality
     )
     assert seen == {True: {getattr(torch, expected)}, False: {torch.float32}}
     assert {p.dtype for p in backbone.model.parameters()} == {torch.float32}

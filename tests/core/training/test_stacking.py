@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rabtriever_core.config import BiEncoderConfig
+from rabtriever_core.models.arrays import unit_rows
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import document_states, query_states, unit_rows
+from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.training import stacking
 from rabtriever_core.training.averaging import AveragedWithStart
 from rabtriever_core.training.bi_encoder import train_bi_encoder

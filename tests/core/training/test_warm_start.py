@@ -9,7 +9,7 @@ from rabtriever_core.config import ScheduleConfig, StudentConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.student import Rabtriever
+from rabtriever_core.models.student import Student
 from rabtriever_core.training.distill import distill
 from rabtriever_core.training.examples import Examples
 from tests.core.small import RUNTIME, small_backbone, small_dataset
@@ -24,7 +24,7 @@ STUDENT = StudentConfig(
 
 
 def _distil(folder: Path, start: Predictor | None, cosine_scale: float = 0.0) -> Predictor:
-    student = Rabtriever(BACKBONE, make_predictor(BACKBONE.dimension, STUDENT, RUNTIME.seed))
+    student = Student(BACKBONE, make_predictor(BACKBONE.dimension, STUDENT, RUNTIME.seed))
     examples = Examples.of(DATASET, "train", BACKBONE.prompt)
     folder.mkdir()
     teacher = GenerativeReranker(BACKBONE, cosine_scale)

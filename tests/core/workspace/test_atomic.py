@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from rabtriever_core.workspace.atomic import replacing, write_bytes, write_json, write_text
+from rabtriever_core.workspace.atomic import (
+    replacing,
+    write_bytes,
+    write_json,
+    write_json_lines,
+    write_text,
+)
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
@@ -23,6 +29,16 @@ def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
     assert "Zoë" in text
     assert text.endswith("}\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "raw", "value.json"]
+
+
+def test_json_lines_are_one_value_each_and_hold_broken_text(tmp_path: Path) -> None:
+    rows = [{"text": "Grüße\nan alle"}, {"text": "half a pair: \udc80"}]
+    write_json_lines(tmp_path / "rows.jsonl", iter(rows))
+    lines = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    assert "Grüße" in lines[0]
+    write_json(tmp_path / "value.json", rows)
+    assert json.loads((tmp_path / "value.json").read_text(encoding="utf-8")) == rows
 
 
 def test_what_a_hard_link_shares_keeps_its_content(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The distilled bi-encoder learns the teacher's scores, of judged documents, computed once."""
+"""The distilled bi-encoder learns the teacher's scores, which are computed once."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def teacher() -> GenerativeReranker:
 @pytest.mark.parametrize("loss", [margin_mse, forward_kl_listwise])
 def test_comes_nearer_to_the_teacher_and_resumes(loss, teacher, tmp_path) -> None:
     backbone, examples = fresh()
-    judged = [DATASET.documents[d] for d in examples.judged]
+    judged = [DATASET.documents[d] for d in examples.relevant_documents]
     targets = torch.from_numpy(teacher.margins(QUERIES, judged))
 
     def distance() -> float:
@@ -64,13 +64,13 @@ def test_stored_scores_are_the_teachers_own(teacher, tmp_path) -> None:
     for query, row in zip(scored["queries"], scored["documents"].tolist(), strict=True):
         assert len(set(row)) == TEACHER.documents_per_query
         assert row[0] in examples.relevant[query]
-        assert set(row) <= set(examples.judged.tolist())
+        assert set(row) <= set(examples.relevant_documents.tolist())
 
 
 def test_one_right_document_for_all_is_an_error(teacher, tmp_path) -> None:
     backbone, examples = fresh()
     same: Examples = replace(examples, relevant=[frozenset({2})] * len(examples.queries))
-    with pytest.raises(DatasetError, match="judged for the same document"):
+    with pytest.raises(DatasetError, match="the same relevant document"):
         train_distilled_bi_encoder(
             backbone, teacher, same, margin_mse, 0.05, plan(tmp_path), "distilled"
         )

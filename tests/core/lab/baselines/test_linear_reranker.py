@@ -66,14 +66,14 @@ def test_meets_the_queries_and_candidates_of_the_teacher(tmp_path, monkeypatch) 
     assert drawn["linear"] == drawn["teacher"]
 
 
-def test_a_document_that_no_query_is_judged_for_is_no_negative(tmp_path, monkeypatch) -> None:
+def test_a_document_that_is_relevant_to_no_query_is_no_negative(tmp_path, monkeypatch) -> None:
     """With it as the only other candidate there is nothing to learn."""
     backbone, examples = fresh()
-    unjudged = len(DATASET.documents) - 1
-    assert unjudged not in examples.judged
+    never_right = len(DATASET.documents) - 1
+    assert never_right not in examples.relevant_documents
 
     def draw(examples, queries, mined, count, mined_share, rng):
-        return np.array([[p, unjudged] for p in examples.positives(queries, rng)])
+        return np.array([[p, never_right] for p in examples.positives(queries, rng)])
 
     monkeypatch.setattr(pairs, "candidates", draw)
     history = train_linear_reranker(LinearReranker.fresh(backbone, 1), examples, plan(tmp_path))
