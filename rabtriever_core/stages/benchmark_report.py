@@ -28,7 +28,7 @@ from rabtriever_core.index.checks.model_agreement import agreement_with_model
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.student import unit_rows
@@ -69,8 +69,8 @@ def make(context: StageContext) -> dict[str, Any]:
         runtime,
     )
     student = tower.student
-    _, states = read_shards(inputs["document_embeddings"].folder)
-    vectors = student.document_vectors(states)
+    embeddings = StoredDocuments.open(inputs["document_embeddings"].folder)
+    vectors = embeddings.vectors(student)
     most_queries = max(len(queries) for queries in chosen.values())
     full_pool = len(documents) * most_queries <= config.teacher_pairs
     candidates = min(config.teacher_depth, config.depth, len(documents))
@@ -90,11 +90,12 @@ def make(context: StageContext) -> dict[str, Any]:
         )
         if teacher.cosine_scale:
             # What is left of the teacher when it reads no pair: whether reading pays.
-            encode, ids = BiEncoder(teacher.backbone).encode_queries, [d.id for d in documents]
+            encode, ids = BiEncoder(teacher.backbone).encode_queries, embeddings.ids
+            states = unit_rows(embeddings.states())
             systems["teacher_cosine"] = (
-                vector_ranker(encode, ids, unit_rows(states), config.depth)
+                vector_ranker(encode, ids, states, config.depth)
                 if full_pool
-                else vector_reranker(encode, ids, unit_rows(states), systems["student"], candidates)
+                else vector_reranker(encode, ids, states, systems["student"], candidates)
             )
         systems |= further_rankers(
             inputs["baselines"].folder,
