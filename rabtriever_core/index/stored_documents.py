@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.shards import shard_files
 
@@ -67,6 +68,17 @@ class StoredDocuments:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def check_of(self, documents: Sequence[Document]) -> None:
+        """Refuse to stand for other documents than these, or for these in another order.
+
+        Raises:
+            ArtifactError: the ids differ.
+        """
+        if self.ids != [document.id for document in documents]:
+            raise ArtifactError(
+                f"the embeddings are of other documents than the data set: {_REMEDY}"
+            )
 
     def state_shards(self) -> Shards:
         """Ids and e_D, float32 [n, d], of each shard."""

@@ -18,10 +18,10 @@ from rabtriever_core.index.aliases import switch_alias
 from rabtriever_core.index.build import Source, build_and_verify
 from rabtriever_core.index.checks.contents import mend
 from rabtriever_core.index.checks.exactness import spread
-from rabtriever_core.index.checks.probes import check_canaries
+from rabtriever_core.index.checks.probes import check_probes, recorded_probes
 from rabtriever_core.index.collection import RELEASE
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.releases.candidate import record_candidate
 from rabtriever_core.releases.gates import evaluate
 from rabtriever_core.releases.log import (
@@ -42,13 +42,8 @@ from rabtriever_core.releases.record import (
     write_record,
 )
 from rabtriever_core.releases.retention import retire
-from rabtriever_core.releases.serving import (
-    OpenRelease,
-    Served,
-    check_collection_of,
-    open_release,
-    what_is_served,
-)
+from rabtriever_core.releases.served import Served, what_is_served
+from rabtriever_core.releases.serving import OpenRelease, check_collection_of, open_release
 from rabtriever_core.releases.store import check, fetch
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import stage_lock
@@ -214,8 +209,9 @@ def _mend(workspace: Workspace, opened: OpenRelease) -> None:
     release = opened.release
     folders = check(workspace, release, ("validated_dataset", "document_embeddings"))
     documents = read_dataset(folders["validated_dataset"], release.dataset).documents
-    _, vectors = read_shards(folders["document_embeddings"])
-    stored = opened.tower.gauge.documents(vectors)
+    embeddings = StoredDocuments.open(folders["document_embeddings"])
+    embeddings.check_of(documents)
+    stored = embeddings.stored_shards(opened.tower)
     with connect(workspace.settings.index, workspace.qdrant) as client:
         mended = mend(client, release.collection, documents, stored, opened.index.batch_size)
     if mended:
@@ -275,7 +271,7 @@ def _prepare(workspace: Workspace, release: Release) -> OpenRelease:
         except IndexMismatchError as error:
             logger.info("%s; building it again from its embeddings", error)
             _build_again(client, workspace, opened, record["metadata"])
-        check_canaries(client, release.collection, opened.tower, record["canaries"])
+        check_probes(client, release.collection, opened.tower, recorded_probes(record))
     return opened
 
 
@@ -319,15 +315,14 @@ def _build_again(
     release = opened.release
     folders = check(workspace, release, ("validated_dataset", "document_embeddings"))
     dataset = read_dataset(folders["validated_dataset"], release.dataset)
-    ids, states = read_shards(folders["document_embeddings"])
-    vectors = opened.tower.student.document_vectors(states)
+    embeddings = StoredDocuments.open(folders["document_embeddings"])
     queries = dataset.split_queries(release.settings["dataset"]["dev_split"])
     texts = [dataset.queries[query] for query in spread(queries, _MAX_QUERIES)]
     build_and_verify(
         client,
         release.alias,
         release.collection.removeprefix(f"{release.alias}__"),
-        Source(opened.tower, dataset.documents, ids, vectors, texts),
+        Source(opened.tower, dataset.documents, embeddings, texts),
         metadata,
         opened.index,
         workspace.settings.gates.top10_agreement,

@@ -8,7 +8,7 @@ from rabtriever_core.data.dataset import Document, read_dataset
 from rabtriever_core.evaluation.metrics import per_query
 from rabtriever_core.evaluation.results import RUN_DEPTH, Results
 from rabtriever_core.evaluation.systems import score_ranker
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import open_release
 from rabtriever_core.releases.store import check
@@ -73,19 +73,16 @@ def _vectors(
 ) -> np.ndarray:
     """A release's vectors of these documents, before its gauge: float32 [m, d]."""
     folder = check(workspace, release, ("document_embeddings",))["document_embeddings"]
-    ids, states = read_shards(folder)
-    vectors = student.document_vectors(states)
-    rows = {id_: row for row, id_ in enumerate(ids)}
-    known = {document.id: document for document in _documents(workspace, release)}
-    found = np.empty((len(documents), vectors.shape[1]), dtype=np.float32)
-    changed = []
-    for row, document in enumerate(documents):
-        if known.get(document.id) == document:
-            found[row] = vectors[rows[document.id]]
-        else:
-            changed.append(row)
-    if changed:
-        found[changed] = student.encode_documents([documents[row] for row in changed])
+    embeddings = StoredDocuments.open(folder)
+    own = _documents(workspace, release)
+    embeddings.check_of(own)
+    rows = {document.full_text: row for row, document in enumerate(own)}
+    same = [n for n, document in enumerate(documents) if document.full_text in rows]
+    others = [n for n, document in enumerate(documents) if document.full_text not in rows]
+    found = np.empty((len(documents), student.dimension), dtype=np.float32)
+    found[same] = embeddings.vectors(student, [rows[documents[n].full_text] for n in same])
+    if others:
+        found[others] = student.encode_documents([documents[n] for n in others])
     return found
 
 

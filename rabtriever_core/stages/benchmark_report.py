@@ -70,7 +70,6 @@ def make(context: StageContext) -> dict[str, Any]:
     )
     student = tower.student
     embeddings = StoredDocuments.open(inputs["document_embeddings"].folder)
-    vectors = embeddings.vectors(student)
     most_queries = max(len(queries) for queries in chosen.values())
     full_pool = len(documents) * most_queries <= config.teacher_pairs
     candidates = min(config.teacher_depth, config.depth, len(documents))
@@ -112,7 +111,7 @@ def make(context: StageContext) -> dict[str, Any]:
         dev_run = _dev_run(context, systems["student"], runs)
         latency = bench.measure_latency(systems, timed)
         agreement = agreement_with_model(
-            client, built.name, tower, texts, documents, vectors, settings.index
+            client, built.name, tower, texts, documents, embeddings, settings.index
         )
 
     benchmark: dict[str, Any] = {
@@ -142,7 +141,7 @@ def make(context: StageContext) -> dict[str, Any]:
         "exactness": {
             "top10_agreement": agreement.top10,
             **agreement.losses(),
-            **graph_recall(tower.gauge.documents(vectors), tower.encode(texts).vectors),
+            **graph_recall(embeddings.stored(tower), tower.encode(texts).vectors),
         },
         "seconds": {
             stage: seconds

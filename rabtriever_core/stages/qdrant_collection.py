@@ -43,8 +43,8 @@ def make(context: StageContext) -> dict[str, Any]:
     dataset = context.dataset()
     student = Rabtriever.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
     embeddings = StoredDocuments.open(inputs["document_embeddings"].folder)
-    vectors = embeddings.vectors(student)
-    tower = QueryTower.of(student, _gauge(settings, dataset, student, vectors), settings.index)
+    gauge = _gauge(settings, dataset, student, embeddings.vectors(student))
+    tower = QueryTower.of(student, gauge, settings.index)
     queries = dataset.split_queries(settings.dataset.dev_split)
     if not queries:
         raise IndexMismatchError(
@@ -71,7 +71,7 @@ def make(context: StageContext) -> dict[str, Any]:
                 tower.gauge.fingerprint,
                 settings.index.quantization,
             ),
-            Source(tower, dataset.documents, embeddings.ids, vectors, texts),
+            Source(tower, dataset.documents, embeddings, texts),
             metadata,
             settings.index,
             settings.gates.top10_agreement,
