@@ -14,7 +14,7 @@ from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.data.profile import FILE as PROFILE
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.index.checks.exactness import spread
-from rabtriever_core.index.stored_documents import StoredDocuments
+from rabtriever_core.releases.documents import release_documents
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.served import logged_release
 from rabtriever_core.releases.serving import open_release
@@ -97,9 +97,8 @@ def score_drift(workspace: Workspace, served: Release, dataset: Dataset) -> dict
 
     fetch(workspace, served)
     opened = open_release(workspace, served)
-    before = read_dataset(part_folder(workspace, served.parts["validated_dataset"]), served.dataset)
+    before, stored = release_documents(workspace, served)
     student = opened.tower.student
-    stored = StoredDocuments.open(part_folder(workspace, served.parts["document_embeddings"]))
 
     def best(version: Dataset) -> np.ndarray:
         texts = [version.queries[q] for q in spread(sorted(version.queries), _SCORED)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
@@ -173,10 +173,8 @@ def release_runtime(workspace: Workspace, release: Release) -> RuntimeConfig:
 def _section(release: Release, name: str, kind: type[Section]) -> Section:
     from pydantic import ValidationError
 
-    values: Any = dict(release.settings.get(name, {}))
-    for former, present in _RENAMED.get(name, {}).items():
-        if former in values:
-            values[present] = values.pop(former)
+    renamed = _RENAMED.get(name, {})
+    values = {renamed.get(key, key): value for key, value in release.settings.get(name, {}).items()}
     try:
         return kind.model_validate(values)
     except ValidationError as error:
