@@ -90,7 +90,7 @@ def test_prune_leaves_other_aliases_alone(client: QdrantClient, few: list[Docume
     assert left == {*kept, "demo__bbbbbbbbbbbb", pinned, served}
 
 
-def test_served_collection(client: QdrantClient, few: list[Document]) -> None:
+def test_a_collection_knows_what_built_it(client: QdrantClient, few: list[Document]) -> None:
     assert alias_target(client, "demo") is None
     name = _build(client, "demo", "a", few)
     switch_alias(client, "demo", name)
