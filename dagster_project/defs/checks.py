@@ -192,7 +192,7 @@ def _dev_sample(workspace: WorkspaceResource, stage: str) -> str:
             description="The collection counts as many points as there are documents.",
         ),
         dg.AssetCheckSpec(
-            "answers_canaries",
+            "answers_probe_queries",
             asset="qdrant_collection",
             partitions_def=PARTITIONS,
             blocking=True,
@@ -224,10 +224,10 @@ def live_index_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckRes
     )
     yield _outcome(
         "qdrant_collection",
-        "answers_canaries",
+        "answers_probe_queries",
         passed=not live.problem,
-        description=live.problem or f"all {live.canaries} answered as by the model",
-        metadata={"canaries": live.canaries, "collection": live.collection},
+        description=live.problem or f"all {live.probe_queries} answered as by the model",
+        metadata={"probe_queries": live.probe_queries, "collection": live.collection},
     )
     yield _outcome(
         "qdrant_collection",
@@ -260,8 +260,8 @@ def answers_as_promoted(workspace: WorkspaceResource) -> dg.AssetCheckResult:
         "answers_as_promoted",
         passed=whole and not live.problem and live.agreement >= floor,
         description=live.problem
-        or f"{live.count} points for {live.expected_count} documents, all {live.canaries} canaries "
-        f"answered, top-10 agreement {live.agreement:.4f}",
+        or f"{live.count} points for {live.expected_count} documents, all {live.probe_queries} "
+        f"probe queries answered, top-10 agreement {live.agreement:.4f}",
         metadata={"collection": live.collection, "agreement": live.agreement, "floor": floor},
     )
 

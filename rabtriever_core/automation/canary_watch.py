@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.canary_file import failing, read_canaries
-from rabtriever_core.releases.serving import open_release, served_release
+from rabtriever_core.releases.served import served_now
+from rabtriever_core.releases.serving import open_release
 from rabtriever_core.workspace import Workspace
 
 
@@ -47,11 +48,9 @@ def ask_canaries(workspace: Workspace) -> Canaries:
     canaries = read_canaries(workspace)
     if not canaries:
         return Canaries("", 0, [])
-    index = workspace.settings.index
     # In local mode readers wait: Qdrant is not held open while models are loaded.
-    with connect(index, workspace.qdrant) as client:
-        served = served_release(client, workspace)
+    served = served_now(workspace)
     opened = open_release(workspace, served)
-    with connect(index, workspace.qdrant) as client:
+    with connect(workspace.settings.index, workspace.qdrant) as client:
         problems = failing(client, opened, canaries, workspace.settings.gates.canary_depth)
     return Canaries(served.id, len(canaries), problems)

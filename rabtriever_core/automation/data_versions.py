@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from rabtriever_core.dvc.recording import DATA, DATA_FILE, init_dvc, restore_data, run_dvc
 from rabtriever_core.errors import ConfigError, RabtrieverError, VersioningError
 from rabtriever_core.evaluation.results import Results
-from rabtriever_core.releases.remeasure import METRIC
+from rabtriever_core.releases.record import METRIC
 from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace

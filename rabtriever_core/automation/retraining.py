@@ -14,8 +14,9 @@ from rabtriever_core.config import RetrainingConfig
 from rabtriever_core.data.changes import changed_rows, changed_training
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.errors import ArtifactError, ConfigError, ReleaseError, ValidationStoppedError
-from rabtriever_core.releases.data_changes import compare_versions, served_release
+from rabtriever_core.releases.data_changes import compare_versions
 from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.served import logged_release
 from rabtriever_core.releases.store import fetch, part_folder
 from rabtriever_core.stages.kept import MODELS, MODELS_AND_STUDENT, keep
 from rabtriever_core.stages.registry import STAGES
@@ -118,7 +119,7 @@ def needed_now(workspace: Workspace) -> Need:
     """
     train = workspace.settings.dataset.train_split
     validated = load_artifact(workspace.artifact("validated_dataset"))
-    served = served_release(workspace)
+    served = logged_release(workspace)
     previous = None
     if served is not None:
         fetch(workspace, served)
@@ -138,7 +139,7 @@ def prepare(workspace: Workspace, kind: Kind) -> tuple[str, ...]:
         ReleaseError: one is missing from the store and cannot be brought back.
     """
     stages = KEPT[kind]
-    served = served_release(workspace)
+    served = logged_release(workspace)
     if stages and served is not None:
         # A candidate that was refused may lie here; its embeddings are of its teacher.
         _bring(workspace, served, stages)
@@ -154,7 +155,7 @@ def warm(workspace: Workspace) -> Workspace:
     Raises:
         ReleaseError: no release is served, or its student cannot be brought back.
     """
-    served = served_release(workspace)
+    served = logged_release(workspace)
     if served is None:
         raise ReleaseError("no release is served: there is no predictor to start from")
     fetch(workspace, served)

@@ -57,7 +57,7 @@ def list_releases(as_json: JsonOption = False, workspace: WorkspaceOption = Path
             row.state,
             f"{release.created:%Y-%m-%d %H:%M}",
             f"{release.dataset} {release.fingerprint[:8]}",
-            ", ".join(f"{split} {value:.3f}" for split, value in row.quality.items()),
+            ", ".join(f"{split} {value:.3f}" for split, value in row.release.quality.items()),
             row.events[-1].by if row.events else release.created_by,
         )
     Console(highlight=False).print(table)

@@ -25,8 +25,8 @@ class IndexConfig(Component):
     """Points per upload request."""
     shard_documents: Operating[int] = Field(4096, ge=1)
     """Documents per embedding shard; a killed embedding resumes after the last one."""
-    canaries: int = Field(20, ge=1)
-    """Dev queries whose ranking is compared before and after a release is served."""
+    probe_queries: int = Field(20, ge=1)
+    """Dev queries that a collection must answer the same before and after it is served."""
     keep_collections: Operating[int] = Field(3, ge=1)
     """Physical collections kept: the served one, a candidate, those to go back to in an instant.
     Older releases are uploaded again from their stored embeddings."""

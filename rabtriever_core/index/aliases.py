@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
 _BUILD_IT = "run `rabtriever run qdrant_collection`"
-_SERVE_IT = (
-    "`rabtriever run all` builds and releases, `rabtriever releases restore` brings back what was "
-    "released last"
-)
 
 
 @dataclass(frozen=True)
@@ -97,18 +93,6 @@ def prune(
     for name in dropped:
         client.delete_collection(name)
     return dropped
-
-
-def served_collection(client: "QdrantClient", alias: str) -> PhysicalCollection:
-    """What an alias serves.
-
-    Raises:
-        IndexMismatchError: there is no such alias, or it is no collection of this project.
-    """
-    name = alias_target(client, alias)
-    if name is None:
-        raise IndexMismatchError(f"Qdrant serves nothing under {alias!r}: {_SERVE_IT}")
-    return physical_collection(client, name)
 
 
 def physical_collection(client: "QdrantClient", name: str) -> PhysicalCollection:

@@ -5,16 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rabtriever_core.config import IndexConfig
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.errors import ArtifactError, IndexMismatchError
+from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.checks.model_agreement import DEPTH, Agreement, agreement_with_model
-from rabtriever_core.index.checks.probes import check_canaries, choose_canaries
+from rabtriever_core.index.checks.probes import check_probes, choose_probes
 from rabtriever_core.index.checks.verification import verify_collection
 from rabtriever_core.index.collection import build_collection
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.index.vectors import check_vectors
 
 if TYPE_CHECKING:
@@ -30,10 +29,8 @@ class Source:
     tower: "QueryTower"
     documents: Sequence[Document]
     """All m of them."""
-    ids: Sequence[str]
-    """Of the embeddings; the documents' own, in their order."""
-    vectors: np.ndarray
-    """The student's vectors before the gauge: float32 [m, d]."""
+    embeddings: StoredDocuments
+    """Of the same documents, in their order."""
     texts: list[str]
     """Queries that the collection is verified with."""
 
@@ -44,12 +41,9 @@ class Source:
             ArtifactError: the ids differ.
             VectorError: a vector is not finite or has another length.
         """
-        if list(self.ids) != [d.id for d in self.documents]:
-            raise ArtifactError(
-                "the embeddings are of other documents than the data set: materialize "
-                "`document_embeddings` again"
-            )
-        check_vectors(self.vectors, self.tower.student.dimension, list(self.ids))
+        self.embeddings.check_of(self.documents)
+        for ids, vectors in self.embeddings.vector_shards(self.tower.student):
+            check_vectors(vectors, self.tower.student.dimension, ids)
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,8 @@ class Built:
 
     collection: str
     agreement: Agreement
-    canaries: list[dict[str, Any]]
+    probes: list[dict[str, Any]]
+    """Probe queries and the documents that may come first for them."""
 
 
 def build_hash(parts: Mapping[str, str], gauge: str, quantization: str) -> str:
@@ -94,7 +89,7 @@ def build_and_verify(
         IndexMismatchError: the collection is not whole or does not rank as the model does.
     """
     source.check()
-    tower, stored = source.tower, source.tower.gauge.documents(source.vectors)
+    tower, stored = source.tower, source.embeddings.stored(source.tower)
     physical = build_collection(
         client,
         alias,
@@ -108,12 +103,12 @@ def build_and_verify(
     verify_collection(
         client,
         physical,
-        source.ids,
+        source.embeddings.ids,
         tower.dimension,
         quantized=bool(index.url) and index.quantization != "none",
     )
     agreement = agreement_with_model(
-        client, physical, tower, source.texts, source.documents, source.vectors, index
+        client, physical, tower, source.texts, source.documents, source.embeddings, index
     )
     if agreement.top10 < least_agreement:
         raise IndexMismatchError(
@@ -121,8 +116,7 @@ def build_and_verify(
             f"{DEPTH}, below gates.top10_agreement = {least_agreement}; it is not served. Delete "
             "it and materialize `document_embeddings` again"
         )
-    canaries = choose_canaries(
-        tower, spread(source.texts, index.canaries), list(source.ids), stored
-    )
-    check_canaries(client, physical, tower, canaries)
-    return Built(physical, agreement, canaries)
+    texts = spread(source.texts, index.probe_queries)
+    probes = choose_probes(tower, texts, source.embeddings.ids, stored)
+    check_probes(client, physical, tower, probes)
+    return Built(physical, agreement, probes)

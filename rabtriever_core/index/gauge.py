@@ -138,6 +138,11 @@ class Gauge:
         return self.kept == self.input_dimension
 
     @property
+    def is_identity(self) -> bool:
+        """Whether vectors are stored as the student gives them."""
+        return self.method == "none" and self.rotation is None
+
+    @property
     def fingerprint(self) -> str:
         """Hash of everything that shapes the vectors: what a collection and a query tower share."""
         digest = hashlib.sha256(self.method.encode())
@@ -152,7 +157,7 @@ class Gauge:
             VectorError: a vector is not finite or has another dimension.
         """
         _check(vectors, "document", self.input_dimension, least=0)
-        if self.method == "none" and self.rotation is None:
+        if self.is_identity:
             return vectors
         stored = np.empty((len(vectors), self.dimension), dtype=np.float32)
         for start in range(0, len(vectors), _BLOCK):

@@ -11,7 +11,7 @@ import numpy as np
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.checks.exactness import spread
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.workspace.atomic import write_json
 
@@ -37,9 +37,7 @@ def write_texts(folder: Path, maker: str, documents: Iterable[Document]) -> None
 class Earlier:
     """States of an earlier run."""
 
-    ids: list[str]
-    states: Floats
-    """[n, d]."""
+    documents: StoredDocuments
     rows: dict[str, int]
     """Hash of a text → its row."""
 
@@ -60,8 +58,7 @@ class Earlier:
             raise ArtifactError(f"{path} is damaged ({error!r:.100})") from None
         if made_by != maker:
             return None
-        ids, states = read_shards(folder)
-        return cls(ids, states, {text: row for row, text in enumerate(texts)})
+        return cls(StoredDocuments.open(folder), {text: row for row, text in enumerate(texts)})
 
 
 @dataclass
@@ -87,7 +84,7 @@ class Reader:
             return
         sample = spread(known, _SAMPLE)
         rows = [self.earlier.rows[text_hash(document)] for document in sample]
-        again, before = self.encode(sample), self.earlier.states[rows]
+        again, before = self.encode(sample), self.earlier.documents.states(rows)
         if not np.array_equal(again, before):
             self.refused = (
                 f"states of {len(sample)} unchanged documents came out different by "
@@ -105,8 +102,9 @@ class Reader:
         self.embedded += len(new)
         if self.earlier is None or not old:
             return self.encode(documents)
-        states = np.empty((len(documents), self.earlier.states.shape[1]), dtype=np.float32)
-        states[old] = self.earlier.states[[known[hashes[n]] for n in old]]
+        found = self.earlier.documents.states([known[hashes[n]] for n in old])
+        states = np.empty((len(documents), found.shape[1]), dtype=np.float32)
+        states[old] = found
         if new:
             states[new] = self.encode([documents[n] for n in new])
         return states

@@ -1,4 +1,7 @@
-"""Document embeddings on disk: `vectors-00000.safetensors`, … and `ids.json`."""
+"""Embedding shards as they are written: `vectors-00000.safetensors`, … and `ids.json`.
+
+`rabtriever_core.index.stored_documents` reads them.
+"""
 
 import hashlib
 import json
@@ -8,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.vectors import check_vectors
 from rabtriever_core.workspace.artifacts import array_md5
 from rabtriever_core.workspace.atomic import replacing, write_json
@@ -64,34 +66,6 @@ def write_shards(
 def shard_files(folder: Path) -> list[Path]:
     """The files of the embedding artifact in a folder, ids first."""
     return [folder / IDS, *sorted(folder.glob(_PATTERN))]
-
-
-def read_shards(folder: Path) -> tuple[list[str], np.ndarray]:
-    """Read all shards: m document ids and float32 [m, d].
-
-    Raises:
-        ArtifactError: a file is missing or damaged, or the counts differ.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    remedy = "materialize `document_embeddings` again"
-    try:
-        ids = [str(id_) for id_ in json.loads((folder / IDS).read_text(encoding="utf-8"))]
-    except FileNotFoundError:
-        raise ArtifactError(f"no {folder / IDS}: {remedy}") from None
-    except json.JSONDecodeError as error:
-        raise ArtifactError(f"{folder / IDS} is damaged ({error}): {remedy}") from None
-    shards = []
-    for path in shard_files(folder)[1:]:
-        try:
-            shards.append(load_file(path)["vectors"])
-        except (SafetensorError, KeyError) as error:
-            raise ArtifactError(f"{path} is damaged ({error}): {remedy}") from None
-    count = sum(len(shard) for shard in shards)
-    if not shards or count != len(ids):
-        raise ArtifactError(f"{folder} holds {count} vectors for {len(ids)} ids: {remedy}")
-    return ids, np.concatenate(shards)
 
 
 def _is_complete(path: Path, documents: list[Document], dimension: int) -> bool:

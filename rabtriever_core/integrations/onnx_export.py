@@ -16,7 +16,7 @@ from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.errors import ConfigError, ModelError
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.onnx import (
     INPUTS,
@@ -29,10 +29,11 @@ from rabtriever_core.integrations.onnx import (
     QuerySide,
     TowerInfo,
 )
-from rabtriever_core.integrations.served import as_workspace, which_release
+from rabtriever_core.integrations.served import as_workspace
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.served import served_now
 from rabtriever_core.releases.serving import SERVING_PARTS, release_index, release_runtime
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
@@ -83,7 +84,7 @@ def export_query_tower(
     if folder.exists() and not (folder / TOWER_FILE).is_file() and any(folder.iterdir()):
         raise ConfigError(f"{folder} holds something that is no export: name another folder")
     opened = as_workspace(workspace)
-    release = release or which_release(opened)
+    release = release or served_now(opened)
     parts = check(opened, release, (*SERVING_PARTS, "document_embeddings", "validated_dataset"))
     served = release_runtime(opened, release)
     exact = served.model_copy(update={"precision": "float32", "device": "cpu"})
@@ -260,9 +261,8 @@ def _write_tokenizer(tokenizer: Any, path: Path) -> None:
 
 def _stored(tower: QueryTower, embeddings: Path) -> Floats:
     """Vectors as the collection holds them [m, k], of documents spread over the corpus."""
-    _, states = read_shards(embeddings)
-    rows = np.array(spread(range(len(states)), _DOCUMENTS))
-    return tower.gauge.documents(tower.student.document_vectors(states[rows]))
+    documents = StoredDocuments.open(embeddings)
+    return documents.stored(tower, spread(range(len(documents)), _DOCUMENTS))
 
 
 def _write(info: TowerInfo, folder: Path) -> None:

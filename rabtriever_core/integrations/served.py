@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from rabtriever_core.index.connection import connect
-from rabtriever_core.releases.record import Release
-from rabtriever_core.releases.serving import OpenRelease, open_release, served_release
+from rabtriever_core.releases.served import served_now
+from rabtriever_core.releases.serving import OpenRelease, open_release
 from rabtriever_core.workspace import Workspace, workspace_root
 
 
@@ -19,18 +18,6 @@ def as_workspace(workspace: Workspace | Path | str | None) -> Workspace:
     return Workspace.open(workspace_root(workspace))
 
 
-def which_release(workspace: Workspace) -> Release:
-    """The release it serves now; Qdrant is closed again.
-
-    Raises:
-        IndexMismatchError: nothing is served, or nothing that was released.
-        IndexUnavailableError: Qdrant cannot be opened.
-        ReleaseError: there is no record of the release.
-    """
-    with connect(workspace.settings.index, workspace.qdrant) as client:
-        return served_release(client, workspace)
-
-
 def open_served(workspace: Workspace | Path | str | None) -> OpenRelease:
     """The models of the release that is served now.
 
@@ -41,4 +28,4 @@ def open_served(workspace: Workspace | Path | str | None) -> OpenRelease:
         ReleaseError: the release is not here, or not complete.
     """
     opened = as_workspace(workspace)
-    return open_release(opened, which_release(opened))
+    return open_release(opened, served_now(opened))

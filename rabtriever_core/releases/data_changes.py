@@ -14,9 +14,9 @@ from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.data.profile import FILE as PROFILE
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.index.checks.exactness import spread
-from rabtriever_core.index.shards import read_shards
-from rabtriever_core.releases.log import last_served, read_log
-from rabtriever_core.releases.record import Release, read_releases
+from rabtriever_core.releases.documents import release_documents
+from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.served import logged_release
 from rabtriever_core.releases.serving import open_release
 from rabtriever_core.releases.store import fetch, is_whole, part_folder
 from rabtriever_core.report.change_plot import plot_changes
@@ -46,7 +46,7 @@ def compare_versions(workspace: Workspace) -> Verdict:
     settings = workspace.settings
     train, bounds = settings.dataset.train_split, settings.validation.changes
     plain: dict[str, Any] = bounds.model_dump(mode="json")
-    served = served_release(workspace)
+    served = logged_release(workspace)
     previous, folder = _previous(workspace, served, artifact.hash)
     known = read_verdict(workspace)
     if known is not None and known.current == artifact.hash:
@@ -84,11 +84,6 @@ def compare_versions(workspace: Workspace) -> Verdict:
     return found
 
 
-def served_release(workspace: Workspace) -> Release | None:
-    """The release that the log says is served; None where there is none, or no record of it."""
-    return read_releases(workspace).get(last_served(read_log(workspace)) or "")
-
-
 def score_drift(workspace: Workspace, served: Release, dataset: Dataset) -> dict[str, float]:
     """How the served student's best margins differ between queries of its data and of these.
 
@@ -102,15 +97,15 @@ def score_drift(workspace: Workspace, served: Release, dataset: Dataset) -> dict
 
     fetch(workspace, served)
     opened = open_release(workspace, served)
-    before = read_dataset(part_folder(workspace, served.parts["validated_dataset"]), served.dataset)
-    _, states = read_shards(part_folder(workspace, served.parts["document_embeddings"]))
-    vectors = opened.tower.student.document_vectors(states)
+    before, stored = release_documents(workspace, served)
+    student = opened.tower.student
 
     def best(version: Dataset) -> np.ndarray:
         texts = [version.queries[q] for q in spread(sorted(version.queries), _SCORED)]
-        phi, offsets = opened.tower.student.encode_queries_with_offsets(texts)
-        margins: np.ndarray = (phi @ vectors.T).max(axis=1) + offsets
-        return margins
+        phi, offsets = student.encode_queries_with_offsets(texts)
+        margins = [(phi @ part.T).max(axis=1) for _, part in stored.vector_shards(student)]
+        found: np.ndarray = np.max(margins, axis=0) + offsets
+        return found
 
     then, now = best(before), best(dataset)
     return {

@@ -11,8 +11,8 @@ from rabtriever_core.evaluation.significance import paired_test, with_holm
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.canary_file import failing, read_canaries
 from rabtriever_core.releases.log import read_log, rolled_back
-from rabtriever_core.releases.record import GateResult, Release, read_releases
-from rabtriever_core.releases.remeasure import METRIC, measured, remeasured
+from rabtriever_core.releases.record import METRIC, GateResult, Release, read_releases
+from rabtriever_core.releases.remeasure import measured, remeasured
 from rabtriever_core.releases.serving import SERVING_PARTS, OpenRelease
 from rabtriever_core.releases.store import check, fetch
 from rabtriever_core.workspace import Workspace

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rabtriever_core.releases.log import SERVING, Event, read_log
-from rabtriever_core.releases.record import Release, read_releases
-from rabtriever_core.releases.remeasure import METRIC
+from rabtriever_core.releases.record import METRIC, read_releases
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_STUDENT = "student"
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def decisions(workspace: Workspace) -> list[Decision]:
     releases = read_releases(workspace)
     events = [event for event in read_log(workspace) if event.action != "retired"]
     return [
-        Decision(number, event, _quality(releases[event.release]))
+        Decision(number, event, releases[event.release].quality)
         for number, event in enumerate(events, 1)
         if event.release in releases
     ]
@@ -83,11 +80,3 @@ def quality_figure(found: Sequence[Decision]) -> "Figure":
 def _label(event: Event) -> str:
     name = event.release.partition("-")[0]
     return name if event.action == "promote" else f"{name} {event.action}"
-
-
-def _quality(release: Release) -> dict[str, float]:
-    return {
-        split: systems[_STUDENT][METRIC]
-        for split, systems in release.metrics.items()
-        if _STUDENT in systems
-    }

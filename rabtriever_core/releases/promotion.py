@@ -5,23 +5,16 @@ What the log lacks of one that was killed after its step is written by the next.
 while it is needed, since in local mode readers wait for it.
 """
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from rabtriever_core.data.dataset import read_dataset
-from rabtriever_core.errors import IndexMismatchError, ReleaseError
+from rabtriever_core.errors import ReleaseError
 from rabtriever_core.index.aliases import switch_alias
-from rabtriever_core.index.build import Source, build_and_verify
-from rabtriever_core.index.checks.contents import mend
-from rabtriever_core.index.checks.exactness import spread
-from rabtriever_core.index.checks.probes import check_canaries
 from rabtriever_core.index.collection import RELEASE
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.shards import read_shards
 from rabtriever_core.releases.candidate import record_candidate
 from rabtriever_core.releases.gates import evaluate
 from rabtriever_core.releases.log import (
@@ -33,6 +26,7 @@ from rabtriever_core.releases.log import (
     retired,
     served_before,
 )
+from rabtriever_core.releases.preparation import mend_collection, prepare
 from rabtriever_core.releases.record import (
     GateResult,
     Override,
@@ -42,24 +36,13 @@ from rabtriever_core.releases.record import (
     write_record,
 )
 from rabtriever_core.releases.retention import retire
-from rabtriever_core.releases.serving import (
-    OpenRelease,
-    Served,
-    check_collection_of,
-    open_release,
-    what_is_served,
-)
-from rabtriever_core.releases.store import check, fetch
+from rabtriever_core.releases.served import Served, what_is_served
+from rabtriever_core.releases.serving import OpenRelease, check_collection_of
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import stage_lock
 from rabtriever_core.workspace.disk import says_when_full
 
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
-
 logger = logging.getLogger(__name__)
-
-_MAX_QUERIES = 500
 
 
 @dataclass(frozen=True)
@@ -106,7 +89,7 @@ def promote(
             release = _available(workspace, name)
         if served == Served(release.collection, release.id):
             return Outcome(release, "served already")
-        opened = _prepare(workspace, release)
+        opened = prepare(workspace, release)
         current = read_releases(workspace).get(at_present or "")
         unknown = at_present if current is None else None
         gates = evaluate(workspace, opened, current, unknown=unknown, asked_for=name is not None)
@@ -201,30 +184,12 @@ def _bring_back(
     workspace: Workspace, name: str, served: Served | None, action: Action, by: str, reason: str
 ) -> Release:
     release = _available(workspace, name)
-    opened = _prepare(workspace, release)
+    opened = prepare(workspace, release)
     if action == "restore":
-        _mend(workspace, opened)
+        mend_collection(workspace, opened)
     _switch(workspace, opened, served, action=action, by=by, reason=reason)
     retire(workspace, by)
     return release
-
-
-def _mend(workspace: Workspace, opened: OpenRelease) -> None:
-    """Upload again the points that Qdrant's storage no longer holds as they were."""
-    release = opened.release
-    folders = check(workspace, release, ("validated_dataset", "document_embeddings"))
-    documents = read_dataset(folders["validated_dataset"], release.dataset).documents
-    _, vectors = read_shards(folders["document_embeddings"])
-    stored = opened.tower.gauge.documents(vectors)
-    with connect(workspace.settings.index, workspace.qdrant) as client:
-        mended = mend(client, release.collection, documents, stored, opened.index.batch_size)
-    if mended:
-        logger.warning(
-            "%s: %d documents were damaged in Qdrant and are uploaded again, e.g. %s",
-            release.collection,
-            len(mended),
-            mended[0],
-        )
 
 
 @contextmanager
@@ -256,27 +221,6 @@ def _available(workspace: Workspace, name: str) -> Release:
             "releases.keep_days higher to keep more; `git` and the DVC remote may still have it"
         )
     return release
-
-
-def _prepare(workspace: Workspace, release: Release) -> OpenRelease:
-    """Make sure of everything a reader will need; nothing that is served changes.
-
-    Raises:
-        ReleaseError: a part is missing.
-        IndexMismatchError: the collection does not hold what it should.
-    """
-    fetch(workspace, release)
-    opened = open_release(workspace, release)
-    (folder,) = check(workspace, release, ("qdrant_collection",)).values()
-    record: dict[str, Any] = json.loads((folder / "collection.json").read_text(encoding="utf-8"))
-    with connect(workspace.settings.index, workspace.qdrant) as client:
-        try:
-            check_collection_of(client, release, opened.tower.gauge.fingerprint)
-        except IndexMismatchError as error:
-            logger.info("%s; building it again from its embeddings", error)
-            _build_again(client, workspace, opened, record["metadata"])
-        check_canaries(client, release.collection, opened.tower, record["canaries"])
-    return opened
 
 
 def _switch(
@@ -311,27 +255,6 @@ def _switch(
             switch_alias(client, workspace.alias, release.collection)
     append(workspace, action, release.id, by, reason)
     logger.info("%s serves release %s (%s)", workspace.alias, release.id, release.collection)
-
-
-def _build_again(
-    client: "QdrantClient", workspace: Workspace, opened: OpenRelease, metadata: dict[str, str]
-) -> None:
-    release = opened.release
-    folders = check(workspace, release, ("validated_dataset", "document_embeddings"))
-    dataset = read_dataset(folders["validated_dataset"], release.dataset)
-    ids, states = read_shards(folders["document_embeddings"])
-    vectors = opened.tower.student.document_vectors(states)
-    queries = dataset.split_queries(release.settings["dataset"]["dev_split"])
-    texts = [dataset.queries[query] for query in spread(queries, _MAX_QUERIES)]
-    build_and_verify(
-        client,
-        release.alias,
-        release.collection.removeprefix(f"{release.alias}__"),
-        Source(opened.tower, dataset.documents, ids, vectors, texts),
-        metadata,
-        opened.index,
-        workspace.settings.gates.top10_agreement,
-    )
 
 
 def _named(served: Served | None) -> str:

@@ -14,6 +14,8 @@ from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
 
 FOLDER = "releases"
+METRIC = "MRR@10"
+"""What releases are compared by."""
 _CHECKSUM = "checksum"
 DATA = "data"
 """Name among the parts of the raw data that data.dvc records."""
@@ -83,6 +85,15 @@ class Release(_Frozen):
     created: datetime
     """UTC; for people only."""
     created_by: str
+
+    @property
+    def quality(self) -> dict[str, float]:
+        """Split → the student's `METRIC`, on the data the release was made with."""
+        return {
+            split: systems["student"][METRIC]
+            for split, systems in self.metrics.items()
+            if "student" in systems
+        }
 
 
 def release_id(number: int, parts: Mapping[str, str]) -> str:

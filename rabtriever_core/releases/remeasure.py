@@ -1,5 +1,6 @@
 """The served release on a candidate's evaluation data, where it was measured on other data."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,16 +9,14 @@ from rabtriever_core.data.dataset import Document, read_dataset
 from rabtriever_core.evaluation.metrics import per_query
 from rabtriever_core.evaluation.results import RUN_DEPTH, Results
 from rabtriever_core.evaluation.systems import score_ranker
-from rabtriever_core.index.shards import read_shards
-from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.documents import release_documents
+from rabtriever_core.releases.record import METRIC, Release
 from rabtriever_core.releases.serving import open_release
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from rabtriever_core.models.student import Student
-
-METRIC = "MRR@10"
 
 
 def measured(results: Results) -> dict[str, dict[str, float]]:
@@ -48,7 +47,8 @@ def remeasured(
         ReleaseError: a part of either is missing or damaged.
     """
     opened = open_release(workspace, served)
-    documents = _documents(workspace, candidate)
+    (folder,) = check(workspace, candidate, ("validated_dataset",)).values()
+    documents = read_dataset(folder, candidate.dataset).documents
     stored = opened.tower.gauge.documents(
         _vectors(workspace, served, documents, opened.tower.student)
     )
@@ -68,27 +68,16 @@ def remeasured(
 def _vectors(
     workspace: Workspace,
     release: Release,
-    documents: tuple[Document, ...],
+    documents: Sequence[Document],
     student: "Student",
 ) -> np.ndarray:
     """A release's vectors of these documents, before its gauge: float32 [m, d]."""
-    folder = check(workspace, release, ("document_embeddings",))["document_embeddings"]
-    ids, states = read_shards(folder)
-    vectors = student.document_vectors(states)
-    rows = {id_: row for row, id_ in enumerate(ids)}
-    known = {document.id: document for document in _documents(workspace, release)}
-    found = np.empty((len(documents), vectors.shape[1]), dtype=np.float32)
-    changed = []
-    for row, document in enumerate(documents):
-        if known.get(document.id) == document:
-            found[row] = vectors[rows[document.id]]
-        else:
-            changed.append(row)
-    if changed:
-        found[changed] = student.encode_documents([documents[row] for row in changed])
+    own, embeddings = release_documents(workspace, release)
+    rows = {document.full_text: row for row, document in enumerate(own.documents)}
+    same = [n for n, document in enumerate(documents) if document.full_text in rows]
+    others = [n for n, document in enumerate(documents) if document.full_text not in rows]
+    found = np.empty((len(documents), student.dimension), dtype=np.float32)
+    found[same] = embeddings.vectors(student, [rows[documents[n].full_text] for n in same])
+    if others:
+        found[others] = student.encode_documents([documents[n] for n in others])
     return found
-
-
-def _documents(workspace: Workspace, release: Release) -> tuple[Document, ...]:
-    folder = check(workspace, release, ("validated_dataset",))["validated_dataset"]
-    return read_dataset(folder, release.dataset).documents

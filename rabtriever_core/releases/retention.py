@@ -2,11 +2,13 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from rabtriever_core.index.aliases import alias_target, prune
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.log import (
+    Event,
     append,
     every_event,
     last_served,
@@ -31,9 +33,7 @@ def to_retire(workspace: Workspace) -> list[str]:
     policy, events = workspace.settings.releases, read_log(workspace)
     gone = retired(events)
     left = [release for id_, release in read_releases(workspace).items() if id_ not in gone]
-    served = last_served(events)
-    kept = {served, served_before(events, served)}
-    beyond = [release for release in left[: -policy.keep] if release.id not in kept]
+    beyond = [r for r in left[: -policy.keep] if r.id not in _served_and_before(events)]
     if policy.keep_days is None:
         return [release.id for release in beyond]
     oldest = now() - timedelta(days=policy.keep_days)
@@ -73,10 +73,7 @@ def _prune_collections(workspace: Workspace, kept: set[str]) -> list[str]:
     """Drop retired releases' collections, and those beyond `index.keep_collections`."""
     releases, events = read_releases(workspace), read_log(workspace)
     protected = {_candidate(workspace)}
-    served = last_served(events)
-    for id_ in (served, served_before(events, served)):
-        if id_ in releases:
-            protected.add(releases[id_].collection)
+    protected |= {releases[id_].collection for id_ in _served_and_before(events) & {*releases}}
     retired_ones = {release.collection for release in releases.values()} - kept - protected
     with connect(workspace.settings.index, workspace.qdrant) as client:
         target = alias_target(client, workspace.alias)
@@ -87,6 +84,12 @@ def _prune_collections(workspace: Workspace, kept: set[str]) -> list[str]:
         ]
         limit = workspace.settings.index.keep_collections
         return dropped + prune(client, workspace.alias, limit, protected)
+
+
+def _served_and_before(events: Sequence[Event]) -> set[str]:
+    """The served release and the one a rollback leads to."""
+    served = last_served(events)
+    return {id_ for id_ in (served, served_before(events, served)) if id_}
 
 
 def _candidate(workspace: Workspace) -> str:

@@ -1,26 +1,25 @@
-"""From the alias to the models: which release is served, and the query tower that belongs to it.
+"""A release ready to answer: its models from the store, its collection by its own name.
 
-A reader asks Qdrant once, and from then on uses the release it was told: its models from the store,
-its collection by the collection's own name. The alias may move meanwhile; the answer is whole.
+A reader asks once which release is served (`rabtriever_core.releases.served`) and then uses that
+one. The alias may move meanwhile; the answer is whole.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
-from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
-from rabtriever_core.index.collection import RELEASE
+from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.search import Hit, per_query, search
 from rabtriever_core.models.probability import Calibration
-from rabtriever_core.releases.record import Release, read_release
+from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 
@@ -34,15 +33,8 @@ Section = TypeVar("Section", IndexConfig, RuntimeConfig)
 
 SERVING_PARTS = ("teacher", "student", "qdrant_collection", "calibration")
 """What answering takes; the gauge lies in `qdrant_collection`."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """What an alias leads to."""
-
-    collection: str
-    release: str | None
-    """None for a collection that was never released."""
+_RENAMED = {"index": {"canaries": "probe_queries"}}
+"""Settings that records of earlier versions hold under another name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,52 +116,6 @@ class OpenRelease:
         ]
 
 
-def what_is_served(client: "QdrantClient", alias: str) -> Served | None:
-    """Collection and release behind an alias; None when there is no such alias.
-
-    Raises:
-        IndexMismatchError: it is no collection of this project.
-    """
-    name = alias_target(client, alias)
-    if name is None:
-        return None
-    return Served(name, physical_collection(client, name).metadata.get(RELEASE))
-
-
-def served_release(client: "QdrantClient", workspace: Workspace) -> Release:
-    """The release that is served now; cheap enough to ask again and again.
-
-    Raises:
-        IndexMismatchError: nothing is served, or nothing that was released.
-        ReleaseError: there is no record of it here.
-    """
-    alias = workspace.alias
-    served = what_is_served(client, alias)
-    if served is None:
-        raise IndexMismatchError(
-            f"Qdrant serves nothing under {alias!r}: `rabtriever run all` builds and releases, "
-            "`rabtriever releases restore` brings back what was released last"
-        )
-    if served.release is None:
-        raise IndexMismatchError(
-            f"{alias!r} serves {served.collection}, which is no release: `rabtriever releases "
-            "promote` releases what was built here"
-        )
-    release = read_release(workspace, served.release)
-    if release is None:
-        raise ReleaseError(
-            f"{alias!r} serves release {served.release}, of which there is no record in "
-            f"{workspace.root}: it was made elsewhere; `git pull` and `dvc pull` bring it here"
-        )
-    if release.collection != served.collection:
-        raise IndexMismatchError(
-            f"collection {served.collection} says it is release {release.id}, whose collection is "
-            f"{release.collection}: something else changed it; `rabtriever releases restore "
-            f"{release.id}` serves the release again"
-        )
-    return release
-
-
 def open_release(workspace: Workspace, release: Release) -> OpenRelease:
     """Load what a release answers with, every byte checked.
 
@@ -227,7 +173,8 @@ def release_runtime(workspace: Workspace, release: Release) -> RuntimeConfig:
 def _section(release: Release, name: str, kind: type[Section]) -> Section:
     from pydantic import ValidationError
 
-    values: Any = release.settings.get(name, {})
+    renamed = _RENAMED.get(name, {})
+    values = {renamed.get(key, key): value for key, value in release.settings.get(name, {}).items()}
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.log import SERVING, Event, read_log
 from rabtriever_core.releases.record import Release, read_releases
-from rabtriever_core.releases.remeasure import METRIC
-from rabtriever_core.releases.serving import what_is_served
+from rabtriever_core.releases.served import what_is_served
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,15 +22,6 @@ class Row:
     state: str
     """served, was served, refused, candidate, or retired."""
     events: "Sequence[Event]"
-
-    @property
-    def quality(self) -> dict[str, float]:
-        """Split → the student's MRR@10."""
-        return {
-            split: systems["student"][METRIC]
-            for split, systems in self.release.metrics.items()
-            if "student" in systems
-        }
 
 
 def rows(workspace: Workspace) -> list[Row]:

@@ -117,7 +117,7 @@ class ReleaseRow(Answered):
             state=row.state,
             created=release.created,
             documents=release.count,
-            quality=row.quality,
+            quality=row.release.quality,
         )
 
 

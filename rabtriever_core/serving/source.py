@@ -12,7 +12,7 @@ from rabtriever_core.index.connection import connect, open_server, server_errors
 from rabtriever_core.index.memory import in_memory
 from rabtriever_core.index.retry import patience
 from rabtriever_core.releases.record import Release
-from rabtriever_core.releases.serving import served_release
+from rabtriever_core.releases.served import served_release
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from rabtriever_core.index.checks.model_agreement import agreement_with_model
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.models.arrays import unit_rows
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
@@ -68,8 +68,7 @@ def make(context: StageContext) -> dict[str, Any]:
         runtime,
     )
     student = tower.student
-    _, states = read_shards(inputs["document_embeddings"].folder)
-    vectors = student.document_vectors(states)
+    embeddings = StoredDocuments.open(inputs["document_embeddings"].folder)
     most_queries = max(len(queries) for queries in chosen.values())
     full_pool = len(documents) * most_queries <= config.teacher_pairs
     candidates = min(config.teacher_depth, config.depth, len(documents))
@@ -89,11 +88,12 @@ def make(context: StageContext) -> dict[str, Any]:
         )
         if teacher.cosine_scale:
             # What is left of the teacher when it reads no pair: whether reading pays.
-            encode, ids = BiEncoder(teacher.backbone).encode_queries, [d.id for d in documents]
+            encode, ids = BiEncoder(teacher.backbone).encode_queries, embeddings.ids
+            states = unit_rows(embeddings.states())
             systems["teacher_cosine"] = (
-                vector_ranker(encode, ids, unit_rows(states), config.depth)
+                vector_ranker(encode, ids, states, config.depth)
                 if full_pool
-                else vector_reranker(encode, ids, unit_rows(states), systems["student"], candidates)
+                else vector_reranker(encode, ids, states, systems["student"], candidates)
             )
         runs = {
             split: bench.rank_systems(systems, {id_: dataset.queries[id_] for id_ in queries})
@@ -102,7 +102,7 @@ def make(context: StageContext) -> dict[str, Any]:
         dev_run = _dev_run(context, systems["student"], runs)
         latency = bench.measure_latency(systems, timed)
         agreement = agreement_with_model(
-            client, built.name, tower, texts, documents, vectors, settings.index
+            client, built.name, tower, texts, documents, embeddings, settings.index
         )
 
     seconds = context.workspace.seconds()
@@ -133,7 +133,7 @@ def make(context: StageContext) -> dict[str, Any]:
         "exactness": {
             "top10_agreement": agreement.top10,
             **agreement.losses(),
-            **graph_recall(tower.gauge.documents(vectors), tower.encode(texts).vectors),
+            **graph_recall(embeddings.stored(tower), tower.encode(texts).vectors),
         },
         "seconds": {
             name: seconds[name]

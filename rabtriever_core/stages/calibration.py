@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rabtriever_core.evaluation.calibration import calibrate, gather
 from rabtriever_core.evaluation.calibration_result import abstention_result, pair_result
 from rabtriever_core.evaluation.systems import score_ranker
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.stages.context import StageContext
 
 
@@ -29,8 +29,8 @@ def make(context: StageContext) -> dict[str, Any]:
     settings, dataset, inputs = context.settings, context.dataset(), context.inputs
     config, split = settings.calibration, settings.dataset.dev_split
     student = Student.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
-    ids, states = read_shards(inputs["document_embeddings"].folder)
-    vectors = student.document_vectors(states)
+    documents = StoredDocuments.open(inputs["document_embeddings"].folder)
+    vectors = documents.vectors(student)
     queries = dataset.split_queries(split)
     relevant = {query: dataset.relevant(split, query) for query in queries}
     # Deep enough to find the best wrong document of every query.
@@ -41,7 +41,7 @@ def make(context: StageContext) -> dict[str, Any]:
         scores: NDArray[np.float32] = phi @ vectors.T + offsets[:, None]
         return scores
 
-    rank = score_ranker(margins, ids, depth)
+    rank = score_ranker(margins, documents.ids, depth)
     run = dict(zip(queries, rank([dataset.queries[query] for query in queries]), strict=True))
     evidence = gather(run, relevant, config.documents_per_query)
     calibration = calibrate(evidence, config)

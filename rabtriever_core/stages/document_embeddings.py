@@ -17,7 +17,8 @@ import numpy as np
 
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.index.reuse import Earlier, Reader, write_texts
-from rabtriever_core.index.shards import read_shards, shard_files, write_shards
+from rabtriever_core.index.shards import shard_files, write_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace.artifacts import load_artifact
 
@@ -57,17 +58,18 @@ def make(context: StageContext) -> dict[str, Any]:
         context.checkpoints,
         dataset.documents,
         reader,
-        dimension=reader.earlier.states.shape[1] if reader.earlier else model().dimension,
+        dimension=reader.earlier.documents.state_size if reader.earlier else model().dimension,
         shard_documents=settings.index.shard_documents,
     )
-    ids, states = read_shards(context.checkpoints)
+    written = StoredDocuments.open(context.checkpoints)
+    norms = np.concatenate([np.linalg.norm(part, axis=1) for _, part in written.state_shards()])
     for path in shard_files(context.checkpoints):
         path.replace(context.output / path.name)
     write_texts(context.output, maker, dataset.documents)
-    gone = set(reader.earlier.ids) - set(ids) if reader.earlier else set()
+    gone = set(reader.earlier.documents.ids) - set(written.ids) if reader.earlier else set()
     context.workspace.record_embedding_work(
         {
-            "documents": len(ids),
+            "documents": len(written),
             "embedded": reader.embedded,
             "removed": len(gone),
             "seconds": round(time.perf_counter() - started, 3),
@@ -75,11 +77,10 @@ def make(context: StageContext) -> dict[str, Any]:
             "refused": reader.refused,
         }
     )
-    norms = np.linalg.norm(states, axis=1)
     return {
-        "documents": len(ids),
-        "dimension": states.shape[1],
-        "bytes": states.nbytes,
+        "documents": len(written),
+        "dimension": written.state_size,
+        "bytes": len(written) * written.state_size * np.dtype(np.float32).itemsize,
         "norm_min": round(float(norms.min()), 4),
         "norm_median": round(float(np.median(norms)), 4),
         "norm_max": round(float(norms.max()), 4),

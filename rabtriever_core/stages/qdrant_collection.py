@@ -15,7 +15,7 @@ from rabtriever_core.index.connection import connect
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.quantization import warn_of_local_mode
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
@@ -43,9 +43,9 @@ def make(context: StageContext) -> dict[str, Any]:
     settings, inputs, alias = context.settings, context.inputs, context.workspace.alias
     dataset = context.dataset()
     student = Student.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
-    ids, states = read_shards(inputs["document_embeddings"].folder)
-    vectors = student.document_vectors(states)
-    tower = QueryTower.of(student, _gauge(settings, dataset, student, vectors), settings.index)
+    embeddings = StoredDocuments.open(inputs["document_embeddings"].folder)
+    gauge = _gauge(settings, dataset, student, embeddings.vectors(student))
+    tower = QueryTower.of(student, gauge, settings.index)
     queries = dataset.split_queries(settings.dataset.dev_split)
     if not queries:
         raise IndexMismatchError(
@@ -72,7 +72,7 @@ def make(context: StageContext) -> dict[str, Any]:
                 tower.gauge.fingerprint,
                 settings.index.quantization,
             ),
-            Source(tower, dataset.documents, ids, vectors, texts),
+            Source(tower, dataset.documents, embeddings, texts),
             metadata,
             settings.index,
             settings.gates.top10_agreement,
@@ -82,18 +82,18 @@ def make(context: StageContext) -> dict[str, Any]:
     record = {
         "alias": alias,
         "collection": built.collection,
-        "count": len(ids),
+        "count": len(embeddings),
         "dimension": tower.dimension,
         "metadata": metadata,
         "mode": "server" if settings.index.url else "local",
         "top10_agreement": built.agreement.top10,
         **built.agreement.losses(),
-        "canaries": built.canaries,
+        "probe_queries": built.probes,
     }
     # What a query tower needs beside teacher and student, without the embeddings.
     tower.gauge.save(context.output)
     write_json(context.output / RECORD, record)
-    return record | {"canaries": len(built.canaries), "queries_compared": len(texts)}
+    return record | {"probe_queries": len(built.probes), "queries_compared": len(texts)}
 
 
 def _gauge(settings: Settings, dataset: Dataset, student: "Student", vectors: np.ndarray) -> Gauge:

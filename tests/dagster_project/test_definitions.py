@@ -86,7 +86,7 @@ CHECKS = {
     ("teacher", "above_floor"): False,
     ("student", "near_teacher"): False,
     ("qdrant_collection", "holds_all_documents"): True,
-    ("qdrant_collection", "answers_canaries"): True,
+    ("qdrant_collection", "answers_probe_queries"): True,
     ("qdrant_collection", "ranks_as_the_model"): True,
     **{("release", gate): False for gate in GATES},
     ("release", "answers_as_promoted"): False,

@@ -16,10 +16,10 @@ from tests.dagster_project.outcomes import checks, materialized
     ("live", "failed"),
     [
         (LiveIndex("demo__x", 2, 3, 2, "", 1.0, 3), "holds_all_documents"),
-        (LiveIndex("demo__x", 3, 3, 2, "answers 'q' with 'd'", 1.0, 3), "answers_canaries"),
+        (LiveIndex("demo__x", 3, 3, 2, "answers 'q' with 'd'", 1.0, 3), "answers_probe_queries"),
         (LiveIndex("demo__x", 3, 3, 2, "", 0.99, 3), "ranks_as_the_model"),
     ],
-    ids=["count", "canaries", "ranking"],
+    ids=["count", "probe queries", "ranking"],
 )
 def test_a_wrong_index_stops_the_benchmark(
     workspace: Workspace,

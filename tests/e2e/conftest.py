@@ -26,7 +26,7 @@ def small_workspace(folder: Path, data: Path) -> Workspace:
     values["student"] |= {"refresh_steps": 15, "rollout_queries": 20}
     values["runtime"] |= {"threads": 1, "device": "cpu"}
     values["benchmark"] |= {"latency_queries": 3, "document_lengths": [16, 32], "permutations": 200}
-    values["index"]["canaries"] = 5
+    values["index"]["probe_queries"] = 5
     # Seconds of training reach no floor.
     values["gates"] |= {"teacher_mrr": 0, "student_share": 0, "max_loss": 1, "significance": 0}
     params.write_text(yaml.safe_dump(values), encoding="utf-8")

@@ -58,7 +58,7 @@ def test_everything_materializes(finished) -> None:
     checks = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert checks["fit_for_use"]
     assert checks["holds_all_documents"]
-    assert checks["answers_canaries"]
+    assert checks["answers_probe_queries"]
     assert checks["ranks_as_the_model"]
     assert checks["not_worse"]
     assert checks["answers_as_promoted"]

@@ -16,9 +16,10 @@ import numpy as np
 
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.index.connection import connect
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.releases.record import Release
-from rabtriever_core.releases.serving import OpenRelease, open_release, served_release
+from rabtriever_core.releases.served import served_release
+from rabtriever_core.releases.serving import OpenRelease, open_release
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 
@@ -63,8 +64,8 @@ class Reader:
 
 def _stored(workspace: Workspace, opened: OpenRelease) -> tuple[list[str], np.ndarray]:
     folder = check(workspace, opened.release, ("document_embeddings",))["document_embeddings"]
-    ids, vectors = read_shards(folder)
-    return ids, opened.tower.gauge.documents(vectors)
+    documents = StoredDocuments.open(folder)
+    return documents.ids, documents.stored(opened.tower)
 
 
 def main(root: Path, out: Path, stop: Path) -> None:

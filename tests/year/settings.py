@@ -76,7 +76,7 @@ TINY: Values = {
     "validation": {"min_train_queries": 2},
     "gates": {"max_loss": 0.05, "teacher_mrr": 0, "student_share": 0},
     "runtime": {"threads": 1, "device": "cpu"},
-    "index": {"canaries": 5},
+    "index": {"probe_queries": 5},
 }
 _SCHEDULES = ("backbone.warmup", "bi_encoder.schedule", "teacher.schedule", "student.schedule")
 WORSE = tuple(f"{name}.{end}_steps=1" for name in _SCHEDULES for end in ("min", "max"))

@@ -16,7 +16,7 @@ from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.log import SERVING, read_log
 from rabtriever_core.releases.record import Release, read_releases
 from rabtriever_core.releases.remeasure import measured, remeasured
-from rabtriever_core.releases.serving import what_is_served
+from rabtriever_core.releases.served import what_is_served
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 from tests.year.plot import draw

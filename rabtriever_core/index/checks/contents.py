@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.collection import payload, upload
 from rabtriever_core.index.retry import with_retry
+from rabtriever_core.index.stored_documents import Shards
 from rabtriever_core.index.vectors import point_id
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ def differing(
     client: "QdrantClient",
     physical: str,
     documents: Sequence[Document],
-    vectors: np.ndarray,
+    stored: Shards,
     limit: int | None = None,
 ) -> list[int]:
     """Rows whose point is missing, or holds another vector, text or metadata.
@@ -30,14 +32,47 @@ def differing(
         client: Qdrant.
         physical: the collection.
         documents: the m documents.
-        vectors: in the collection's coordinates, float32 [m, k].
+        stored: `StoredDocuments.stored_shards` of them.
         limit: points looked at, evenly spread; all when not given.
     """
-    count = len(documents)
-    looked_at = min(count, limit or count)
-    rows = [i * count // looked_at for i in range(looked_at)]
+    wanted = np.array(spread(range(len(documents)), limit or len(documents)))
+    found, start = [], 0
+    for ids, vectors in stored:
+        part = documents[start : start + len(ids)]
+        rows = wanted[(wanted >= start) & (wanted < start + len(ids))] - start
+        found += [start + row for row in _differing(client, physical, part, vectors, rows.tolist())]
+        start += len(ids)
+    return found
+
+
+def mend(
+    client: "QdrantClient",
+    physical: str,
+    documents: Sequence[Document],
+    stored: Shards,
+    batch_size: int,
+) -> list[str]:
+    """Upload again what differs, in place; returns the ids of these documents."""
+    mended, start = [], 0
+    for ids, vectors in stored:
+        part = documents[start : start + len(ids)]
+        rows = _differing(client, physical, part, vectors, range(len(part)))
+        upload(client, physical, part, vectors, rows, batch_size)
+        mended += [ids[row] for row in rows]
+        start += len(ids)
+    return mended
+
+
+def _differing(
+    client: "QdrantClient",
+    physical: str,
+    documents: Sequence[Document],
+    vectors: np.ndarray,
+    rows: Sequence[int],
+) -> list[int]:
+    """Which of some rows of a shard differ."""
     found = []
-    for start in range(0, looked_at, _PAGE):
+    for start in range(0, len(rows), _PAGE):
         page = rows[start : start + _PAGE]
         ids = [point_id(documents[row].id) for row in page]
         points = {
@@ -57,19 +92,6 @@ def differing(
             ):
                 found.append(row)
     return found
-
-
-def mend(
-    client: "QdrantClient",
-    physical: str,
-    documents: Sequence[Document],
-    vectors: np.ndarray,
-    batch_size: int,
-) -> list[str]:
-    """Upload again what differs, in place; returns the ids of these documents."""
-    rows = differing(client, physical, documents, vectors)
-    upload(client, physical, documents, vectors, rows, batch_size)
-    return [documents[row].id for row in rows]
 
 
 def _same(stored: Any, uploaded: Any) -> bool:

@@ -12,10 +12,10 @@ from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.checks.contents import differing
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.checks.model_agreement import agreement_with_model
-from rabtriever_core.index.checks.probes import check_canaries
+from rabtriever_core.index.checks.probes import check_probes, recorded_probes
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
 
@@ -31,9 +31,9 @@ class LiveIndex:
     collection: str
     count: int
     expected_count: int
-    canaries: int
+    probe_queries: int
     problem: str
-    """Why the canaries fail, or which documents are damaged; empty when all is right."""
+    """Why the probe queries fail, or which documents are damaged; empty when all is right."""
     agreement: float
     """Share of the top ten that index and model agree on."""
     queries: int
@@ -53,7 +53,7 @@ CHECKED_PARTS = (
 
 
 def check_built_index(workspace: Workspace) -> LiveIndex:
-    """Count, canaries and ranking of the collection that was built last, served or not.
+    """Count, probe queries and ranking of the collection that was built last, served or not.
 
     Raises:
         ArtifactError: an artifact is missing or damaged.
@@ -91,8 +91,9 @@ def check_collection(
         index,
         settings.runtime,
     )
-    _, states = read_shards(artifacts["document_embeddings"].folder)
-    vectors = tower.student.document_vectors(states)
+    embeddings = StoredDocuments.open(artifacts["document_embeddings"].folder)
+    embeddings.check_of(dataset.documents)
+    probes = recorded_probes(record)
     dev = dataset.split_queries(settings.dataset.dev_split)
     texts = [dataset.queries[query] for query in spread(dev, _MAX_QUERIES)]
     made_by = ("teacher", "student", "document_embeddings")
@@ -102,10 +103,10 @@ def check_collection(
         check_built_by(built, hashes | {"gauge": tower.gauge.fingerprint})
         problem = ""
         try:
-            check_canaries(client, built.name, tower, record["canaries"])
+            check_probes(client, built.name, tower, probes)
         except IndexMismatchError as error:
             problem = str(error)
-        stored = tower.gauge.documents(vectors)
+        stored = embeddings.stored_shards(tower)
         rows = differing(client, built.name, dataset.documents, stored, _MAX_POINTS)
         if rows:
             problem = problem or (
@@ -114,13 +115,13 @@ def check_collection(
                 "uploads them again"
             )
         agreement = agreement_with_model(
-            client, built.name, tower, texts, dataset.documents, vectors, index
+            client, built.name, tower, texts, dataset.documents, embeddings, index
         )
     return LiveIndex(
         collection=built.name,
         count=built.count,
         expected_count=len(dataset.documents),
-        canaries=len(record["canaries"]),
+        probe_queries=len(probes),
         problem=problem,
         agreement=agreement.top10,
         queries=len(texts),

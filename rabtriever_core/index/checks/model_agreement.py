@@ -19,6 +19,7 @@ from rabtriever_core.index.checks.exactness import (
 )
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.search import search
+from rabtriever_core.index.stored_documents import StoredDocuments
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -65,7 +66,7 @@ def agreement_with_model(
     tower: "QueryTower",
     texts: list[str],
     documents: Sequence[Document],
-    vectors: np.ndarray,
+    embeddings: StoredDocuments,
     index: IndexConfig,
 ) -> Agreement:
     """Compare rankings link by link: Qdrant, uploaded vectors, student's vectors, student.
@@ -76,7 +77,7 @@ def agreement_with_model(
         tower: its query tower.
         texts: n queries.
         documents: all m documents of the collection.
-        vectors: the student's vectors of them, before the gauge: float32 [m, d].
+        embeddings: what the collection was built from.
         index: how applications search.
 
     Returns:
@@ -84,11 +85,11 @@ def agreement_with_model(
         against the student's where no dimension was dropped, and these against documents encoded
         afresh, to the precision that these are computed with.
     """
-    ids = [d.id for d in documents]
+    ids, vectors = embeddings.ids, embeddings.vectors(tower.student)
     phi = tower.student.encode_queries(texts)
     encoded = tower.place(phi)
-    stored = tower.gauge.documents(vectors)
-    changed = stored is not vectors
+    changed = not tower.gauge.is_identity
+    stored = embeddings.stored(tower) if changed else vectors
     shares, kept, served = [], [], []
     for start in range(0, len(texts), _QUERIES_AT_ONCE):  # bounds the margins held at once
         rows = slice(start, start + _QUERIES_AT_ONCE)

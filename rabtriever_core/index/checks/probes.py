@@ -1,5 +1,6 @@
-"""Canary queries: known answers that a collection must give before and after it is served."""
+"""Probe queries: what a collection must answer the same before and after it is served."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rabtriever_core.index.query_tower import QueryTower
 
 
-def choose_canaries(
+def choose_probes(
     tower: "QueryTower", texts: list[str], ids: list[str], stored: np.ndarray
 ) -> list[dict[str, Any]]:
     """Pair queries with the documents that may come first (several only where margins tie).
@@ -28,32 +29,38 @@ def choose_canaries(
     Returns:
         One `{"query": text, "expected": [document ids]}` per query.
     """
-    canaries = []
+    probes = []
     for text, margins in zip(texts, tower.encode(texts).margins(stored), strict=True):
         least = margins.max() - TIE_TOLERANCE * np.abs(margins).max()
-        canaries.append(
+        probes.append(
             {"query": text, "expected": sorted(ids[r] for r in np.flatnonzero(margins >= least))}
         )
-    return canaries
+    return probes
 
 
-def check_canaries(
+def check_probes(
     client: "QdrantClient",
     collection: str,
     tower: "QueryTower",
-    canaries: list[dict[str, Any]],
+    probes: list[dict[str, Any]],
 ) -> None:
-    """Ask the canaries of a collection or alias.
+    """Ask the probe queries of a collection or alias.
 
     Raises:
         IndexMismatchError: one gets another document first than the model's.
     """
-    encoded = tower.encode([canary["query"] for canary in canaries])
-    for canary, hits in zip(canaries, search(client, collection, encoded, 1), strict=True):
+    encoded = tower.encode([probe["query"] for probe in probes])
+    for probe, hits in zip(probes, search(client, collection, encoded, 1), strict=True):
         first = hits[0].document_id if hits else None
-        if first not in canary["expected"]:
+        if first not in probe["expected"]:
             raise IndexMismatchError(
-                f"{collection} answers {canary['query'][:80]!r} with {first!r}, the "
-                f"model with {canary['expected']}: delete the collection and materialize "
+                f"{collection} answers {probe['query'][:80]!r} with {first!r}, the "
+                f"model with {probe['expected']}: delete the collection and materialize "
                 "`qdrant_collection` again"
             )
+
+
+def recorded_probes(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The probe queries of a `collection.json`; it once called them canaries."""
+    probes: list[dict[str, Any]] = record.get("probe_queries") or record["canaries"]
+    return probes

@@ -15,7 +15,7 @@ from rabtriever_core.index.checks.exactness import TIE_TOLERANCE, spread
 from rabtriever_core.index.engine import TURBO8_EXTRA_BYTES, Build, Search, run_engine
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.query_tower import place
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
@@ -125,9 +125,8 @@ def measure_workspace(workspace: Workspace, split: str, limit: int) -> dict[str,
         return student.encode_queries([dataset.queries[id_] for id_ in spread(ids, most)])
 
     train = dataset.split_queries(settings.dataset.train_split)
-    _, states = read_shards(embeddings)
     measured = measure(
-        student.document_vectors(states),
+        StoredDocuments.open(embeddings).vectors(student),
         encode(wanted, limit),
         encode(train, settings.index.gauge.fit_queries),
         seed=settings.runtime.seed,

@@ -55,8 +55,8 @@ def test_environment_over_file_over_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RABTRIEVER_RUNTIME__SEED", "3")
-    settings = load_settings(params(tmp_path, "runtime: {seed: 2}\nindex: {canaries: 2}"))
-    assert (settings.runtime.seed, settings.index.canaries) == (3, 2)
+    settings = load_settings(params(tmp_path, "runtime: {seed: 2}\nindex: {probe_queries: 2}"))
+    assert (settings.runtime.seed, settings.index.probe_queries) == (3, 2)
     assert settings.benchmark == default_settings().benchmark
 
 

@@ -50,7 +50,7 @@ SETTINGS: dict[str, Any] = {
     "runtime": {"threads": 1},
     "backbone": {"tiny": TINY},
     "prompt": {"max_query_tokens": 64},
-    "index": {"canaries": 2},
+    "index": {"probe_queries": 2},
     "benchmark": {
         "depth": 12,
         "permutations": 100,

@@ -15,7 +15,6 @@ from rabtriever_core.index.aliases import (
     check_built_by,
     physical_collection,
     prune,
-    served_collection,
     switch_alias,
 )
 from rabtriever_core.index.collection import build_collection, physical_name
@@ -74,7 +73,7 @@ def test_prune_keeps_the_served_and_the_newest(client: QdrantClient, few: list[D
     assert prune(client, "demo", 3) == []
     assert prune(client, "demo", 1) == [names["a"], names["b"]]
     assert prune(client, "demo", 1) == []
-    assert served_collection(client, "demo").name == names["d"]
+    assert alias_target(client, "demo") == names["d"]
 
 
 def test_prune_leaves_other_aliases_alone(client: QdrantClient, few: list[Document]) -> None:
@@ -91,13 +90,13 @@ def test_prune_leaves_other_aliases_alone(client: QdrantClient, few: list[Docume
     assert left == {*kept, "demo__bbbbbbbbbbbb", pinned, served}
 
 
-def test_served_collection(client: QdrantClient, few: list[Document]) -> None:
-    with pytest.raises(IndexMismatchError, match=r"nothing under 'demo': .*releases restore"):
-        served_collection(client, "demo")
-    switch_alias(client, "demo", _build(client, "demo", "a", few))
-    served = served_collection(client, "demo")
+def test_a_collection_knows_what_built_it(client: QdrantClient, few: list[Document]) -> None:
+    assert alias_target(client, "demo") is None
+    name = _build(client, "demo", "a", few)
+    switch_alias(client, "demo", name)
+    assert alias_target(client, "demo") == name
+    served = physical_collection(client, name)
     assert (served.name, served.count, served.dimension) == (physical_name("demo", "a" * 12), 3, 2)
-    assert physical_collection(client, served.name) == served
     check_built_by(served, {"teacher": "ta", "student": "sa"})
     message = (
         r"collection demo__aaaaaaaaaaaa was built by another teacher \(ta\) than the query tower "
@@ -111,6 +110,6 @@ def test_foreign_collection_is_refused(client: QdrantClient) -> None:
     client.create_collection("other", VectorParams(size=2, distance=Distance.DOT))
     switch_alias(client, "demo", "other")
     with pytest.raises(IndexMismatchError, match="other was not built by rabtriever"):
-        served_collection(client, "demo")
+        physical_collection(client, "other")
     with pytest.raises(IndexMismatchError, match="no collection missing in Qdrant"):
         physical_collection(client, "missing")

@@ -1,5 +1,6 @@
 """Query vectors in a collection's coordinates: margins through Qdrant are the student's."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from rabtriever_core.index.collection import build_collection
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.query_tower import QueryTower, QueryVectors
 from rabtriever_core.index.search import search
+from rabtriever_core.index.shards import write_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.probability import sigmoid
+from rabtriever_core.models.states import document_states
 from rabtriever_core.models.student import Student
 from tests.core.small import small_backbone, small_dataset
 
@@ -38,6 +42,23 @@ def _tower(student: Student, fill_range: bool = False, **gauge: Any) -> QueryTow
     vectors = student.encode_documents(DOCUMENTS)
     fitted = Gauge.fit(GaugeConfig(**gauge), vectors, student.encode_queries(QUERIES))
     return QueryTower(student, fitted, fill_range=fill_range)
+
+
+@pytest.fixture
+def embeddings(student: Student, tmp_path: Path) -> StoredDocuments:
+    return _embeddings(tmp_path, document_states(student.backbone, DOCUMENTS))
+
+
+def _embeddings(folder: Path, states: np.ndarray) -> StoredDocuments:
+    rows = iter(states)
+    write_shards(
+        folder,
+        DOCUMENTS,
+        lambda documents: np.stack([next(rows) for _ in documents]),
+        dimension=states.shape[1],
+        shard_documents=5,
+    )
+    return StoredDocuments.open(folder)
 
 
 def _collection(client: QdrantClient, tower: QueryTower) -> str:
@@ -70,22 +91,26 @@ def test_queries_fill_the_documents_range(student: Student) -> None:
     assert zero.margins(np.ones((2, tower.dimension), np.float32)).tolist() == [[0, 0]]
 
 
-def test_a_whole_gauge_agrees_and_reports_no_loss(client: QdrantClient, student: Student) -> None:
+def test_a_whole_gauge_agrees_and_reports_no_loss(
+    client: QdrantClient, student: Student, embeddings: StoredDocuments
+) -> None:
     tower = _tower(student, method="balanced")
-    name, vectors = _collection(client, tower), student.encode_documents(DOCUMENTS)
+    name = _collection(client, tower)
     agreement = agreement_with_model(
-        client, name, tower, QUERIES, DOCUMENTS, vectors, IndexConfig()
+        client, name, tower, QUERIES, DOCUMENTS, embeddings, IndexConfig()
     )
     assert agreement.top10 == 1.0
     assert agreement.losses() == {}
 
 
-def test_truncation_is_a_loss_of_its_own(client: QdrantClient, student: Student) -> None:
+def test_truncation_is_a_loss_of_its_own(
+    client: QdrantClient, student: Student, embeddings: StoredDocuments
+) -> None:
     # Eleven documents too many for two dimensions: the index is exact, the truncation is not.
     tower = _tower(student, method="pca", dimensions=2, equal_norms=False)
-    name, vectors = _collection(client, tower), student.encode_documents(DOCUMENTS)
+    name = _collection(client, tower)
     agreement = agreement_with_model(
-        client, name, tower, QUERIES, DOCUMENTS, vectors, IndexConfig()
+        client, name, tower, QUERIES, DOCUMENTS, embeddings, IndexConfig()
     )
     assert agreement.top10 == 1.0
     kept = agreement.losses()["truncation_recall@10"]
@@ -93,11 +118,13 @@ def test_truncation_is_a_loss_of_its_own(client: QdrantClient, student: Student)
     assert 0.5 < kept < 1.0
 
 
-def test_another_gauge_does_not_agree(client: QdrantClient, student: Student) -> None:
-    name, vectors = _collection(client, _tower(student)), student.encode_documents(DOCUMENTS)
+def test_another_gauge_does_not_agree(
+    client: QdrantClient, student: Student, embeddings: StoredDocuments
+) -> None:
+    name = _collection(client, _tower(student))
     other = _tower(student, method="whiten", equal_norms=False)
     agreement = agreement_with_model(
-        client, name, other, QUERIES, DOCUMENTS, vectors, IndexConfig()
+        client, name, other, QUERIES, DOCUMENTS, embeddings, IndexConfig()
     )
     assert agreement.top10 < 0.9
 
@@ -109,6 +136,7 @@ def test_another_gauge_does_not_agree(client: QdrantClient, student: Student) ->
 def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
     client: QdrantClient,
     student: Student,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     rounding: float,
     noise: float,
@@ -116,7 +144,7 @@ def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
 ) -> None:
     tower = _tower(student)
     # Stored documents one and the same, so that every place is a tie that rounding breaks.
-    first = student.encode_documents(DOCUMENTS[:1])
+    first = document_states(student.backbone, DOCUMENTS[:1])
     exact = Student.margin
 
     def rounded(self: Student, texts: Any, documents: Any) -> Any:
@@ -126,8 +154,9 @@ def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
 
     monkeypatch.setattr(Student, "margin", rounded)
     monkeypatch.setattr(Backbone, "rounding", rounding)
-    same = np.repeat(first, len(DOCUMENTS), axis=0)
-    stored = build_collection(client, "same", "b" * 12, DOCUMENTS, same, {"dataset": "d"}, 50)
+    same = _embeddings(tmp_path / "same", np.repeat(first, len(DOCUMENTS), axis=0))
+    vectors = same.stored(tower)
+    stored = build_collection(client, "same", "b" * 12, DOCUMENTS, vectors, {"dataset": "d"}, 50)
     agreement = agreement_with_model(
         client, stored, tower, QUERIES, DOCUMENTS, same, IndexConfig()
     ).top10

@@ -9,7 +9,7 @@ import pytest
 
 from rabtriever_core.config import IndexConfig
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.index.aliases import prune, served_collection, switch_alias
+from rabtriever_core.index.aliases import alias_target, physical_collection, prune, switch_alias
 from rabtriever_core.index.checks.verification import verify_collection
 from rabtriever_core.index.collection import build_collection, own_builds
 from rabtriever_core.index.connection import connect
@@ -34,7 +34,8 @@ def test_blue_green_on_a_server(
                 name = build_collection(client, alias, build, documents, vectors, hashes, 7)
                 verify_collection(client, name, ids, 8)
                 switch_alias(client, alias, name)
-            assert served_collection(client, alias).count == 30
+            assert alias_target(client, alias) == name
+            assert physical_collection(client, name).count == 30
             hits = search(client, alias, QueryVectors.plain(vectors[:5]), 10)
             order = np.argsort(-(vectors[:5] @ vectors.T), axis=1)[:, :10]
             assert [[h.document_id for h in row] for row in hits] == [

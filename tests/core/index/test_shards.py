@@ -7,7 +7,8 @@ import pytest
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ArtifactError, VectorError
-from rabtriever_core.index.shards import read_shards, shard_files, write_shards
+from rabtriever_core.index.shards import shard_files, write_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 
 
 class Encoder:
@@ -36,8 +37,9 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 def test_round_trip(tmp_path: Path, documents: list[Document], vectors: np.ndarray) -> None:
     _write(tmp_path, documents, Encoder(vectors))
-    ids, read = read_shards(tmp_path)
-    assert ids == [d.id for d in documents]
+    stored = StoredDocuments.open(tmp_path)
+    read = stored.states()
+    assert stored.ids == [d.id for d in documents]
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, vectors)
     assert [p.name for p in shard_files(tmp_path)] == [
@@ -55,7 +57,7 @@ def test_resumed_equals_uninterrupted(
     with pytest.raises(KeyboardInterrupt):
         _write(killed, documents, Encoder(vectors, dies_at="doc 15"))
     with pytest.raises(ArtifactError, match=r"ids\.json"):
-        read_shards(killed)
+        StoredDocuments.open(killed)
     encoder = Encoder(vectors)
     _write(killed, documents, encoder)
     assert encoder.asked == [f"doc {i}" for i in range(14, 30)]
@@ -69,14 +71,14 @@ def test_damaged_or_outdated_shards_are_written_anew(
     cut = tmp_path / "vectors-00001.safetensors"
     cut.write_bytes(cut.read_bytes()[:-5])
     with pytest.raises(ArtifactError, match="vectors-00001"):
-        read_shards(tmp_path)
+        StoredDocuments.open(tmp_path)
     documents[0] = Document(id="doc 0", text="changed")
     encoder = Encoder(vectors)
     _write(tmp_path, documents[:20], encoder)
     # 0–6: a text changed; 7–13: cut short; 14–20: one document fewer; the rest is gone.
     assert encoder.asked == [f"doc {i}" for i in range(20)]
-    ids, read = read_shards(tmp_path)
-    assert len(ids) == len(read) == 20
+    stored = StoredDocuments.open(tmp_path)
+    assert len(stored) == len(stored.states()) == 20
 
 
 def test_missing_shard_is_noticed(
@@ -85,7 +87,7 @@ def test_missing_shard_is_noticed(
     _write(tmp_path, documents, Encoder(vectors))
     (tmp_path / "vectors-00002.safetensors").unlink()
     with pytest.raises(ArtifactError, match="23 vectors for 30 ids"):
-        read_shards(tmp_path)
+        StoredDocuments.open(tmp_path)
 
 
 def test_nan_is_refused(tmp_path: Path, documents: list[Document], vectors: np.ndarray) -> None:

@@ -46,7 +46,7 @@ def release_small(root: Path, dataset: Dataset | None = None) -> Workspace:
     dataset = dataset or titled_dataset()
     sections: dict[str, Any] = {
         "dataset": {"name": dataset.name, "folder": f"data/{dataset.name}", "demo": False},
-        "index": {"canaries": 2},
+        "index": {"probe_queries": 2},
         "runtime": RUNTIME.model_dump(),
     }
     root.mkdir(parents=True)

@@ -13,7 +13,8 @@ import pytest
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.log import last_served, read_log
 from rabtriever_core.releases.promotion import promote
-from rabtriever_core.releases.serving import open_release, served_release
+from rabtriever_core.releases.served import served_release
+from rabtriever_core.releases.serving import open_release
 from rabtriever_core.workspace import Workspace
 from tests.asking import ask
 from tests.core.releases.conftest import Make

@@ -15,7 +15,7 @@ from rabtriever_core.releases import log, promotion
 from rabtriever_core.releases.log import read_log
 from rabtriever_core.releases.promotion import promote, restore, rollback
 from rabtriever_core.releases.record import Release, read_releases
-from rabtriever_core.releases.serving import what_is_served
+from rabtriever_core.releases.served import what_is_served
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import stage_lock
@@ -45,7 +45,7 @@ def test_the_first_candidate_above_the_floors_is_served(make: Make) -> None:
     assert all(gate.passed for gate in release.gates)
     assert set(release.parts) >= {"data", "teacher", "student", "benchmark_report", "backbone"}
     assert release.metrics["test"]["student"]["MRR@10"] == 1.0
-    assert release.settings["index"]["canaries"] == 2
+    assert release.settings["index"]["probe_queries"] == 2
     answer = ask(workspace, "tell 5", 3)
     assert (answer.release.id, answer.hits[0].document_id) == (release.id, "d5")
     assert 0 < answer.hits[0].probability < 1

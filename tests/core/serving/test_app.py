@@ -150,7 +150,7 @@ def test_a_server_that_stops_and_starts_again(make: Make, tmp_path: Path) -> Non
     storage, port = tmp_path / "storage", free_port()
     shutil.copytree(built.qdrant, storage)
     (storage / ".rabtriever.lock").unlink()
-    index = IndexConfig(url=f"http://127.0.0.1:{port}", canaries=2)
+    index = IndexConfig(url=f"http://127.0.0.1:{port}", probe_queries=2)
     workspace = Workspace(built.root, built.settings.model_copy(update={"index": index}))
 
     def answer(client: TestClient) -> Any:

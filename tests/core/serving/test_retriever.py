@@ -26,7 +26,8 @@ from rabtriever_core.errors import (
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.promotion import promote, restore
 from rabtriever_core.releases.record import Release
-from rabtriever_core.releases.serving import OpenRelease, open_release, served_release
+from rabtriever_core.releases.served import served_release
+from rabtriever_core.releases.serving import OpenRelease, open_release
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.serving import retriever as retriever_module
 from rabtriever_core.serving.answers import Answer, Query
@@ -235,7 +236,7 @@ def test_the_workspace_is_found_by_the_environment(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = make()
-    (workspace.root / "params.yaml").write_text("index: {canaries: 2}")
+    (workspace.root / "params.yaml").write_text("index: {probe_queries: 2}")
     release = promote(workspace, by="ana").release
     monkeypatch.setenv("RABTRIEVER_WORKSPACE", str(workspace.root))
     with Retriever.open() as retriever:
@@ -309,7 +310,7 @@ def test_on_a_server_that_goes_and_comes(make: Make, tmp_path: Path) -> None:
     shutil.copytree(built.qdrant, storage)
     (storage / ".rabtriever.lock").unlink()
     settings = built.settings.model_copy(
-        update={"index": IndexConfig(url=f"http://127.0.0.1:{port}", canaries=2)}
+        update={"index": IndexConfig(url=f"http://127.0.0.1:{port}", probe_queries=2)}
     )
     workspace = Workspace(built.root, settings)
     with pytest.raises(IndexUnavailableError, match="cannot be reached"):

@@ -83,7 +83,7 @@ def wait_for_release(port: int, release: str, body: object) -> dict[str, object]
 def test_a_process_answers_follows_promotions_and_ends_when_told(make: Make) -> None:
     workspace = make()
     params = workspace.root / "params.yaml"
-    params.write_text(yaml.safe_dump({"index": {"canaries": 2}}))
+    params.write_text(yaml.safe_dump({"index": {"probe_queries": 2}}))
     port = free_port()
     with serving(workspace.root, port) as process:
         assert asked(port, "/healthz") == (200, {"status": "ok"})
@@ -109,7 +109,7 @@ def test_a_process_answers_follows_promotions_and_ends_when_told(make: Make) -> 
 
 def test_https(make: Make, tmp_path: Path) -> None:
     workspace = make()
-    (workspace.root / "params.yaml").write_text(yaml.safe_dump({"index": {"canaries": 2}}))
+    (workspace.root / "params.yaml").write_text(yaml.safe_dump({"index": {"probe_queries": 2}}))
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",

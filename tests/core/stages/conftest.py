@@ -151,7 +151,7 @@ def build_workspace(
 
 @pytest.fixture
 def workspace(tmp_path: Path, student: type[FakeStudent]) -> Workspace:
-    return build_workspace(tmp_path, index={"shard_documents": 15, "canaries": 3})
+    return build_workspace(tmp_path, index={"shard_documents": 15, "probe_queries": 3})
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_another_setting_leaves_student_and_collection_alone(
     built: Workspace, make_workspace: Any
 ) -> None:
     run_stage(built, "calibration")
-    index = {"shard_documents": 15, "canaries": 3}
+    index = {"shard_documents": 15, "probe_queries": 3}
     changed = make_workspace(built.root, index=index, calibration={"method": "temperature"})
     assert not run_stage(changed, "calibration").reused
     assert run_stage(changed, "qdrant_collection").reused

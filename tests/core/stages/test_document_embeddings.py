@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from rabtriever_core.errors import VectorError
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
 
 
 def test_artifact_and_metrics(workspace: Workspace, student: Any) -> None:
     artifact = run_stage(workspace, "document_embeddings")
-    ids, vectors = read_shards(artifact.folder)
-    assert ids == [f"d{i}" for i in range(40)]
+    documents = StoredDocuments.open(artifact.folder)
+    assert documents.ids == [f"d{i}" for i in range(40)]
     assert sorted(p.name for p in artifact.folder.iterdir()) == [
         "ids.json",
         "meta.json",
         "texts.json",
         *(f"vectors-0000{i}.safetensors" for i in range(3)),
     ]
-    norms = np.linalg.norm(vectors, axis=1)
+    norms = np.linalg.norm(documents.states(), axis=1)
     assert artifact.meta.metrics == {
         "documents": 40,
         "dimension": 16,

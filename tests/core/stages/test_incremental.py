@@ -19,7 +19,7 @@ from rabtriever_core.index.checks.contents import differing, mend
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.search import search
-from rabtriever_core.index.shards import read_shards
+from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.index.vectors import point_id
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.states import DocumentReader
@@ -31,7 +31,7 @@ from tests.core.small import small_backbone, small_dataset
 from tests.core.stages.conftest import DATASET
 
 MakeWorkspace = Callable[..., Workspace]
-INDEX = {"shard_documents": 15, "canaries": 3}
+INDEX = {"shard_documents": 15, "probe_queries": 3}
 JUDGED = {f"d{i}" for i in range(12)}
 
 
@@ -125,13 +125,13 @@ def test_changed_metadata_embed_nothing_and_reach_another_build(
     assert after.pop(point) == (vector, payload | {"metadata": told})
     assert "metadata" not in payload
     assert all(before[id_] == held for id_, held in after.items())
-    _, vectors = read_shards(other.artifact("document_embeddings"))
+    stored = StoredDocuments.open(other.artifact("document_embeddings")).state_shards
     with connect(other.settings.index, other.qdrant) as client:
         where = client, built.meta.metrics["collection"]
-        assert differing(*where, changed.documents, vectors) == []
-        assert differing(*where, DATASET.documents, vectors) == [0]
-        assert mend(*where, DATASET.documents, vectors, 10) == [first.id]
-        assert differing(*where, DATASET.documents, vectors) == []
+        assert differing(*where, changed.documents, stored()) == []
+        assert differing(*where, DATASET.documents, stored()) == [0]
+        assert mend(*where, DATASET.documents, stored(), 10) == [first.id]
+        assert differing(*where, DATASET.documents, stored()) == []
 
 
 def test_states_that_do_not_come_out_the_same_are_not_reused(

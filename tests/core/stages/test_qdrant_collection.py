@@ -47,19 +47,19 @@ def test_builds_and_verifies(workspace: Workspace, student: Any) -> None:
         "metadata",
         "mode",
         "top10_agreement",
-        "canaries",
+        "probe_queries",
     }
     assert (record["alias"], record["count"], record["dimension"]) == ("demo", 40, 16)
     assert (record["mode"], record["top10_agreement"]) == ("local", 1.0)
-    assert artifact.meta.metrics["canaries"] == len(record["canaries"]) == 3
+    assert artifact.meta.metrics["probe_queries"] == len(record["probe_queries"]) == 3
     assert artifact.meta.metrics["queries_compared"] == 4
     with connect(workspace.settings.index, workspace.qdrant) as client:
         built = physical_collection(client, record["collection"])
         check_built_by(built, record["metadata"])
         assert alias_target(client, "demo") is None
-        for canary in record["canaries"]:
-            asked = QueryVectors.plain(student().encode_queries([canary["query"]]))
-            assert search(client, built.name, asked, 1)[0][0].document_id in canary["expected"]
+        for probe in record["probe_queries"]:
+            asked = QueryVectors.plain(student().encode_queries([probe["query"]]))
+            assert search(client, built.name, asked, 1)[0][0].document_id in probe["expected"]
     assert is_live(workspace)
     assert run_stage(workspace, "qdrant_collection").reused
 

@@ -24,7 +24,7 @@ def built(workspace: Workspace) -> Workspace:
 
 
 def test_a_collection_of_other_models_is_not_asked(built: Workspace, make_workspace: Any) -> None:
-    make_workspace(built.root, weights="other", index={"shard_documents": 15, "canaries": 3})
+    make_workspace(built.root, weights="other", index={"shard_documents": 15, "probe_queries": 3})
     with pytest.raises(IndexMismatchError, match="built by another student"):
         check_built_index(built)
 
@@ -39,7 +39,7 @@ def test_a_sound_index(built: Workspace) -> None:
     live = check_built_index(built)
     record = json.loads((built.artifact("qdrant_collection") / "collection.json").read_text())
     assert live.collection == record["collection"]
-    assert (live.count, live.expected_count, live.canaries) == (40, 40, 3)
+    assert (live.count, live.expected_count, live.probe_queries) == (40, 40, 3)
     assert (live.problem, live.agreement) == ("", 1.0)
 
 
@@ -58,7 +58,7 @@ def test_points_lost_after_the_build_are_noticed(built: Workspace) -> None:
 def cut(tmp_path: Path, student: Any, make_workspace: Any) -> Workspace:
     """A collection of fewer dimensions than the student has."""
     gauge = {"method": "balanced", "dimensions": 9}
-    workspace = make_workspace(tmp_path, index={"canaries": 3, "gauge": gauge})
+    workspace = make_workspace(tmp_path, index={"probe_queries": 3, "gauge": gauge})
     run_stage(workspace, "document_embeddings")
     run_stage(workspace, "qdrant_collection")
     return workspace
@@ -89,7 +89,7 @@ def test_margins_are_the_students_in_any_whole_gauge(
 
 
 def test_a_collection_of_another_teacher_is_not_asked(cut: Workspace, make_workspace: Any) -> None:
-    other = make_workspace(cut.root, teacher_weights="another", index={"canaries": 3})
+    other = make_workspace(cut.root, teacher_weights="another", index={"probe_queries": 3})
     run_stage(other, "document_embeddings")
     with pytest.raises(IndexMismatchError, match="built by another"):
         check_built_index(other)

@@ -19,7 +19,7 @@ FEW = (
     "benchmark.permutations=200",
     "benchmark.latency_queries=2",
     "benchmark.document_lengths=[16]",
-    "index.canaries=2",
+    "index.probe_queries=2",
     "calibration.documents_per_query=4",
 )
 
