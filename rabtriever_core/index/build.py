@@ -122,7 +122,7 @@ def build_and_verify(
             "it and materialize `document_embeddings` again"
         )
     canaries = choose_canaries(
-        tower, spread(source.texts, index.canaries), list(source.ids), stored
+        tower, spread(source.texts, index.probe_queries), list(source.ids), stored
     )
     check_canaries(client, physical, tower, canaries)
     return Built(physical, agreement, canaries)
