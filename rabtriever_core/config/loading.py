@@ -53,7 +53,7 @@ def load_settings(params: Path | None, overrides: tuple[str, ...] = ()) -> Setti
     except ValidationError as error:
         found.problems += _invalid(error, found.origins)
     if found.problems:
-        raise ConfigError(f"invalid settings: {'; '.join(dict.fromkeys(found.problems))}")
+        raise ConfigError("invalid settings: " + "\n".join(dict.fromkeys(found.problems)))
     server = {"url": os.environ.get("QDRANT_URL"), "api_key": os.environ.get("QDRANT_API_KEY")}
     known = {name: value for name, value in server.items() if value}
     return settings.model_copy(update={"index": settings.index.model_copy(update=known)})
@@ -139,19 +139,30 @@ def _laid_over(
             found.problems.append(f"{origin}: {name}: no such setting; {_nearest(name, model)}")
         elif nested and isinstance(value, Mapping):
             merged[key] = _laid_over(nested, below.get(key) or {}, value, origin, found, f"{name}.")
+        elif nested and value is not None:
+            found.problems.append(
+                f"{origin}: {name} = {value!r}: a section has no value of its own; "
+                "set one of its settings."
+            )
         # A section that is left empty in a file has its defaults.
-        elif value is not None or not nested or is_optional(known):
+        elif not nested or is_optional(known):
             merged[key] = value
             found.origins[name] = origin
     return merged
 
 
 def _nearest(name: str, model: type[Component]) -> str:
+    """The setting of the same name elsewhere, else a sibling, else any that is spelt like it."""
     section, _, key = name.rpartition(".")
+    names = list(setting_names(Settings))
+    same = [known for known in names if known.rpartition(".")[2] == key]
     siblings = difflib.get_close_matches(key, model.model_fields, n=1)
-    near = [f"{section}.{sibling}".lstrip(".") for sibling in siblings]
-    near = near or difflib.get_close_matches(name, setting_names(Settings), n=1)
-    return f"did you mean {near[0]}?" if near else "docs/reference/settings.md lists them all"
+    near = (
+        difflib.get_close_matches(name, same, n=1, cutoff=0)
+        or [f"{section}.{sibling}".lstrip(".") for sibling in siblings]
+        or difflib.get_close_matches(name, names, n=1)
+    )
+    return f"did you mean {near[0]}?" if near else "docs/reference/settings.md lists them all."
 
 
 def _invalid(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
@@ -165,7 +176,7 @@ def _invalid(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str
             message
         )
     for what, messages in expected.items():
-        yield f"{what}: {' or '.join(dict.fromkeys(messages))}"
+        yield f"{what}: {' or '.join(dict.fromkeys(messages))}."
 
 
 def _name(location: tuple[int | str, ...]) -> str:

@@ -9,7 +9,7 @@ from rabtriever_core.config.schedule import ScheduleConfig
 
 
 class RuntimeConfig(Component):
-    """Where and how computations run."""
+    """Where and how models are computed."""
 
     seed: Shown[int] = 17
     """Every random choice is derived from this number."""

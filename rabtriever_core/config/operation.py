@@ -15,12 +15,14 @@ class IndexConfig(Component):
     """The Qdrant collection that applications search."""
 
     url: Shown[Operating[str | None]] = None
-    """Qdrant server; null runs it locally in `qdrant/`. QDRANT_URL overrides it."""
+    """Qdrant server; null runs it locally in `qdrant/`. QDRANT_URL in the environment overrides it.
+    A server without the collection is given it from the stored embeddings."""
     api_key: Operating[str | None] = Field(None, exclude=True, repr=False)
     """Key of the Qdrant server. Set QDRANT_API_KEY in the environment; it is never written
     anywhere."""
     collection: Operating[str | None] = None
-    """Alias that applications search; the data set's name when null."""
+    """Alias that applications search; the data set's name when null. A new alias gets a
+    collection of its own."""
     batch_size: Operating[int] = Field(256, ge=1)
     """Documents per upload request."""
     shard_documents: Operating[int] = Field(4096, ge=1)
@@ -37,7 +39,7 @@ class IndexConfig(Component):
     exact: Shown[bool] = True
     """Compare a query with every document; false searches the HNSW graph."""
     quantization: Shown[Literal["none", "int8", "binary"]] = "none"
-    """Search small copies of the vectors: none, int8 or binary; needs exact: false."""
+    """Search smaller copies of the vectors: none, int8 or binary (with exact: false)."""
     rescore: bool = True
     """Score the hits of a quantized search again with the full vectors, so that margins are the
     model's."""
@@ -130,11 +132,11 @@ class AutomationConfig(Component):
     """What the Dagster deployment does by itself; everything is off until you switch it on."""
 
     retrain_cron: Shown[str] = "0 3 * * 1"
-    """When the retraining starts, as a cron schedule in UTC; Mondays at three."""
+    """When the retraining starts: a cron schedule in UTC."""
     retrain_enabled: Shown[bool] = False
     """Retrain by that schedule."""
     reindex_cron: str = "0 1 * * *"
-    """When the re-index starts, as a cron schedule in UTC; every night at one."""
+    """When the re-index starts: a cron schedule in UTC."""
     reindex_enabled: bool = False
     """Build the index again by that schedule."""
     watch_data: Shown[bool] = False
@@ -145,7 +147,7 @@ class AutomationConfig(Component):
     """How long new data must have stayed the same before they are used, so that a folder that is
     still being copied starts nothing."""
     canary_cron: str = "0 6 * * *"
-    """When the served release is asked the queries of canaries.jsonl, as a cron schedule in UTC."""
+    """When the served release is asked the queries of canaries.jsonl: a cron schedule in UTC."""
     canary_enabled: bool = False
     """Ask them by that schedule; failures are reported to the webhook."""
     canary_retrain: bool = False

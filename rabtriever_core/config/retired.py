@@ -8,7 +8,7 @@ from rabtriever_core.config.component import Component, component_of
 MOVED: Final = {"index.canaries": "index.probe_queries"}
 """Settings with a new name in the same section."""
 
-_LAB = "further baselines are trained by `rabtriever lab baselines`"
+_LAB = "further baselines are trained by `rabtriever lab baselines"
 REASONS: Final = {
     "teacher.class_balance": "all training queries weigh alike",
     "teacher.focal_gamma": "all training pairs weigh alike",
@@ -16,10 +16,10 @@ REASONS: Final = {
     "student.predicts": "the student regresses the teacher's state at the answer position",
     "student.positions_per_query": "the student regresses the state at the answer position alone",
     "student.normalized_mse_weight": "student.mse_weight weighs the only regression of states",
-    "baselines": _LAB,
-    "baselines.systems": f"{_LAB} --system NAME",
-    "baselines.learning_rates": f"{_LAB} --learning-rate NAME=RATE",
-    "baselines.distillation_temperature": f"{_LAB} --temperature T",
+    "baselines": f"{_LAB}`",
+    "baselines.systems": f"{_LAB} --system NAME`",
+    "baselines.learning_rates": f"{_LAB} --learning-rate NAME=RATE`",
+    "baselines.distillation_temperature": f"{_LAB} --temperature T`",
     "baselines.pool_question": "the pool classifier it belonged to is gone",
 }
 """Why the others are gone, or what does their work now."""

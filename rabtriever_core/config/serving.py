@@ -27,7 +27,7 @@ class ServingConfig(Component):
     max_body_bytes: Operating[int] = Field(1_000_000, ge=1000)
     """Largest size of a request; larger ones get HTTP 413."""
     log_queries: Shown[Operating[bool]] = False
-    """Write the text of queries to the log. It may be private."""
+    """Write the text of queries, which may be private, to the log."""
     feedback: Shown[Operating[bool]] = True
     """Store users' judgements in the data set's feedback.jsonl, for the next training."""
     cors_origins: Operating[tuple[str, ...]] = ()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rabtriever_core.config import IndexConfig, RuntimeConfig
+from rabtriever_core.config.retired import current_values
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
@@ -229,7 +230,7 @@ def _section(release: Release, name: str, kind: type[Section]) -> Section:
 
     values: Any = release.settings.get(name, {})
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(current_values(kind, values, name))
     except ValidationError as error:
         raise ReleaseError(
             f"release {release.id} was made with settings of {name!r} that this version does not "
