@@ -65,10 +65,11 @@ load: $(DEV_STAMP)  ## Put load on the query service of WORK: clients, promotion
 check: $(DEV_STAMP)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy
 
-generated: $(DEV_STAMP)  ## Write params.yaml and dvc.yaml anew after a change of settings or stages.
+generated: $(DEV_STAMP)  ## Write generated files anew after a change of settings or stages.
 	@cd "$(ROOT)" && python -m rabtriever_core.config.params_file params.yaml
 	@cd "$(ROOT)" && python -m rabtriever_core.dvc.pipeline
 	@cd "$(ROOT)" && python -m rabtriever_core.stages.code_versions
+	@cd "$(ROOT)" && python -m rabtriever_core.stages.settings_reference docs/reference/settings.md
 
 # The search page is tested in a real one.
 browser:

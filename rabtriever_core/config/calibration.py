@@ -4,19 +4,20 @@ from typing import Literal
 
 from pydantic import Field
 
-from rabtriever_core.config.component import Component
+from rabtriever_core.config.component import Component, Shown
 
 
 class CalibrationConfig(Component):
-    """The probability that users see, and when nothing fits; both fitted on dev."""
+    """How margins become probabilities, and when nothing fits; fitted on dev."""
 
     method: Literal["platt", "temperature"] = "platt"
-    """`platt` fits slope and bias of σ(slope · margin + bias); `temperature` the slope alone, which
-    cannot repair margins that are all too high or too low."""
+    """How margins become probabilities. `platt` fits slope and bias of σ(slope · margin + bias);
+    `temperature` fits the slope alone, and so cannot correct margins that are all too high or too
+    low."""
     documents_per_query: int = Field(10, ge=1)
-    """Best documents of a query whose probabilities are fitted and measured: those users see."""
-    precision: float = Field(0.9, gt=0, lt=1)
-    """Share of right answers that the threshold for answering at all must reach on dev."""
+    """How many of a query's best documents the probabilities are fitted and measured on."""
+    precision: Shown[float] = Field(0.9, gt=0, lt=1)
+    """Share of given answers that must be right on dev; otherwise "nothing fits"."""
     unanswerable_share: float = Field(0.5, ge=0, lt=1)
-    """Share of queries without a right document that the threshold is prepared for. They are made
-    from the dev queries: the right documents are taken out of the pool."""
+    """Share of queries without a right document that the threshold is chosen for. They are made
+    from dev queries by taking their right documents out of the corpus."""

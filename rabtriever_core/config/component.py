@@ -1,9 +1,11 @@
 """Base of all settings, and the markers that say what a setting is."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 OPERATES: Final = "operates"
@@ -21,6 +23,27 @@ class Component(BaseModel):
     """Base of all component settings: immutable, and unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def component_of(field: FieldInfo) -> type[Component] | None:
+    """The component that a field holds, or may hold; None where it holds a plain value."""
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, Component):
+            return kind
+    return None
+
+
+def is_optional(field: FieldInfo) -> bool:
+    """Whether a field may be null."""
+    return NoneType in get_args(field.annotation)
+
+
+def setting_names(model: type[Component], section: str = "") -> Iterator[str]:
+    """Dotted names of all settings and sections."""
+    for key, field in model.model_fields.items():
+        yield section + key
+        if nested := component_of(field):
+            yield from setting_names(nested, f"{section}{key}.")
 
 
 def shaping_values(settings: BaseModel, section: str) -> Any:

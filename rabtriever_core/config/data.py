@@ -5,45 +5,47 @@ from typing import Literal
 
 from pydantic import Field
 
-from rabtriever_core.config.component import Component, Operating
+from rabtriever_core.config.component import Component, Operating, Shown
 
 
 class DatasetConfig(Component):
-    """Which data set the pipeline reads."""
+    """The data set that everything is built from."""
 
-    name: str = Field("demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Names the Qdrant alias and the report."""
-    folder: Path = Path("data/demo")
-    """BEIR layout (corpus.jsonl, queries.jsonl, qrels/*.tsv); relative to the workspace."""
-    demo: bool = True
-    """Write the bundled demo set into `folder` when it is not there yet."""
-    train_split: str = "train"
-    """The qrels file the models learn from."""
-    dev_split: str = "dev"
-    """The qrels file choices are made on; every other split is for the benchmark alone."""
+    name: Shown[str] = Field("demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the data set, in the report and as the Qdrant alias."""
+    folder: Shown[Path] = Path("data/demo")
+    """Where it lies, in BEIR layout; relative to the workspace. That is corpus.jsonl, queries.jsonl
+    and qrels/*.tsv."""
+    demo: Shown[bool] = True
+    """Write the bundled demo set into `folder` if it is missing."""
+    train_split: Shown[str] = "train"
+    """Judgements that the models learn from: qrels/train.tsv."""
+    dev_split: Shown[str] = "dev"
+    """Judgements that choices are made on: qrels/dev.tsv. Every other split is used by the
+    benchmark alone."""
 
 
 class ChangesConfig(Component):
-    """How far a version of the data may be from the one served, or validated, before it.
-
-    Compared beside the validation: another bound validates and trains nothing again.
-    """
+    """How much a new version of the data may differ from the one before it."""
 
     max_removed_share: float = Field(0.5, ge=0, le=1)
-    """Above this share of documents, queries or judgements gone the chain stops."""
+    """The pipeline stops when more than this share of documents, queries or judgements is gone."""
     max_length_drift: float = Field(0.2, ge=0, le=1)
-    """Kolmogorov-Smirnov statistic of text lengths; above it a warning."""
+    """Warn when the lengths of texts have shifted by more than this (Kolmogorov-Smirnov
+    statistic)."""
     max_word_drift: float = Field(0.2, ge=0, le=1)
-    """Jensen-Shannon divergence of word frequencies, in bits; above it a warning."""
+    """Warn when word frequencies have shifted by more than this (Jensen-Shannon divergence in
+    bits)."""
     max_unseen_share: float = Field(0.2, ge=0, le=1)
-    """Share of running words that the version before did not have; above it a warning."""
+    """Warn when more than this share of all words did not occur in the version before."""
     max_label_drift: float = Field(0.2, ge=0, le=1)
-    """Jensen-Shannon divergence of labels, and of right documents; above it a warning."""
+    """Warn when labels, or which documents are right, have shifted by more than this
+    (Jensen-Shannon divergence in bits)."""
     max_score_drift: float = Field(0.2, ge=0, le=1)
-    """Kolmogorov-Smirnov statistic of the served student's best margins, of the queries before and
-    now; above it a warning."""
+    """Warn when the served student's best margins for the new queries differ from those for the old
+    ones by more than this (Kolmogorov-Smirnov statistic)."""
     leaked_queries: Literal["stop", "warn"] = "stop"
-    """What to do about training queries that an evaluation split had in the version before."""
+    """What to do when training queries belonged to an evaluation split in the version before."""
 
 
 class ValidationConfig(Component):
@@ -53,15 +55,17 @@ class ValidationConfig(Component):
     """Longer documents are quarantined."""
     max_query_characters: int = Field(20_000, gt=0)
     """Longer queries are quarantined."""
-    max_quarantined_share: float = Field(0.10, ge=0, le=1)
-    """Above this share of quarantined rows in any file the chain stops."""
+    max_quarantined_share: Shown[float] = Field(0.10, ge=0, le=1)
+    """Stop when more than this share of any file's rows is quarantined."""
     min_documents: int = Field(2, ge=2)
-    """Fewer documents leave nothing to rank."""
-    min_train_queries: int = Field(20, ge=1)
-    """Fewer judged training queries leave nothing to learn from."""
-    labels: tuple[int, ...] = (0, 1, 2, 3)
-    """Relevance labels allowed in qrels."""
+    """Stop when there are fewer documents."""
+    min_train_queries: Shown[int] = Field(20, ge=1)
+    """Stop when fewer training queries have judgements."""
+    labels: Shown[tuple[int, ...]] = (0, 1, 2, 3)
+    """Relevance labels allowed in qrels; 0 means not relevant."""
     duplicate_queries: Literal["quarantine", "warn"] = "quarantine"
-    """Same text and same labels twice in one split: drop the later one, or only count it."""
+    """What to do with a query that repeats another one's text and labels in the same split:
+    quarantine the later one, or only count it."""
     changes: Operating[ChangesConfig] = ChangesConfig()
-    """Bounds of what may change between two versions."""
+    """How much a new version may differ from the one before it. These bounds are checked beside the
+    validation, so another bound validates and trains nothing again."""

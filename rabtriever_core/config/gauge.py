@@ -11,24 +11,25 @@ _ORDERED = ("pca", "whiten", "balanced")
 
 
 class GaugeConfig(Component):
-    """Coordinates that vectors are stored in: same margins, a better or smaller index."""
+    """The coordinates that vectors are stored in: same margins, a better or smaller index."""
 
     method: GaugeMethod = "none"
-    """`none` stores the model's vectors; `center` subtracts the corpus' mean; `pca` and `whiten`
-    follow the documents alone; `balanced` puts first what carries most of the margins of training
-    queries, so that it loses least when dimensions are dropped."""
+    """How vectors are transformed before they are stored. `none` stores the model's own; `center`
+    subtracts the corpus mean; `pca` and `whiten` follow the documents alone; `balanced` also looks
+    at training queries and puts the dimensions first that carry most of their margins, so that
+    dropping the last ones loses least."""
     dimensions: int | None = Field(None, ge=2)
-    """Length of the stored vectors: the leading dimensions of pca, whiten or balanced; all when
-    unset. Fewer no longer rank exactly as the student: the loss is reported as
-    truncation_recall@10."""
+    """Length of the stored vectors: the leading dimensions of pca, whiten or balanced. All of them
+    when null. With fewer, the ranking is no longer exactly the student's; the report shows the loss
+    as truncation_recall@10."""
     equal_norms: bool = True
-    """Add a dimension, zero in queries, that gives documents equal norms: without it a graph of
-    centred vectors leads to a few long ones. Not used by `none`."""
+    """Add a dimension that gives all documents the same norm; it is zero in queries. Without it, a
+    graph of centred vectors leads to the few long ones. `none` does not use it."""
     spread: bool = False
-    """Rotate the kept dimensions at random, so that all carry alike: for quantization, which has
-    one step size for all of them."""
+    """Rotate the kept dimensions at random so that they carry equally much. This helps
+    quantization, which has one step size for all of them."""
     fit_queries: int = Field(4096, ge=1)
-    """Training queries that `balanced` is fitted on, a fixed sample."""
+    """How many training queries `balanced` is fitted on, a fixed sample."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "GaugeConfig":

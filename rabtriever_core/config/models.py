@@ -4,26 +4,27 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rabtriever_core.config.component import Component, Operating
+from rabtriever_core.config.component import Component, Operating, Shown
 from rabtriever_core.config.schedule import ScheduleConfig
 
 
 class RuntimeConfig(Component):
-    """Where and how computations run."""
+    """Where and how models are computed."""
 
-    seed: int = 17
-    """Every random choice derives from it."""
+    seed: Shown[int] = 17
+    """Every random choice is derived from this number."""
     threads: Operating[int | None] = Field(None, ge=1)
-    """CPU threads of torch; the default is one per core. Fix it to compare runs bit by bit."""
-    device: Operating[Literal["auto", "cpu", "cuda", "mps"]] = "auto"
-    """`auto` takes an accelerator when there is one."""
-    precision: Literal["float32", "tf32", "mixed", "bfloat16"] = "float32"
-    """Of model weights and activations; stored vectors are always float32. `tf32` keeps weights in
-    float32 and lets an NVIDIA GPU round the factors of its matrix products to 10 bits; `mixed` is
-    tf32 whose language models multiply in bfloat16 while they are trained."""
+    """CPU threads of torch; one per core when null. Set it to compare runs bit by bit."""
+    device: Shown[Operating[Literal["auto", "cpu", "cuda", "mps"]]] = "auto"
+    """Where models run: auto (a GPU when there is one), cpu, cuda or mps."""
+    precision: Shown[Literal["float32", "tf32", "mixed", "bfloat16"]] = "float32"
+    """Number format of the models: float32, tf32, mixed or bfloat16. `tf32` keeps weights in
+    float32 and lets an NVIDIA GPU round the factors of matrix products to 10 bits of mantissa;
+    `mixed` is tf32 with language models that multiply in bfloat16 during training. Stored vectors
+    are always float32."""
     batch_multiple: Operating[int] = Field(1, ge=1)
-    """Times as many texts and pairs are read at once outside training, for a model that leaves a
-    GPU idle; costs memory in proportion."""
+    """Multiplies how many texts and pairs are read at once outside training. Raise it where a small
+    model leaves the GPU idle; memory grows in proportion."""
 
     @property
     def weights_dtype(self) -> str:
@@ -32,35 +33,35 @@ class RuntimeConfig(Component):
 
 
 class LoraConfig(Component):
-    """Low-rank adaptation of pretrained backbones (a tiny one is trained in full)."""
+    """Low-rank adapters for pretrained backbones; a tiny backbone is always trained in full."""
 
     rank: int = Field(16, ge=1)
-    """Rank of the update."""
+    """Rank of the weight update."""
     alpha: int = Field(32, ge=1)
-    """Scale of the update is alpha / rank."""
+    """The update is scaled by alpha / rank."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the adapter's input."""
+    """Dropout on the adapters' input."""
     target_modules: str | tuple[str, ...] = "all-linear"
-    """Which layers get an adapter (peft's names)."""
+    """Which layers get an adapter, by peft's names."""
 
 
 class TinyConfig(Component):
-    """A small causal language model trained from scratch on the corpus and training queries."""
+    """A small causal language model, trained from scratch on corpus and training queries."""
 
     architecture: Literal["llama", "qwen3"] = "llama"
-    """The `transformers` family it belongs to."""
+    """Model family in `transformers`."""
     vocabulary_size: int = Field(4096, ge=300)
-    """Upper bound of the BPE vocabulary (byte-level, so nothing is unknown)."""
+    """Largest size of the byte-level BPE vocabulary."""
     hidden_size: int = Field(128, ge=8)
-    """Width, and so the dimension of the document vectors."""
+    """Width of the model, and so the length of its document vectors."""
     layers: int = Field(4, ge=1)
-    """Transformer blocks."""
+    """Number of transformer blocks."""
     heads: int = Field(4, ge=1)
-    """Attention heads."""
+    """Number of attention heads."""
     key_value_heads: int = Field(2, ge=1)
-    """Key-value heads (grouped-query attention)."""
+    """Number of key-value heads (grouped-query attention)."""
     head_size: int | None = Field(None, ge=2, multiple_of=2)
-    """Width of an attention head; hidden_size / heads when unset."""
+    """Width of an attention head; hidden_size / heads when null."""
     intermediate_size: int = Field(384, ge=8)
     """Width of the feed-forward layers."""
     max_positions: int = Field(1024, ge=64)
@@ -78,14 +79,14 @@ class TinyConfig(Component):
 
 
 class BackboneConfig(Component):
-    """The causal language model under teacher, student and bi-encoder."""
+    """The causal language model that teacher, student and bi-encoder are built on."""
 
-    model: str = "tiny"
-    """`tiny` (trained here from scratch), a Hugging Face hub id, or a local model folder."""
+    model: Shown[str] = "tiny"
+    """tiny (trained here from scratch), a Hugging Face hub id, or a model folder."""
     tiny: TinyConfig = TinyConfig()
-    """Shape of the tiny model."""
+    """Shape of the tiny backbone."""
     lora: LoraConfig | None = LoraConfig()
-    """Adapters for a backbone that is not tiny; null trains all its weights."""
+    """Adapters for a pretrained backbone; null trains all of its weights."""
     warmup: ScheduleConfig = ScheduleConfig(
         epochs=4,
         min_steps=200,
@@ -94,31 +95,32 @@ class BackboneConfig(Component):
         learning_rate=2e-3,
         token_dropout=0.15,
     )
-    """Warm-up of a tiny backbone: language modelling and contrastive loss together."""
+    """How long a tiny backbone is warmed up, with a language modelling and a contrastive loss."""
     contrastive_weight: float = Field(1.0, ge=0)
     """Weight of the in-batch contrastive loss in the warm-up."""
 
 
 class PromptConfig(Component):
-    """The document-first prompt and its two answers."""
+    """The prompt, which puts the document before the query, and its two answers."""
 
     template: Literal["auto", "compact", "paper", "chat"] = "auto"
-    """`paper` spells the question out; `chat` does so inside the tokenizer's chat template, for
-    instruction-tuned backbones; `compact` is made of special tokens; `auto` takes chat where the
-    tokenizer has a chat template, compact where it has the special tokens (tiny backbones, and
-    those of `rabtriever pretrain`), paper otherwise."""
-    instruction: str = "Judge whether the document is an appropriate reply to the query."
-    """System message of the chat template; none when empty. Describe your task here."""
+    """Form of the prompt. `paper` spells the question out; `chat` puts it into the tokenizer's chat
+    template, for instruction-tuned backbones; `compact` consists of special tokens. `auto` takes
+    chat if the tokenizer has a chat template, compact if it has the special tokens (tiny backbones,
+    and those of `rabtriever lab pretrain`), and paper otherwise."""
+    instruction: Shown[str] = "Judge whether the document is an appropriate reply to the query."
+    """Your task in a sentence: the system message of chat models; may be empty."""
     question: str = (
         "Can Query be appropriately replied to with Document? "
         "If so choose {true}, otherwise {false}."
     )
-    """The binary question of the paper and chat templates."""
+    """The yes-or-no question of the paper and chat templates. {true} and {false} stand for the
+    answers."""
     true_answer: str = "T"
-    """Text of the positive answer in the paper and chat templates; must be one token."""
+    """The positive answer in the paper and chat templates; must be a single token."""
     false_answer: str = "F"
-    """Text of the negative answer in the paper and chat templates; must be one token."""
-    max_document_tokens: int = Field(128, ge=4)
+    """The negative answer in the paper and chat templates; must be a single token."""
+    max_document_tokens: Shown[int] = Field(128, ge=4)
     """Longer documents are cut at the end."""
-    max_query_tokens: int = Field(128, ge=4)
-    """Longer queries are cut at the start: the last turn of a dialogue matters most."""
+    max_query_tokens: Shown[int] = Field(128, ge=4)
+    """Longer queries are cut at the start. In a dialogue the last turn matters most."""

@@ -5,43 +5,46 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rabtriever_core.config.component import Component, Operating
+from rabtriever_core.config.component import Component, Operating, Shown
 from rabtriever_core.config.gauge import GaugeConfig
 
 _CRON_EXAMPLE = "`0 3 * * 1` is Mondays at three, `0 1 * * *` every night at one"
 
 
 class IndexConfig(Component):
-    """The Qdrant collection that applications query."""
+    """The Qdrant collection that applications search."""
 
-    url: Operating[str | None] = None
-    """Qdrant server; local mode in the workspace's `qdrant/` when unset. Environment:
-    QDRANT_URL."""
+    url: Shown[Operating[str | None]] = None
+    """Qdrant server; null runs it locally in `qdrant/`. QDRANT_URL in the environment overrides it.
+    A server without the collection is given it from the stored embeddings."""
     api_key: Operating[str | None] = Field(None, exclude=True, repr=False)
-    """Environment: QDRANT_API_KEY; never written anywhere."""
+    """Key of the Qdrant server. Set QDRANT_API_KEY in the environment; it is never written
+    anywhere."""
     collection: Operating[str | None] = None
-    """Alias that applications use; the data set's name when unset."""
+    """Alias that applications search; the data set's name when null. A new alias gets a
+    collection of its own."""
     batch_size: Operating[int] = Field(256, ge=1)
-    """Points per upload request."""
+    """Documents per upload request."""
     shard_documents: Operating[int] = Field(4096, ge=1)
-    """Documents per embedding shard; a killed embedding resumes after the last one."""
+    """Documents per file of embeddings. A killed run resumes after the last whole file."""
     probe_queries: int = Field(20, ge=1)
     """Dev queries that a collection must answer the same before and after it is served."""
     keep_collections: Operating[int] = Field(3, ge=1)
-    """Physical collections kept: the served one, a candidate, those to go back to in an instant.
-    Older releases are uploaded again from their stored embeddings."""
+    """How many physical collections are kept: the served one, a candidate, and those that a
+    rollback reaches at once. Older releases are uploaded again from their stored embeddings."""
     timeout_seconds: Operating[float] = Field(30, gt=0)
-    """Of one request to a server."""
+    """Time limit of one request to the server."""
     gauge: GaugeConfig = GaugeConfig()
-    """Coordinates of the stored vectors."""
-    exact: bool = True
-    """Compare a query with every document; off, a server walks its HNSW graph."""
-    quantization: Literal["none", "int8", "binary"] = "none"
-    """Small copies of the vectors that a server keeps in memory and searches (exact: false)."""
+    """The coordinates that vectors are stored in."""
+    exact: Shown[bool] = True
+    """Compare a query with every document; false searches the HNSW graph."""
+    quantization: Shown[Literal["none", "int8", "binary"]] = "none"
+    """Search smaller copies of the vectors: none, int8 or binary (with exact: false)."""
     rescore: bool = True
-    """Score what quantized vectors found anew with the full ones: margins are the model's again."""
+    """Score the hits of a quantized search again with the full vectors, so that margins are the
+    model's."""
     oversampling: float = Field(4.0, ge=1)
-    """Candidates per hit that are scored anew."""
+    """How many candidates per hit are scored again."""
 
     @model_validator(mode="after")
     def _quantized_vectors_are_used(self) -> "IndexConfig":
@@ -54,118 +57,118 @@ class IndexConfig(Component):
 
 
 class BenchmarkConfig(Component):
-    """What is compared, and how."""
+    """What the benchmark report compares, and how."""
 
-    max_queries: int | None = Field(None, ge=1)
-    """Queries per split, a fixed sample; all when unset."""
-    include_dev: bool = False
-    """Benchmark the dev split as well, though choices were made on it."""
+    max_queries: Shown[int | None] = Field(None, ge=1)
+    """Queries per split, a fixed sample; null takes all."""
+    include_dev: Shown[bool] = False
+    """Report the dev split as well, although choices were made on it."""
     dev_queries: Operating[int] = Field(300, ge=1)
-    """Dev queries that trained systems are measured on after training, and where they stop early.
-    Another value of this or of dev_documents trains nothing anew: it holds from the next training
-    on (`rabtriever run teacher --force` asks for one)."""
+    """How many dev queries a model is measured on after its training and for early stopping. A new
+    value of this or of dev_documents trains nothing again; it takes effect with the next training
+    (`rabtriever run teacher --force`)."""
     dev_documents: Operating[int] = Field(1000, ge=2)
-    """Documents that these queries are ranked over: all of a small corpus; of a larger one those
-    judged for them and a random sample of the rest, since the teacher reads every pair."""
+    """How many documents these queries are ranked over: those judged for them, and a random sample
+    of the rest. The teacher reads every pair, so a large corpus is not ranked whole."""
     depth: int = Field(100, ge=10)
-    """Ranking depth of every system."""
+    """How many documents every system ranks for a query."""
     teacher_pairs: int = Field(4_000_000, ge=1)
-    """Above this many pairs of a split's queries and the documents, rerankers rank only the
-    student's best."""
+    """Most pairs of queries and documents in a split that rerankers read. Where there are more,
+    they rank only the student's best documents."""
     teacher_depth: int = Field(100, ge=10)
-    """How many of these they rank then."""
+    """How many of the student's best documents rerankers then rank."""
     permutations: int = Field(10_000, ge=100)
     """Resamples of the paired randomization test."""
     latency_queries: int = Field(30, ge=1)
-    """Queries timed one at a time per system."""
+    """How many queries are timed one at a time, for every system."""
     document_lengths: tuple[int, ...] = (16, 32, 64, 128, 256)
-    """Document lengths in tokens for the response-time curve."""
+    """Document lengths, in tokens, of the response-time curve."""
 
 
 class GatesConfig(Component):
-    """What a candidate must reach to be served."""
+    """What a new release must reach before it is served."""
 
-    teacher_mrr: float = Field(0.3, ge=0, le=1)
-    """Teacher's MRR@10 on dev must reach this."""
-    student_share: float = Field(0.9, ge=0, le=2)
-    """Student's MRR@10 on dev over the teacher's must reach this."""
+    teacher_mrr: Shown[float] = Field(0.3, ge=0, le=1)
+    """Lowest MRR@10 of the teacher on dev."""
+    student_share: Shown[float] = Field(0.9, ge=0, le=2)
+    """Lowest MRR@10 of the student on dev, as a share of the teacher's."""
     top10_agreement: float = Field(1.0, ge=0, le=1)
-    """Share of the top ten that index and model must agree on."""
-    max_loss: float = Field(0.01, ge=0, le=1)
-    """Most that the student's MRR@10 may fall below the served release's, on the same queries of
-    any split of the benchmark."""
+    """Lowest share of the top ten that index and model agree on."""
+    max_loss: Shown[float] = Field(0.01, ge=0, le=1)
+    """Most that MRR@10 may fall below that of the served release. Student against student, on the
+    same queries, in any split of the benchmark."""
     significance: float = Field(0.05, ge=0, lt=1)
-    """A loss of any size is refused where its p-value (paired test, corrected over splits) is
-    below this; 0 leaves it to max_loss."""
+    """A loss of any size is refused when its p-value is below this (paired test, corrected over
+    splits); 0 leaves the decision to max_loss."""
     max_p95_ms: float | None = Field(None, gt=0)
-    """Longest time of a query through the student, 95th percentile of the benchmark; no limit when
-    unset."""
+    """Longest time of a query through the student, as the 95th percentile in the benchmark; no
+    limit when null."""
     max_bytes: int | None = Field(None, ge=1)
-    """Largest size of a collection's vectors, quantized copies included; no limit when unset."""
+    """Largest size of a collection's vectors, quantized copies included; no limit when null."""
     canary_depth: int = Field(10, ge=1)
-    """Places in which canaries.jsonl looks for a document, where a canary does not say."""
+    """How deep in the ranking a canary of canaries.jsonl looks for its document, unless it says so
+    itself."""
 
 
 class ReleasesConfig(Component):
-    """How long releases that are no longer served can be brought back."""
+    """How long earlier releases can be brought back."""
 
     keep: int = Field(10, ge=1)
-    """Newest releases kept, with everything they need; beside them always the served one and the
-    one served before."""
+    """How many of the newest releases are kept, with everything they need. The served one and the
+    one served before it are always kept."""
     keep_days: float | None = Field(None, ge=0)
-    """Older ones than `keep` are kept for this many days, too."""
+    """Older releases are kept for this many days as well; null keeps none of them."""
 
 
 class RetrainingConfig(Component):
     """How much is trained again when the data change."""
 
     max_changed_share: float = Field(0.2, ge=0, le=1)
-    """Above this share of training examples that are new or gone the teacher is trained again, too;
-    below it the predictor alone."""
+    """`rabtriever retrain` trains the teacher again when more than this share of the training
+    examples is new or gone; otherwise it trains the predictor alone."""
 
 
 class AutomationConfig(Component):
-    """What the Dagster deployment does by itself; everything is off unless switched on here."""
+    """What the Dagster deployment does by itself; everything is off until you switch it on."""
 
-    retrain_cron: str = "0 3 * * 1"
-    """When the weekly retraining starts (UTC)."""
-    retrain_enabled: bool = False
-    """Switch the weekly retraining on."""
+    retrain_cron: Shown[str] = "0 3 * * 1"
+    """When the retraining starts: a cron schedule in UTC."""
+    retrain_enabled: Shown[bool] = False
+    """Retrain by that schedule."""
     reindex_cron: str = "0 1 * * *"
-    """When the nightly re-index starts (UTC)."""
+    """When the re-index starts: a cron schedule in UTC."""
     reindex_enabled: bool = False
-    """Switch the nightly re-index on."""
-    watch_data: bool = False
-    """Run the whole chain when files of the data set, or data.dvc, have new content."""
+    """Build the index again by that schedule."""
+    watch_data: Shown[bool] = False
+    """Run the whole pipeline when the data set or data.dvc changes."""
     watch_seconds: int = Field(30, ge=5)
-    """How often the data are looked at."""
+    """Seconds between two looks at the data."""
     settle_seconds: float = Field(60, ge=0)
-    """New data are used once they have stayed as they are for this long: a folder that is still
-    being copied starts nothing."""
+    """How long new data must have stayed the same before they are used, so that a folder that is
+    still being copied starts nothing."""
     canary_cron: str = "0 6 * * *"
-    """When the served release is asked the queries of canaries.jsonl (UTC)."""
+    """When the served release is asked the queries of canaries.jsonl: a cron schedule in UTC."""
     canary_enabled: bool = False
-    """Switch that on; a failure is told to the webhook."""
+    """Ask them by that schedule; failures are reported to the webhook."""
     canary_retrain: bool = False
-    """Run the whole chain, too, when a canary fails; once for a release and what fails in it."""
+    """Also run the whole pipeline when a canary fails, once for the same failures of a release."""
     freshness_hours: float | None = Field(None, gt=0)
     """Collection and release count as overdue when no run has confirmed them for this long; never
-    when unset. A schedule has to run at least as often."""
+    when null. A schedule must run at least as often."""
     webhook_url: str | None = Field(None, exclude=True, repr=False)
-    """Where failed runs, refused releases and failing canaries are told, as JSON by POST. Such an
-    address often holds a secret: it is never written anywhere."""
+    """Where failed runs, refused releases and failing canaries are reported, as JSON by POST.
+    Whoever knows the address can often post there, so better set RABTRIEVER_AUTOMATION__WEBHOOK_URL
+    in the environment; it is never written anywhere."""
     webhook_timeout_seconds: float = Field(10, gt=0)
-    """Of one attempt to reach the webhook, which is told of failed runs, refused releases and
-    failing canaries; nobody is without one. Its address is `webhook_url` in this section or, since
-    whoever knows it can often write there, RABTRIEVER_AUTOMATION__WEBHOOK_URL in the
-    environment."""
+    """Time limit of one attempt to reach the webhook."""
     webhook_attempts: int = Field(4, ge=1)
-    """With growing pauses in between; then the notice is given up and logged."""
+    """How often the webhook is tried, with growing pauses, before a notice is given up and
+    logged."""
     ui_url: str = "http://localhost:3000"
-    """Address of the Dagster UI, for the links in notices."""
+    """Address of the Dagster UI, for links in notices."""
     max_retries: int = Field(1, ge=0)
-    """Retries of a failed asset, with exponential back-off; none where the outcome would be the
-    same (a refused release, data that are unfit, a wrong setting)."""
+    """How often a failed asset is tried again, with exponential back-off. What would fail the same
+    way is not: a refused release, unfit data, a wrong setting."""
 
     @field_validator("retrain_cron", "reindex_cron", "canary_cron")
     @classmethod

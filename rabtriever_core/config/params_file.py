@@ -1,22 +1,22 @@
-"""Write params.yaml from the settings' models: every setting, with its docstring as comment."""
+"""Write params.yaml from the settings' models: what people change, each with a short comment."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from rabtriever_core.config import Settings
+from rabtriever_core.config.component import SHOWN, Component
+from rabtriever_core.config.settings import Settings
 from rabtriever_core.errors import ConfigError
 
 _WIDTH = 100
 
 _HEADER = """\
-# Every setting of the pipeline. To change one for a single run, leave this file as it is and use
+# Settings that people change. All others have their defaults and may be added here;
+# docs/reference/settings.md lists every one. For a single run, leave this file as it is and use
 # `rabtriever run STAGE --set teacher.schedule.epochs=3`, or the environment variable
 # RABTRIEVER_TEACHER__SCHEDULE__EPOCHS=3. Secrets (QDRANT_API_KEY) belong in the environment only.
-# Keep every section: DVC records them with each artifact.
 """
 
 
@@ -26,15 +26,9 @@ def default_settings() -> Settings:
 
 
 def params_yaml(settings: Settings) -> str:
-    """Text of params.yaml for these settings."""
-    blocks = [_HEADER]
-    described: set[type[BaseModel]] = set()
-    for name in Settings.model_fields:
-        section: BaseModel = getattr(settings, name)
-        purpose = (type(section).__doc__ or "").strip().splitlines()[0]
-        lines = [*_comment(purpose, ""), f"{name}:", *_lines(section, "  ", described)]
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
+    """Text of params.yaml for these settings: what a new workspace shows, and what they change."""
+    lines = _lines(settings, default_settings(), "", set())
+    return _HEADER + "\n".join(lines) + "\n"
 
 
 def changed_settings(settings: Settings) -> dict[str, Any]:
@@ -83,31 +77,41 @@ def write_dataset_settings(params: Path, values: dict[str, Any]) -> None:
             yaml.dump(content, file)
 
 
-def _lines(model: BaseModel, indent: str, described: set[type[BaseModel]]) -> Iterator[str]:
-    """A model's fields as YAML; a model that occurs again is not explained again."""
+def _lines(
+    model: Component, default: object, indent: str, described: set[type[Component]]
+) -> Iterator[str]:
+    """A component's fields as YAML; one that occurs again is not explained again."""
     explain = type(model) not in described
-    described.add(type(model))
     plain = model.model_dump(mode="json")
     for name, field in type(model).model_fields.items():
-        if field.exclude:
+        value, usual = getattr(model, name), getattr(default, name, None)
+        if field.exclude or not (SHOWN in field.metadata or not indent or value != usual):
             continue
-        value = getattr(model, name)
-        nested = isinstance(value, BaseModel)
-        line = f"{indent}{name}:" if nested else f"{indent}{name}: {_scalar(plain[name])}"
-        text = " ".join((field.description or "").split()) if explain else ""
-        if text and len(f"{line}  # {text}") <= _WIDTH:
-            line = f"{line}  # {text}"
-        elif text:
-            yield from _comment(text, indent)
-        yield line
-        if nested:
-            yield from _lines(value, f"{indent}  ", described)
+        text = first_sentence(field.description or type(value).__doc__ or "") if explain else ""
+        if isinstance(value, Component):
+            inner = list(_lines(value, usual, f"{indent}  ", described))
+            if inner:
+                yield from [] if indent else [""]
+                yield from _commented(f"{indent}{name}:", text)
+                yield from inner
+        else:
+            yield from _commented(f"{indent}{name}: {_scalar(plain[name])}", text)
+    described.add(type(model))
 
 
-def _comment(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
-    )
+def first_sentence(text: str) -> str:
+    """Up to the first full stop that a space follows, in one line."""
+    return re.split(r"(?<=\.)\s", " ".join(text.split()), maxsplit=1)[0]
+
+
+def _commented(line: str, text: str) -> Iterator[str]:
+    whole = f"{line}  # {text}" if text else line
+    if len(whole) <= _WIDTH:
+        yield whole
+        return
+    indent = line[: len(line) - len(line.lstrip())] + "# "
+    yield from textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+    yield line
 
 
 def _scalar(value: Any) -> str:

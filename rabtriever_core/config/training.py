@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from rabtriever_core.config.component import Component
+from rabtriever_core.config.component import Component, Shown
 from rabtriever_core.config.schedule import ScheduleConfig
 
 
@@ -16,7 +16,7 @@ def _each_once(sources: tuple[str, ...]) -> tuple[str, ...]:
 
 def _share(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{value!r} is no share: name a number from 0 to 1")
+        raise ValueError(f"{value!r} is not a share: give a number from 0 to 1")
     return float(value)
 
 
@@ -24,10 +24,10 @@ def _one_or_several(value: object) -> float | tuple[float, ...]:
     if isinstance(value, list | tuple):
         shares = [_share(each) for each in value]
         if len(shares) < 2 or shares != sorted(set(shares)):
-            raise ValueError("name two shares or more, from low to high")
+            raise ValueError("give at least two shares, from low to high")
         return tuple(shares)
     if _share(value) == 1:
-        raise ValueError("it would undo all training: name less, or several for dev to choose from")
+        raise ValueError("1 would undo all training: give less, or several for dev to choose from")
     return _share(value)
 
 
@@ -36,25 +36,27 @@ MiningSources = Annotated[tuple[Literal["encoder", "bm25"], ...], AfterValidator
 
 
 class DpoConfig(Component):
-    """Direct preference optimization of the teacher's answer (RaHoRe's better variant)."""
+    """Direct preference optimization of the teacher's answer, RaHoRe's better variant."""
 
     beta: float = Field(0.1, gt=0)
-    """How far the margin may leave the reference's: the loss sees β · (margin − reference)."""
+    """How closely the margin stays to the reference model's: the loss sees β · (margin − reference
+    margin)."""
     schedule: ScheduleConfig = ScheduleConfig(
         epochs=1, min_steps=100, max_steps=1000, queries_per_step=12, learning_rate=2e-4
     )
-    """How long it trains."""
+    """How long preference optimization takes."""
 
 
 class TeacherConfig(Component):
-    """The generative reranker (RaHoRe)."""
+    """The generative reranker that reads query and document together (RaHoRe)."""
 
-    method: Literal["sft", "dpo", "sft+dpo", "zero-shot"] = "sft"
-    """Supervised fine-tuning, preference optimization of the backbone as it is or after
-    fine-tuning, or no training (for instruction-tuned backbones)."""
+    method: Shown[Literal["sft", "dpo", "sft+dpo", "zero-shot"]] = "sft"
+    """How it is trained: sft, dpo, sft+dpo, or zero-shot (not at all). `sft` is supervised
+    fine-tuning, `dpo` preference optimization of the backbone, `sft+dpo` one after the other.
+    Zero-shot is for instruction-tuned backbones."""
     dpo: DpoConfig = DpoConfig()
-    """Preference optimization; candidates are drawn as in fine-tuning."""
-    schedule: ScheduleConfig = ScheduleConfig(
+    """Preference optimization. Its candidates are drawn as in fine-tuning."""
+    schedule: Shown[ScheduleConfig] = ScheduleConfig(
         epochs=1.5,
         min_steps=450,
         max_steps=1000,
@@ -63,76 +65,81 @@ class TeacherConfig(Component):
         token_dropout=0.15,
     )
     """How long fine-tuning takes."""
-    start: Literal["backbone", "bi_encoder"] = "backbone"
-    """Whose weights it starts from."""
-    start_share: OneOrSeveral = 0.0
-    """Share of the weights it starts from in those it ends with (WiSE-FT): with `start: bi_encoder`
-    and 0.5, a small teacher keeps more of what it knew. 0 is the paper's. Of several ([0, 0.5, 1])
-    dev chooses, which needs a `cosine_scale`; with 1 among them it can undo training that made the
-    teacher worse."""
-    cosine_scale: float = Field(0.0, ge=0)
-    """Weight of cos(e_Q, e_D) in the margin: with `start: bi_encoder` and 20, a small teacher keeps
-    what the bi-encoder knows beside what it learns from reading the pair; what either counts for in
-    the end is fitted on dev. 0 is the paper's."""
+    start: Shown[Literal["backbone", "bi_encoder"]] = "backbone"
+    """Whose weights it starts from: backbone or bi_encoder."""
+    start_share: Shown[OneOrSeveral] = 0.0
+    """Share of its starting weights averaged into its final ones (WiSE-FT). The paper has 0. With
+    `start: bi_encoder`, 0.5 lets a small teacher keep more of what it knew. Give several ([0, 0.5,
+    1]) to let dev choose one, which needs a `cosine_scale`; 1 among them can undo training that
+    made the teacher worse."""
+    cosine_scale: Shown[float] = Field(0.0, ge=0)
+    """Weight of cos(e_Q, e_D) in the margin. The paper has 0. With `start: bi_encoder`, 20 lets a
+    small teacher keep what the bi-encoder knows and add what it learns from reading the pair. The
+    final weights of both are fitted on dev."""
     contrastive_queries: int = Field(0, ge=0)
-    """Further queries per step for the contrastive loss alone, which likes large batches."""
+    """Additional queries per step for the contrastive loss alone, which likes large batches."""
     documents_per_query: int = Field(8, ge=2)
-    """Candidates a query is compared with in a step; the whole corpus when it is no larger."""
+    """Documents that a query is compared with in a step; the whole corpus if that is smaller."""
     mined_share: float = Field(0.6, ge=0, le=1)
-    """Share of the negatives that are hard ones; the rest is drawn at random."""
+    """Share of hard negatives; the others are drawn at random."""
     mining_depth: int = Field(16, ge=1)
-    """Hard negatives come from this many nearest documents of a query."""
+    """Hard negatives are drawn from this many documents nearest to the query."""
     mining_sources: MiningSources = ("encoder",)
-    """Which documents are near: by the model's own states (`encoder`), by shared words (`bm25`),
-    or by both in turns."""
+    """Which documents are near: those with similar states in the model (`encoder`), those that
+    share words (`bm25`), or both in turns."""
     mining_refresh_steps: int | None = Field(None, ge=1)
-    """Mine anew with the model as it is then, ordered and filtered by its margins; only once,
-    before training, when unset."""
+    """Steps after which hard negatives are mined again with the current model, ordered and filtered
+    by its margins. Null mines once, before training."""
     mining_queries: int = Field(2000, ge=1)
-    """Training queries whose hard negatives the teacher orders in a refresh."""
+    """How many training queries have their hard negatives ordered by the teacher when mining
+    again."""
     false_negative_margin: float = 0.0
-    """In a refresh, documents whose margin is above the positive's by this are no negatives."""
+    """When mining again, a document whose margin exceeds the positive's by more than this is not
+    used as a negative."""
     answer_weight: float = Field(1.0, ge=0)
-    """Weight of the cross-entropy on the answer, positives and negatives balanced."""
+    """Weight of the cross-entropy on the answer token; positives and negatives are balanced."""
     listwise_weight: float = Field(1.0, ge=0)
-    """Weight of the softmax cross-entropy over a query's candidates."""
+    """Weight of the list-wise loss: softmax cross-entropy over a query's candidates."""
     contrastive_weight: float = Field(1.0, ge=0)
-    """Weight of the contrastive loss on e_Q · e_D that keeps the separate states aligned."""
+    """Weight of the contrastive loss on e_Q · e_D, which keeps the separate states aligned."""
     anchor_weight: float = Field(0.1, ge=0)
-    """Weight of the regression of margins on the cosines that the model itself gives query and
-    document read apart: what these know of unseen documents, the margins then know too."""
+    """Weight of the anchor loss, which pulls margins towards the cosines of query and document read
+    apart. Margins then keep what the cosines know about unseen documents."""
 
     @model_validator(mode="after")
     def _shares_can_be_compared(self) -> "TeacherConfig":
         if isinstance(self.start_share, tuple) and not self.cosine_scale:
             raise ValueError(
-                f"start_share: dev chooses among {list(self.start_share)} by cosine and reading "
-                "together: set cosine_scale (20 is usual) or name one share"
+                f"start_share: dev can choose among {list(self.start_share)} only with a "
+                "cosine_scale: set it (20 is usual), or give one share"
             )
         return self
 
 
 class StudentConfig(Component):
-    """On-policy distillation into a predictor on the frozen teacher (Rabtriever)."""
+    """The student: a predictor on the frozen teacher, distilled on-policy (Rabtriever)."""
 
-    predictor: Literal["gated", "wide", "additive"] = "gated"
-    """`gated` is the paper's MLP(e_Q) ⊙ e_D; `wide` maps both sides and adds a bias per document,
-    so that stored vectors depend on it; `additive` is the paper's ablation without ⊙."""
+    predictor: Shown[Literal["gated", "wide", "additive"]] = "gated"
+    """Form of the predictor: gated (the paper's), wide or additive. `gated` is MLP(e_Q) ⊙ e_D;
+    `wide` maps both sides and adds a bias per document, so that stored vectors depend on it;
+    `additive` is the paper's ablation without ⊙."""
     rank: int | None = Field(None, ge=1)
-    """Length of the wide predictor's vectors, the bias apart; the backbone's width when unset."""
+    """Length of the wide predictor's vectors, without the bias; the backbone's width when null."""
     layers: int = Field(2, ge=1)
-    """Layers of the predictor's MLP."""
+    """Number of layers of the predictor's MLP."""
     hidden_multiple: int = Field(4, ge=1)
-    """Hidden width of the predictor's MLP over the backbone's width."""
+    """Hidden width of the predictor's MLP, as a multiple of the backbone's width."""
     skip: bool = True
-    """A linear path past the MLP, which starts it from the cosine; off in the paper."""
+    """Add a linear path past the MLP, so that training starts from the cosine. The paper has
+    none."""
     start: Literal["fresh", "served"] = "fresh"
-    """`served` starts the predictor from `artifacts/served_student`, which `rabtriever retrain
-    --warm` brings from the served release; it must be of the same teacher and shape."""
+    """What the predictor starts from: new weights, or with `served` those of the served release,
+    which `rabtriever retrain --warm` puts into `artifacts/served_student`. Teacher and shape must
+    be the same."""
     query_encoder: Literal["frozen", "lora"] = "frozen"
-    """`lora` also trains adapters (`backbone.lora`) on a query side of its own; documents are still
-    read by the frozen teacher, so that stored vectors stay valid."""
-    schedule: ScheduleConfig = ScheduleConfig(
+    """`lora` also trains adapters (`backbone.lora`) for reading queries. Documents are still read
+    by the frozen teacher, so stored vectors stay valid."""
+    schedule: Shown[ScheduleConfig] = ScheduleConfig(
         epochs=10,
         min_steps=600,
         max_steps=2000,
@@ -141,55 +148,56 @@ class StudentConfig(Component):
         token_dropout=0.15,
         checkpoint_steps=100,
     )
-    """How long it trains."""
+    """How long distillation takes."""
     refresh_steps: int = Field(150, ge=1)
-    """Steps between two roll-outs of the student's current policy (1 is fully on-policy)."""
+    """Steps between two roll-outs of the student's current policy; 1 is fully on-policy."""
     rollout_queries: int = Field(400, ge=1)
-    """Training queries that a roll-out draws candidates for."""
+    """How many training queries a roll-out draws candidates for."""
     documents_per_query: int = Field(12, ge=2)
-    """Candidates drawn per query of a roll-out."""
+    """How many candidates a roll-out draws per query."""
     policy: Literal["student", "cosine", "uniform"] = "student"
-    """Who draws the candidates: the student itself (on-policy), or, for comparison, the cosine of
-    e_Q and e_D before training, or nobody in particular."""
+    """How candidates are drawn: by the student itself (on-policy), or, for comparison, by the
+    cosine of e_Q and e_D before training, or uniformly."""
     temperature: float = Field(1.0, gt=0)
-    """Of the policy over documents."""
+    """Temperature of the policy over documents."""
     uniform_share: float = Field(0.25, ge=0, le=1)
-    """Share of the candidates drawn uniformly, so that no document is never tried."""
+    """Share of candidates that are drawn uniformly, so that every document has a chance."""
     mse_weight: float = Field(1.0, ge=0)
     """Weight of MSE(e_stu, e_T)."""
     reverse_kl_weight: float = Field(0.25, ge=0)
-    """Weight of KL(P_stu ‖ P_T) on the answer distribution."""
+    """Weight of the reverse KL, KL(P_stu ‖ P_T), between the answer distributions."""
     forward_kl_weight: float = Field(0.0, ge=0)
-    """Weight of KL(P_T ‖ P_stu), the paper's ablation."""
+    """Weight of the forward KL, KL(P_T ‖ P_stu), the paper's ablation."""
     listwise_kl_weight: float = Field(1.0, ge=0)
-    """Weight of the reverse KL between student's and teacher's softmax over the candidates."""
+    """Weight of the reverse KL between the student's and the teacher's softmax over the
+    candidates."""
     anchor_weight: float = Field(1.0, ge=0)
-    """Weight of the regression of margins over the whole corpus on the cosines of e_Q and e_D,
-    which a teacher trained with a contrastive loss keeps aligned."""
+    """Weight of the anchor loss, which pulls margins over the whole corpus towards the cosines of
+    e_Q and e_D. A teacher trained with a contrastive loss keeps these aligned."""
     supervised_weight: float = Field(0.0, ge=0)
-    """Weight of a list-wise loss on the labels, so that a student need not end below a plain
-    bi-encoder when the teacher is weak; 0 keeps distillation free of labels."""
+    """Weight of a list-wise loss on the labels. It keeps the student from ending below a plain
+    bi-encoder when the teacher is weak; with 0 distillation uses no labels."""
 
 
 class BiEncoderConfig(Component):
-    """The baseline a user would pick instead: InfoNCE on the same backbone and data."""
+    """A bi-encoder on the same backbone and data (InfoNCE), to compare with."""
 
-    schedule: ScheduleConfig = ScheduleConfig(
+    schedule: Shown[ScheduleConfig] = ScheduleConfig(
         epochs=5, min_steps=100, max_steps=400, queries_per_step=48, token_dropout=0.15
     )
-    """How long it trains."""
+    """How long the bi-encoder trains."""
     pairs: int | None = Field(None, ge=1)
-    """Train on this many (query, document) pairs instead of for the schedule's epochs: training
-    queries × (1 + hard_negatives), other queries' documents not counted. With the teacher's
-    number, which the report shows, both have the same budget."""
+    """Train on this many (query, document) pairs instead of for the schedule's epochs. A training
+    query counts as 1 + hard_negatives pairs. With the teacher's number, which the report shows,
+    both have the same budget."""
     temperature: float = Field(0.05, gt=0)
-    """Of the InfoNCE softmax over cosine similarities."""
-    hard_negatives: int = Field(1, ge=0)
-    """Mined documents added per query to the in-batch negatives."""
+    """Temperature of the InfoNCE softmax over cosine similarities."""
+    hard_negatives: Shown[int] = Field(1, ge=0)
+    """Mined negatives per query, beside those in the batch."""
     mining_depth: int = Field(30, ge=1)
-    """Hard negatives come from this many nearest documents of a query."""
+    """Hard negatives are drawn from this many documents nearest to the query."""
     mining_sources: MiningSources = ("encoder",)
-    """As the teacher's."""
+    """Which documents are near, as in teacher.mining_sources."""
 
     @property
     def documents_per_query(self) -> int:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rabtriever_core.config import Settings
+from rabtriever_core.config.retired import current_values
 from rabtriever_core.releases.record import Release
 
 
@@ -18,7 +20,7 @@ def difference(a: Release, b: Release) -> dict[str, Any]:
         "b": b.id,
         "data": _changed(_data(a), _data(b)),
         "parts": _changed(a.parts, b.parts),
-        "settings": _changed(dict(_flat(a.settings)), dict(_flat(b.settings))),
+        "settings": _changed(_settings(a), _settings(b)),
         "metrics": _pairs(dict(_flat(a.metrics, " ")), dict(_flat(b.metrics, " "))),
     }
 
@@ -31,6 +33,10 @@ def _data(release: Release) -> dict[str, Any]:
         "documents": release.count,
         "commit": release.commit,
     }
+
+
+def _settings(release: Release) -> dict[str, Any]:
+    return dict(_flat(current_values(Settings, release.settings)))
 
 
 def _changed(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, list[Any]]:

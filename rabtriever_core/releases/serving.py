@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rabtriever_core.config import IndexConfig, RuntimeConfig
+from rabtriever_core.config.retired import current_values
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import check_built_by, physical_collection
@@ -176,7 +177,7 @@ def _section(release: Release, name: str, kind: type[Section]) -> Section:
     renamed = _RENAMED.get(name, {})
     values = {renamed.get(key, key): value for key, value in release.settings.get(name, {}).items()}
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(current_values(kind, values, name))
     except ValidationError as error:
         raise ReleaseError(
             f"release {release.id} was made with settings of {name!r} that this version does not "

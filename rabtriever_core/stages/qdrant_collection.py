@@ -105,7 +105,7 @@ def _gauge(settings: Settings, dataset: Dataset, student: "Student", vectors: np
 
 
 def is_live(workspace: Workspace) -> bool:
-    """Whether Qdrant holds the recorded collection with all its documents.
+    """Whether Qdrant holds the recorded collection, for this alias and with all its documents.
 
     Raises:
         IndexUnavailableError: Qdrant cannot be opened, so nobody knows.
@@ -118,6 +118,8 @@ def is_live(workspace: Workspace) -> bool:
         record = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError:
         return False  # a damaged artifact is built again
+    if record["alias"] != workspace.alias:
+        return False
     with connect(index, workspace.qdrant) as client:
         if not client.collection_exists(record["collection"]):
             return False

@@ -5,7 +5,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.config import Settings
 from rabtriever_core.config.params_file import changed_settings, default_settings
+from rabtriever_core.config.retired import current_values
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.lab.results.dev import on_dev
@@ -77,7 +79,7 @@ def recorded_settings(workspace: Workspace) -> dict[str, Any]:
                 target = target[part]
             target[last] = recorded
     values["index"].pop("url", None)  # an address of no use to others
-    return changed_settings(type(workspace.settings).model_validate(values))
+    return changed_settings(Settings.model_validate(current_values(Settings, values)))
 
 
 def _copy_measurements(workspace: Workspace, target: Path, dataset: str, machine: Any) -> None:

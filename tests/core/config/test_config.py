@@ -1,10 +1,8 @@
 """Settings: bad values name themselves, and flags win over environment over file."""
 
-import warnings
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,8 +27,8 @@ def params(folder: Path, text: str) -> Path:
     ("text", "named"),
     [
         ("teacher: {schedule: {epochs: -1}}", r"teacher\.schedule\.epochs = -1: .*greater than 0"),
-        ("teacher: {schedule: {epoch: 1}}", r"teacher\.schedule\.epoch = 1: Extra inputs"),
-        ("teachers: {}", r"teachers = {}: Extra inputs"),
+        ("teacher: {schedule: {epoch: 1}}", r"teacher\.schedule\.epoch: no such setting"),
+        ("teachers: {}", r"teachers: no such setting; did you mean teacher\?"),
         ("runtime: {device: tpu}", r"runtime\.device = 'tpu': .*'auto', 'cpu', 'cuda' or 'mps'"),
         ("dataset: {name: 'a b'}", r"dataset\.name = 'a b'"),
         ("index: {batch_size: many}", r"index\.batch_size = 'many'"),
@@ -85,9 +83,9 @@ def test_a_partial_schedule_keeps_the_defaults_of_its_place(tmp_path: Path) -> N
     ("override", "message"),
     [
         ("student.temperature", "expected section.name=value"),
-        ("students.temperature=1", "there is no setting 'students.temperature'"),
-        ("student.temperature.x=1", "there is no setting"),
-        ("student.temperatur=1", r"student\.temperatur = 1: Extra inputs"),
+        ("students.temperature=1", r"students: no such setting; did you mean student\?"),
+        ("student.temperature.x=1", r"student\.temperature = {'x': 1}: .*a valid number"),
+        ("student.temperatur=1", r"student\.temperatur: no such setting"),
         ("student.temperature=0", r"student\.temperature = 0"),
     ],
 )
@@ -104,24 +102,6 @@ def test_qdrants_own_variables_win_and_the_key_is_written_nowhere(
     settings = load_settings(params(tmp_path, "index: {url: 'http://other'}"))
     assert (settings.index.url, settings.index.api_key) == ("http://host:6333", "secret")
     assert "secret" not in f"{settings!r} {settings.model_dump()} {params_yaml(settings)}"
-
-
-def test_the_written_file_gives_the_defaults_back(tmp_path: Path) -> None:
-    text = params_yaml(default_settings())
-    assert load_settings(params(tmp_path, text)) == default_settings()
-    assert set(yaml.safe_load(text)) == set(Settings.model_fields)
-    assert max(map(len, text.splitlines())) <= 110
-
-
-def test_several_shares_are_written_and_read_back(tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text("teacher: {start_share: [0, 0.5, 1], cosine_scale: 20}")
-    teacher = load_settings(path).teacher
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # pydantic warns of values that are not of their type
-        path.write_text(params_yaml(load_settings(path)))
-    assert load_settings(path).teacher == teacher
-    assert teacher.start_share == (0.0, 0.5, 1.0)
 
 
 def test_defaults_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

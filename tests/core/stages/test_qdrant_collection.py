@@ -79,6 +79,17 @@ def test_deleted_or_incomplete_storage_is_built_again(workspace: Workspace) -> N
     assert is_live(workspace)
 
 
+def test_another_alias_gets_a_collection_of_its_own(
+    workspace: Workspace, make_workspace: MakeWorkspace
+) -> None:
+    _run(workspace)
+    index = {"shard_documents": 15, "probe_queries": 3, "collection": "elsewhere"}
+    renamed = make_workspace(workspace.root, index=index)
+    assert not is_live(renamed)
+    assert _run(renamed).meta.metrics["alias"] == "elsewhere"
+    assert is_live(renamed)
+
+
 def test_every_student_gets_a_collection_of_its_own(
     workspace: Workspace, make_workspace: MakeWorkspace
 ) -> None:

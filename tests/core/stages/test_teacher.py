@@ -160,10 +160,10 @@ def test_dev_chooses_the_share_of_the_start(tmp_path: Path) -> None:
         ("[0, 1]", "teacher: Value error, start_share: dev .* set cosine_scale"),
         ("[0.5, 0]", "from low to high"),
         ("[0.5]", "two shares or more"),
-        ("[0.5, 1.5]", "1.5 is no share"),
+        ("[0.5, 1.5]", "1.5 is not a share"),
         ("1.0", "would undo all training"),
-        ("high", "'high' is no share"),
-        ("yes", "True is no share"),
+        ("high", "'high' is not a share"),
+        ("yes", "True is not a share"),
     ],
 )
 def test_shares_that_cannot_be_used(tmp_path: Path, share: str, problem: str) -> None:
