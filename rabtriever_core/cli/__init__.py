@@ -8,7 +8,6 @@ from rabtriever_core.cli.application import app, main
 # Each registers its commands with the app, in the order in which `--help` lists them.
 from rabtriever_core.cli import (  # isort: skip
     pipeline,  # noqa: F401
-    pretraining,  # noqa: F401
     asking,  # noqa: F401
     explaining,  # noqa: F401
     evaluating,  # noqa: F401
@@ -16,7 +15,8 @@ from rabtriever_core.cli import (  # isort: skip
     serve,  # noqa: F401
     releases,  # noqa: F401
     reports,  # noqa: F401
-    experiments,  # noqa: F401
+    lab,  # noqa: F401
+    lab_measuring,  # noqa: F401
 )
 
 __all__ = ["app", "main"]

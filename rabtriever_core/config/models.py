@@ -106,7 +106,7 @@ class PromptConfig(Component):
     """`paper` spells the question out; `chat` does so inside the tokenizer's chat template, for
     instruction-tuned backbones; `compact` is made of special tokens; `auto` takes chat where the
     tokenizer has a chat template, compact where it has the special tokens (tiny backbones, and
-    those of `rabtriever pretrain`), paper otherwise."""
+    those of `rabtriever lab pretrain`), paper otherwise."""
     instruction: str = "Judge whether the document is an appropriate reply to the query."
     """System message of the chat template; none when empty. Describe your task here."""
     question: str = (

@@ -20,16 +20,21 @@ def write_plan(plan: Plan, folder: Path) -> None:
     (folder / PLAN).write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def write_summary(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Summarize the runs that are there; writes summary.json, table.md and plot.png.
+def summary_of(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Summarize the runs that are there.
 
     Raises:
-        ArtifactError: there are no runs, or some are damaged or do not fit together.
+        ArtifactError: there are none, or some are damaged or do not fit together.
     """
     runs = read_runs(plan, folder)
     if not runs:
         raise ArtifactError(f"no finished runs of plan {plan.name} in {folder}")
-    summary = summarize(plan, runs)
+    return summarize(plan, runs)
+
+
+def write_summary(plan: Plan, folder: Path) -> dict[str, Any]:
+    """The same, and write summary.json, table.md and plot.png."""
+    summary = summary_of(plan, folder)
     text = json.dumps(summary, indent=1, ensure_ascii=False)
     (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     (folder / TABLE).write_text(plan_markdown(plan, summary), encoding="utf-8")

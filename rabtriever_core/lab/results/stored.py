@@ -20,6 +20,8 @@ from rabtriever_core.evaluation.metrics import Run
 from rabtriever_core.evaluation.results import RUN_DEPTH, JudgedQuery, Results
 
 BENCHMARK, RANKS, QUERIES = "benchmark.json", "ranks.json", "queries.json"
+NOTE = "note.md"
+"""What people say of all results, or of a data set's, beside them."""
 _AGAIN = "delete it and add its workspace again"
 _CURVES = ("curve", "curve_in_mix", "bins")
 """Points of the report's plots, most of a benchmark's bytes."""

@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "\n".join(" ".join(WORDS[i : i + 11]) for i in range(0, 4000, 11))
     )
     (folder / "params.yaml").write_text(SHAPE)
-    arguments = ["pretrain", f"{folder}/novel.txt", "--params", f"{folder}/params.yaml"]
+    arguments = ["lab", "pretrain", f"{folder}/novel.txt", "--params", f"{folder}/params.yaml"]
     result = CliRunner().invoke(app, [*arguments, "--out", f"{folder}/backbone"])
     assert result.exit_code == 0, result.output
     assert "20 steps" in result.output

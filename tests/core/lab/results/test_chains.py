@@ -1,4 +1,4 @@
-"""`rabtriever benchmark`: data sets and seeds to stored results and a page."""
+"""`rabtriever lab benchmark`: data sets and seeds to stored results and a page."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ FEW = (
 
 
 def command(root: Path, *data: str, seeds: str = "1,2") -> list[str]:
-    arguments = ["benchmark", "--seeds", seeds]
+    arguments = ["lab", "benchmark", "--seeds", seeds]
     for name in data:
         arguments += ["--data", str(root / name)]
     arguments += ["--work", str(root / "work"), "--out", str(root / "results")]

@@ -55,7 +55,7 @@ def test_a_page_of_two_data_sets(tmp_path: Path) -> None:
     stored(tmp_path, "single", (7,))
     measurement = {
         "title": "Cached and uncached",
-        "command": "rabtriever measure-cache",
+        "command": "rabtriever lab measure-cache",
         "machine": "a machine",
         "rows": [{"path": "cached", "ms": 1.25}, {"path": "whole", "ms": 20.0, "note": "a | b"}],
     }
@@ -75,8 +75,8 @@ def test_a_page_of_two_data_sets(tmp_path: Path) -> None:
         "`rabtriever run all --set=student.layers=3`; Some CPU, 2 cores, 8 GiB, Some OS",
         "### Cached and uncached",
         "| whole | 20 | a &#124; b |",
-        "Made by `rabtriever measure-cache`; a machine.",
-        "![MRR@10 of the systems](results/esconv-like/test.png)",
+        "Made by `rabtriever lab measure-cache`; a machine.",
+        "![MRR@10 of the systems](results-plots/esconv-like-test.png)",
     ):
         assert expected in text, expected
     assert text.count("In print, for orientation") == 1
@@ -179,7 +179,7 @@ def test_a_workspace_is_stored_with_what_made_it(finished: Workspace, tmp_path: 
     measured.parent.mkdir()
     measured.write_text(json.dumps({"title": "Cache", "rows": [{"a": 1}]}))
     folder = tmp_path / "results"
-    result = CliRunner().invoke(app, ["results", str(folder), "--add", str(finished.root)])
+    result = CliRunner().invoke(app, ["lab", "results", str(folder), "--add", str(finished.root)])
     assert result.exit_code == 0, result.output
     stored_facts = json.loads((folder / "small/seed-5/benchmark.json").read_text())["provenance"]
     assert "--set=student.temperature=2.0" in stored_facts["command"]
@@ -190,7 +190,7 @@ def test_a_workspace_is_stored_with_what_made_it(finished: Workspace, tmp_path: 
     text = (tmp_path / "results.md").read_text()
     assert "### small" in text
     assert "### Cache" in text
-    assert "rabtriever measure-cache" in text
+    assert "rabtriever lab measure-cache" in text
 
 
 def test_the_page_has_what_dev_chose(tmp_path: Path) -> None:

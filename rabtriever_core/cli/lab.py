@@ -1,4 +1,4 @@
-"""Commands that run and show experiments: ablations, sweeps, the results page."""
+"""`rabtriever lab`: experiments, apart from the product; ablations, baselines, the results page."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rabtriever_core.cli.application import MEASURE, app, examples
-from rabtriever_core.cli.completion import plans
+from rabtriever_core.cli.completion import baseline_names, plans
 from rabtriever_core.cli.options import (
     JsonOption,
     OverridesOption,
@@ -25,13 +25,24 @@ if TYPE_CHECKING:
     from rabtriever_core.lab.ablation.plan import Plan
     from rabtriever_core.lab.ablation.runs import PlannedRun
 
-
-@app.command(
-    rich_help_panel=MEASURE,
+lab_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Experiments: ablations, further baselines, measurements, the results page.",
     epilog=examples(
-        "rabtriever ablate paper --data my-data --seeds 17,18,19 --dry-run",
-        "rabtriever ablate paper --data my-data --data other-data --out results",
-        "rabtriever ablate my-plan.yaml --data my-workspace --set runtime.threads=1",
+        "rabtriever lab ablate paper --data my-data --dry-run",
+        "rabtriever lab baselines -w work --system kl_bi_encoder",
+        "rabtriever lab results docs/results.tar.xz -o page.md",
+    ),
+)
+app.add_typer(lab_app, name="lab", rich_help_panel=MEASURE)
+
+
+@lab_app.command(
+    epilog=examples(
+        "rabtriever lab ablate paper --data my-data --seeds 17,18,19 --dry-run",
+        "rabtriever lab ablate paper --data my-data --data other-data --out results",
+        "rabtriever lab ablate my-plan.yaml --data my-workspace --set runtime.threads=1",
     ),
 )
 def ablate(
@@ -91,11 +102,10 @@ def ablate(
         raise typer.Exit(1)
 
 
-@app.command(
-    rich_help_panel=MEASURE,
+@lab_app.command(
     epilog=examples(
-        "rabtriever benchmark --data my-data --data other-data --params results/params.yaml",
-        "rabtriever benchmark --data my-data --seeds 17 --set benchmark.max_queries=500",
+        "rabtriever lab benchmark --data my-data --data other-data --params results/params.yaml",
+        "rabtriever lab benchmark --data my-data --seeds 17 --set benchmark.max_queries=500",
     ),
 )
 def benchmark(
@@ -121,8 +131,8 @@ def benchmark(
 ) -> None:
     """Run the whole chain over data sets and seeds, and make the results page.
 
-    Numbers and ranks are stored without any text of the data; `rabtriever results` makes the page
-    from them. Finished stages are kept, killed ones resume. Ends with exit code 1 when a run
+    Numbers and ranks are stored without any text of the data; `rabtriever lab results` makes the
+    page from them. Finished stages are kept, killed ones resume. Ends with exit code 1 when a run
     failed.
     """
     from rabtriever_core.lab.ablation.sources import open_sources
@@ -176,75 +186,114 @@ def _seeds(text: str) -> list[int]:
         ) from None
 
 
-@app.command(
-    rich_help_panel=MEASURE,
+@lab_app.command(
     epilog=examples(
-        "rabtriever results docs/results --add work-17 --add work-18 --add work-19",
-        "rabtriever results docs/results -o docs/results.md",
+        "rabtriever lab baselines -w work",
+        "rabtriever lab baselines -w work --system minilm --system kl_bi_encoder --temperature 2",
     ),
 )
-def results(
-    folder: Annotated[Path, typer.Argument()],
-    output: Annotated[Path | None, typer.Option("-o", "--output", show_default="DIR.md")] = None,
-    add: Annotated[
-        list[Path] | None, typer.Option(help="A workspace with a finished report, to be stored.")
+def baselines(
+    system: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="One of them.", show_default="those that train", autocompletion=baseline_names
+        ),
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Store under this name.", show_default="the data set's")
+    learning_rate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SYSTEM=RATE", help="Peak learning rate.", show_default="teacher's"),
     ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make the results page from FOLDER: stored benchmarks, ablations, measurements.
-
-    --add stores a workspace's results first, without any text of the data. Ablations are looked
-    for in FOLDER/ablations, further measurements (any JSON with title and rows) in
-    FOLDER/measurements. A note.md in FOLDER or in a data set's folder becomes part of the page.
-    """
-    from rabtriever_core.lab.results.add import add_workspace
-    from rabtriever_core.lab.results.page import write_page
-
-    stored = []
-    for workspace in add or ():
-        stored.append(add_workspace(workspace, folder, name))
-        typer.echo(f"stored: {stored[-1]}", err=as_json)
-    page = output or folder.with_suffix(".md")
-    write_page(folder, page)
-    if as_json:
-        print_json({"page": str(page), "stored": [str(path) for path in stored]})
-        return
-    typer.echo(f"page: {page}")
-
-
-@app.command(
-    "compare-data",
-    rich_help_panel=MEASURE,
-    epilog=examples(
-        "rabtriever compare-data v1 v2 HEAD",
-        "rabtriever compare-data 3498243de670c86055592402b332871a HEAD -w work",
-    ),
-)
-def compare_data(
-    versions: Annotated[list[str], typer.Argument()],
+    temperature: Annotated[
+        float, typer.Option(help="Divides both sides' scores in kl_bi_encoder's loss.")
+    ] = 1.0,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
-    """Run the whole chain on past VERSIONS of the data and put their MRR@10 side by side.
+    """Train further systems in a finished workspace and hold student and teacher to them.
 
-    VERSIONS are git revisions that hold a data.dvc, or md5s that it held. Each runs in a workspace
-    of its own below .work, with the settings of now; what is served stays as it is. A star marks
-    figures of other queries than the last version's. Writes measurements/data_versions.json, .md
-    and .png. Ends with exit code 1 when a version has no figures.
+    They are margin_mse_bi_encoder and kl_bi_encoder (bi-encoders distilled from the teacher),
+    linear_reranker (a linear head instead of T and F, as in RankLLaMA) and minilm
+    (all-MiniLM-L6-v2 as it is; extra `minilm`). All that train start where the teacher starts and
+    have its data and schedule. Finished ones are kept, killed ones resume. They are measured on the
+    report's queries, with the report's metrics and tests; writes measurements/baselines.json, .md.
     """
-    from rabtriever_core.automation.data_versions import measure_versions, write_comparison
+    from rabtriever_core.lab.baselines.measure import measure_baselines
+    from rabtriever_core.lab.baselines.systems import TRAINED, Chosen
     from rabtriever_core.workspace import Workspace
 
-    opened = Workspace.open(workspace)
-    found = measure_versions(opened, versions)
-    path = write_comparison(found, opened.measurements)
+    rates = dict(_rate(text) for text in learning_rate or ())
+    chosen = Chosen(tuple(system or TRAINED), rates, temperature)
+    path = measure_baselines(Workspace.open(workspace), chosen)
     if as_json:
         print_json(json.loads(path.read_text(encoding="utf-8")))
-    else:
-        typer.echo(path.with_suffix(".md").read_text(encoding="utf-8"))
-        typer.echo(f"results: {path}")
-    if any(version.problem for version in found):
-        raise typer.Exit(1)
+        return
+    typer.echo(path.with_suffix(".md").read_text(encoding="utf-8"))
+    typer.echo(f"written: {path}")
+
+
+def _rate(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise ConfigError(
+            f"--learning-rate {text!r}: expected SYSTEM=RATE, as in kl_bi_encoder=1e-3"
+        ) from None
+
+
+@lab_app.command(
+    epilog=examples(
+        "rabtriever lab results docs/results.tar.xz -o page.md",
+        "rabtriever lab results docs/results.tar.xz --add work-17 --add results",
+        "rabtriever lab results docs/results.tar.xz --table docs/results.md",
+    ),
+)
+def results(
+    stored: Annotated[Path, typer.Argument()],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The page.", show_default="FOLDER.md; none of FILE"),
+    ] = None,
+    added: Annotated[
+        list[Path] | None,
+        typer.Option("--add", help="A workspace with a finished report, or a folder of results."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Store workspaces under this name.", show_default="the data set's"),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="A page whose table of all data sets is written anew, and nothing else."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the results page from STORED: benchmarks, ablations, measurements.
+
+    STORED is a folder, as `rabtriever lab benchmark` leaves it, or such a folder packed in one FILE
+    that ends in .tar.xz. --add stores a workspace's results first, without any text of the data,
+    and packs FILE anew. Ablations lie in ablations/, further measurements (any JSON with title and
+    rows) in measurements/; a note.md there or in a data set's folder becomes part of the page.
+    """
+    from rabtriever_core.lab.results.add import add
+    from rabtriever_core.lab.results.archive import is_archive, opened
+    from rabtriever_core.lab.results.page import write_page
+    from rabtriever_core.lab.results.table import update_table
+
+    page = output or (None if is_archive(stored) else stored.with_suffix(".md"))
+    if not (page or added or table):
+        raise ConfigError(f"{stored}: say with -o where the page belongs, or what to --add")
+    with opened(stored, change=bool(added)) as folder:
+        for path in added or ():
+            add(path, folder, name)
+            typer.echo(f"stored: {path}", err=as_json)
+        if page is not None:
+            write_page(folder, page)
+        if table is not None:
+            update_table(folder, table)
+    if as_json:
+        print_json(
+            {"stored": str(stored), "page": page and str(page), "table": table and str(table)}
+        )
+    elif page is not None:
+        typer.echo(f"page: {page}")
