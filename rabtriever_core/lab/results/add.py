@@ -31,9 +31,12 @@ def add(path: Path, folder: Path, name: str | None = None) -> None:
     Raises:
         ArtifactError: as `add_workspace`.
     """
-    if (path / PARAMS).is_file():
+    # Settings may lie beside stored results, and ablations in a workspace.
+    if any(path.glob(f"*/seed-*/{BENCHMARK}")):
+        shutil.copytree(path, folder, dirs_exist_ok=True)
+    elif (path / PARAMS).is_file():
         add_workspace(path, folder, name)
-    elif any(path.glob(f"*/seed-*/{BENCHMARK}")) or any(path.glob(f"ablations/*/{PLAN}")):
+    elif any(path.glob(f"ablations/*/{PLAN}")):
         shutil.copytree(path, folder, dirs_exist_ok=True)
     else:
         raise ArtifactError(f"{path} is neither a workspace nor a folder of stored results")
