@@ -9,8 +9,9 @@
 #   docs/results/33m.sh benchmark --data DATA [--data DATA…] [OPTION…]
 #
 # TEXT is plain text, or such compressed by xz; DATA a folder in BEIR layout or a workspace; OPTION
-# as of `rabtriever lab measure-throughput`, `pretrain`, `ablate` and `benchmark`. Everything is written
-# where it is called: measurements/, backbone-33m/, work-rates-33m/, work-33m/, results/, results.md.
+# as of `rabtriever lab measure-throughput`, `lab pretrain`, `lab ablate` and `lab benchmark`.
+# Everything is written where it is called: measurements/, backbone-33m/, work-rates-33m/, work-33m/,
+# results/, results.md, results-plots/.
 set -euo pipefail
 
 here=$(dirname "${BASH_SOURCE[0]}")

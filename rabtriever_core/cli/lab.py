@@ -96,10 +96,7 @@ def ablate(
     elif summary is not None:
         typer.echo((folder / TABLE).read_text(encoding="utf-8"))
         typer.echo(f"results: {folder}")
-    for title, reason in failed.items():
-        typer.secho(f"failed: {title}: {reason}", fg=typer.colors.RED, err=True)
-    if failed:
-        raise typer.Exit(1)
+    _end(failed)
 
 
 @lab_app.command(
@@ -149,10 +146,7 @@ def benchmark(
         print_json({"results": str(out), "page": page and str(page), "failed": failed})
     elif page is not None:
         typer.echo(f"page: {page}")
-    for title, reason in failed.items():
-        typer.secho(f"failed: {title}: {reason}", fg=typer.colors.RED, err=True)
-    if failed:
-        raise typer.Exit(1)
+    _end(failed)
 
 
 def _list_runs(plan: "Plan", runs: "Sequence[PlannedRun]", as_json: bool) -> None:
@@ -175,6 +169,13 @@ def _list_runs(plan: "Plan", runs: "Sequence[PlannedRun]", as_json: bool) -> Non
         state = "finished" if row["finished"] else "to run  "
         words = [*row["set"], *([] if row["base"] else ["(without the base)"])]
         typer.echo(f"{state}  {row['title']}  {' '.join(words)}".rstrip())
+
+
+def _end(failed: dict[str, str]) -> None:
+    for title, reason in failed.items():
+        typer.secho(f"failed: {title}: {reason}", fg=typer.colors.RED, err=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _seeds(text: str) -> list[int]:

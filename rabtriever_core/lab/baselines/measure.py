@@ -80,7 +80,7 @@ def measure_baselines(workspace: Workspace, chosen: Chosen) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     page = path.with_suffix(".md")
-    page.write_text(measurement_markdown(path, path.parent, page) + "\n", encoding="utf-8")
+    page.write_text(measurement_markdown(path, path.parent) + "\n", encoding="utf-8")
     return path
 
 

@@ -20,6 +20,7 @@ from rabtriever_core.lab.results.headline import STUDENT_SHARE, bars, summarized
 from rabtriever_core.lab.results.measurements import measurement_markdown, source
 from rabtriever_core.lab.results.plots import systems_figure
 from rabtriever_core.lab.results.stored import NOTE, StoredResults, stored_datasets
+from rabtriever_core.lab.results.table import headline_table
 from rabtriever_core.report import wording
 from rabtriever_core.report.plot_style import save_png
 
@@ -50,7 +51,7 @@ def write_page(folder: Path, page: Path) -> None:
     parts = ["# Results", _INTRODUCTION]
     if datasets:
         summaries = {name: summarized(results) for name, results in datasets.items()}
-        parts += ["## Systems", _verdicts(summaries), *_note(folder)]
+        parts += ["## Systems", headline_table(summaries), _verdicts(summaries), *_note(folder)]
         for name, results in datasets.items():
             parts += _dataset(name, results, summaries[name], plots)
     if plans:
@@ -58,7 +59,7 @@ def write_page(folder: Path, page: Path) -> None:
         parts += [_ablation(path.parent, plots) for path in plans]
     if measurements:
         parts.append("## Further measurements")
-        parts += [measurement_markdown(path, plots, page) for path in measurements]
+        parts += [measurement_markdown(path, plots) for path in measurements]
     page.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
 
 
@@ -71,16 +72,14 @@ other seeds."""
 
 
 def _verdicts(summaries: Mapping[str, Any]) -> str:
-    """One row per data set and split, and how often the bars hold."""
-    columns = ["MRR@10", "split", "bi-encoder", "teacher", "student", "student / teacher"]
-    columns += [f"≥ {STUDENT_SHARE}", "teacher − bi-encoder", "student − bi-encoder"]
-    rows, near, above = [], [], []
+    """How often the bars hold."""
+    near, above, count = [], [], 0
     below: dict[bool, list[str]] = {True: [], False: []}
     for name, summary in summaries.items():
         for split_name, split in summary["splits"].items():
             found = bars(split)
-            systems, against = split["systems"], found["against"]
-            title = f"{name} {split_name}"
+            against, title = found["against"], f"{name} {split_name}"
+            count += 1
             if found["near_teacher"]:
                 near.append(title)
             if all(against[s]["outcome"] == "above" for s in ("teacher", "student")):
@@ -88,42 +87,21 @@ def _verdicts(summaries: Mapping[str, Any]) -> str:
             for system, found_against in against.items():
                 if found_against["outcome"] == "below":
                     below[found_against["clear"]].append(f"{system} on {title}")
-            rows.append(
-                [
-                    name,
-                    split_name,
-                    *(
-                        mean_and_sd(systems[s]["MRR@10"])
-                        for s in ("bi_encoder", "teacher", "student")
-                    ),
-                    f"{found['ratio']:.3f}",
-                    "holds" if found["near_teacher"] else "**does not hold**",
-                    *(_difference(against[s]) for s in ("teacher", "student")),
-                ]
-            )
-    count = len(rows)
-    return "\n\n".join(
-        [
-            table(columns, rows, left=2),
-            f"- Student at least {STUDENT_SHARE} × teacher: on {len(near)} of {count}"
-            + (f" ({', '.join(near)})." if near else ".")
-            + f"\n- Teacher and student both above the bi-encoder with corrected p < 0.01: on "
-            f"{len(above)} of {count}"
-            + (f" ({', '.join(above)})." if above else ".")
-            + "\n- Below the bi-encoder with corrected p < 0.01: "
-            + f"{', '.join(below[True]) or 'none'}."
-            + f"\n- Lower in the mean, which may be chance: {', '.join(below[False]) or 'none'}.",
-        ]
+    return (
+        f"- Student at least {STUDENT_SHARE} × teacher: on {len(near)} of {count}"
+        + (f" ({', '.join(near)})." if near else ".")
+        + f"\n- Teacher and student both above the bi-encoder with corrected p < 0.01: on "
+        f"{len(above)} of {count}"
+        + (f" ({', '.join(above)})." if above else ".")
+        + "\n- Below the bi-encoder with corrected p < 0.01: "
+        + f"{', '.join(below[True]) or 'none'}."
+        + f"\n- Lower in the mean, which may be chance: {', '.join(below[False]) or 'none'}."
     )
 
 
 def _note(folder: Path) -> list[str]:
     path = folder / NOTE
     return [path.read_text(encoding="utf-8")] if path.is_file() else []
-
-
-def _difference(found: Mapping[str, Any]) -> str:
-    return f"{100 * found['difference']:+.1f} ({found['outcome']}, {wording.p_value(found['p'])})"
 
 
 def _dataset(

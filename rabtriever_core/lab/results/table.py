@@ -19,7 +19,7 @@ def headline_table(summaries: Mapping[str, Any]) -> str:
         summaries: data set → summary, as `summarized` gives it.
     """
     columns = ["data set", "seeds", "bi-encoder", "teacher", "student", "student ÷ teacher"]
-    columns.append("student − bi-encoder")
+    columns += ["teacher − bi-encoder", "student − bi-encoder"]
     rows = []
     for name, summary in summaries.items():
         for split_name, split in summary["splits"].items():
@@ -27,18 +27,22 @@ def headline_table(summaries: Mapping[str, Any]) -> str:
             means = (
                 mean_and_sd(systems[s]["MRR@10"]) for s in ("bi_encoder", "teacher", "student")
             )
-            against = found["against"]["student"]
-            difference = f"{100 * against['difference']:+.1f}"
             rows.append(
                 [
                     name if split_name == "test" else f"{name}, {split_name}",
                     str(len(summary["seeds"])),
                     *means,
                     f"{found['ratio']:.3f}",
-                    f"**{difference}**" if against["clear"] else difference,
+                    *(_difference(found["against"][s]) for s in ("teacher", "student")),
                 ]
             )
-    return table(columns, rows)
+    note = f"MRR@10 in percent, mean ± sd over seeds; bold: corrected p < {LEVEL:g}."
+    return f"{table(columns, rows)}\n\n{note}"
+
+
+def _difference(found: Mapping[str, Any]) -> str:
+    text = f"{100 * found['difference']:+.1f}"
+    return f"**{text}**" if found["clear"] else text
 
 
 def update_table(folder: Path, page: Path) -> None:
@@ -53,6 +57,5 @@ def update_table(folder: Path, page: Path) -> None:
     if not (begin and end):
         raise ArtifactError(f"{page} has no place for the table: put {BEGIN} and {END} around it")
     found = {name: summarized(results) for name, results in stored_datasets(folder).items()}
-    note = f"MRR@10 in percent, mean ± sd over seeds; bold: corrected p < {LEVEL:g}."
-    content = f"{before}{BEGIN}\n\n{headline_table(found)}\n\n{note}\n\n{END}{after}"
+    content = f"{before}{BEGIN}\n\n{headline_table(found)}\n\n{END}{after}"
     page.write_text(content, encoding="utf-8")

@@ -68,7 +68,7 @@ def test_it_says_what_it_read_and_learned(made: Path) -> None:
     assert record["steps"] == 20
     assert record["pairs"] > 20
     assert record["pairs_met"] == min(record["pairs"], 20 * 8)
-    assert measurement_markdown(made / RECORD, made / "page.md").startswith("### Pre-training")
+    assert measurement_markdown(made / RECORD, made).startswith("### Pre-training")
     loss = np.genfromtxt(made / "history.csv", delimiter=",", names=True)["loss_modelling"]
     assert loss[-1] < loss[0]
 
