@@ -16,6 +16,7 @@ from rabtriever_core.cli import (  # isort: skip
     releases,  # noqa: F401
     reports,  # noqa: F401
     lab,  # noqa: F401
+    lab_results,  # noqa: F401
     lab_measuring,  # noqa: F401
 )
 
