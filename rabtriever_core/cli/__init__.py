@@ -9,7 +9,6 @@ from rabtriever_core.cli.application import app, main
 from rabtriever_core.cli import (  # isort: skip
     pipeline,  # noqa: F401
     status,  # noqa: F401
-    pretraining,  # noqa: F401
     asking,  # noqa: F401
     explaining,  # noqa: F401
     evaluating,  # noqa: F401
@@ -17,7 +16,9 @@ from rabtriever_core.cli import (  # isort: skip
     serve,  # noqa: F401
     releases,  # noqa: F401
     reports,  # noqa: F401
-    experiments,  # noqa: F401
+    lab,  # noqa: F401
+    lab_results,  # noqa: F401
+    lab_measuring,  # noqa: F401
 )
 
 __all__ = ["app", "main"]

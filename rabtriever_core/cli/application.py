@@ -38,6 +38,19 @@ class _Commands(TyperGroup):
             typer.secho(f"error: the disk is full: {error}", fg=typer.colors.RED, err=True)
             raise typer.Exit(2) from error
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; one that moved is named in the error."""
+        lab = self.commands.get("lab")
+        if (
+            isinstance(lab, click.Group)
+            and args[0] in lab.commands
+            and args[0] not in self.commands
+        ):
+            raise click.UsageError(f"`{args[0]}` is now `rabtriever lab {args[0]}`", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A list for each section; typer's own sections come with rich markup only."""
         sections: dict[str, list[tuple[str, click.Command]]] = {name: [] for name in SECTIONS}

@@ -43,6 +43,13 @@ def plans(incomplete: str) -> list[str]:
     return _starting(incomplete, sorted(n[:-5] for n in names if n.endswith(".yaml")))
 
 
+def baseline_names(incomplete: str) -> list[str]:
+    """What `rabtriever lab baselines` can train or measure."""
+    from rabtriever_core.lab.baselines.systems import BASELINES
+
+    return _starting(incomplete, BASELINES)
+
+
 def key_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of the keys in use."""
     try:

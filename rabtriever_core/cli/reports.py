@@ -1,4 +1,4 @@
-"""Commands that show, measure or compare what was made."""
+"""Commands that show or compare what was made."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from rabtriever_core.cli import completion
 from rabtriever_core.cli.application import MEASURE, app, examples
 from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
 from rabtriever_core.errors import ArtifactError
@@ -77,71 +76,35 @@ def compare(
 
 
 @app.command(
-    "measure-vectors",
+    "compare-data",
     rich_help_panel=MEASURE,
-    epilog=examples("rabtriever measure-vectors -w work --split dev"),
+    epilog=examples(
+        "rabtriever compare-data v1 v2 HEAD",
+        "rabtriever compare-data 3498243de670c86055592402b332871a HEAD -w work",
+    ),
 )
-def measure_vectors(
-    split: Annotated[
-        str,
-        typer.Option(
-            help="Whose queries; choices belong on dev.", autocompletion=completion.splits
-        ),
-    ] = "dev",
-    queries: Annotated[int, typer.Option(min=1, help="Queries at most.")] = 500,
+def compare_data(
+    versions: Annotated[list[str], typer.Argument()],
     as_json: JsonOption = False,
     workspace: WorkspaceOption = Path(),
 ) -> None:
-    """Measure gauges and quantization on Qdrant's engine: recall@10, bytes, time.
+    """Run the whole chain on past VERSIONS of the data and put their MRR@10 side by side.
 
-    Reads the student and its document embeddings; writes measurements/vectors.json, .md, .html
-    and .png.
+    VERSIONS are git revisions that hold a data.dvc, or md5s that it held. Each runs in a workspace
+    of its own below .work, with the settings of now; what is served stays as it is. A star marks
+    figures of other queries than the last version's. Writes measurements/data_versions.json, .md
+    and .png. Ends with exit code 1 when a version has no figures.
     """
-    from rabtriever_core.lab.measurements.vectors import measure_workspace
-    from rabtriever_core.lab.measurements.vectors_report import markdown, write_vectors_report
+    from rabtriever_core.automation.data_versions import measure_versions, write_comparison
     from rabtriever_core.workspace import Workspace
 
     opened = Workspace.open(workspace)
-    measured = measure_workspace(opened, split, queries)
-    page = write_vectors_report(measured, opened.measurements)
-    if as_json:
-        print_json(measured)
-        return
-    typer.echo(markdown(measured))
-    typer.echo(f"\nfull report: {page}")
-
-
-@app.command(
-    "measure-cache",
-    rich_help_panel=MEASURE,
-    epilog=examples("rabtriever measure-cache -w work --queries 64"),
-)
-def measure_cache(
-    document_tokens: Annotated[int, typer.Option(min=1, help="Length of the document.")] = 512,
-    queries: Annotated[int, typer.Option(min=1, help="How many it is scored with.")] = 32,
-    query_tokens: Annotated[int, typer.Option(min=1, help="Length of a query at most.")] = 16,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds that are timed.")] = 7,
-    as_json: JsonOption = False,
-    workspace: Annotated[
-        Path | None,
-        # Not from the environment: without a workspace it measures something else.
-        typer.Option("--workspace", "-w", help="Whose teacher.", show_default="a tiny, new one"),
-    ] = None,
-) -> None:
-    """Time teacher margins with a document's keys and values shared by queries, and without.
-
-    Fails where the margins differ; writes measurements/prefix_cache.json.
-    """
-    from rabtriever_core.lab.measurements.prefix_cache import Reading, measure_prefix_cache, summary
-    from rabtriever_core.workspace import Workspace
-
-    opened = None if workspace is None else Workspace.open(workspace)
-    path = measure_prefix_cache(
-        opened,
-        Reading(document_tokens, queries, query_tokens, repeats),
-        Path("measurements") if opened is None else opened.measurements,
-    )
+    found = measure_versions(opened, versions)
+    path = write_comparison(found, opened.measurements)
     if as_json:
         print_json(json.loads(path.read_text(encoding="utf-8")))
-        return
-    typer.echo(f"{summary(path)}\n\nwritten: {path}")
+    else:
+        typer.echo(path.with_suffix(".md").read_text(encoding="utf-8"))
+        typer.echo(f"results: {path}")
+    if any(version.problem for version in found):
+        raise typer.Exit(1)

@@ -22,7 +22,7 @@ SYSTEM_LABELS = {
     "teacher": "Teacher",
     "student": "Student",
 }
-"""Of every system there can be, in the order they are shown."""
+"""Of every system there can be in stored results, in the order they are shown."""
 
 Share = Field(ge=0, le=1)
 

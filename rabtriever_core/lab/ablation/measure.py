@@ -120,6 +120,7 @@ def ranker(
     artifacts: dict[str, Artifact],
     documents: Sequence[Document],
     runtime: RuntimeConfig,
+    depth: int = DEPTH,
 ) -> Ranker:
     """A trained system over all of `documents`, compared with every one."""
     ids = [document.id for document in documents]
@@ -127,13 +128,13 @@ def ranker(
         from rabtriever_core.models.reranker import GenerativeReranker
 
         teacher = GenerativeReranker.load(artifacts["teacher"].folder, runtime)
-        return teacher_ranker(teacher, documents, DEPTH)
+        return teacher_ranker(teacher, documents, depth)
     if system == "bi_encoder":
         from rabtriever_core.training.bi_encoder import BiEncoder
 
         model = BiEncoder.load(artifacts["bi_encoder"].folder, runtime)
-        return vector_ranker(model.encode_queries, ids, model.encode_documents(documents), DEPTH)
+        return vector_ranker(model.encode_queries, ids, model.encode_documents(documents), depth)
     from rabtriever_core.models.student import Student
 
     student = Student.load(artifacts["student"].folder, artifacts["teacher"].folder, runtime)
-    return vector_ranker(student.encode_queries, ids, student.encode_documents(documents), DEPTH)
+    return vector_ranker(student.encode_queries, ids, student.encode_documents(documents), depth)

@@ -19,16 +19,21 @@ def write_plan(plan: Plan, folder: Path) -> None:
     write_text(folder / PLAN, plan.model_dump_json(indent=1) + "\n")
 
 
-def write_summary(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Summarize the runs that are there; writes summary.json, table.md and plot.png.
+def summary_of(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Summarize the runs that are there.
 
     Raises:
-        ArtifactError: there are no runs, or some are damaged or do not fit together.
+        ArtifactError: there are none, or some are damaged or do not fit together.
     """
     runs = read_runs(plan, folder)
     if not runs:
         raise ArtifactError(f"no finished runs of plan {plan.name} in {folder}")
-    summary = summarize(plan, runs)
+    return summarize(plan, runs)
+
+
+def write_summary(plan: Plan, folder: Path) -> dict[str, Any]:
+    """The same, and write summary.json, table.md and plot.png."""
+    summary = summary_of(plan, folder)
     write_json(folder / SUMMARY, summary, indent=1)
     write_text(folder / TABLE, plan_markdown(plan, summary))
     save_png(draw(plan, summary), folder / PLOT)

@@ -16,7 +16,7 @@ from rabtriever_core.lab.ablation.runs import RUNS
 from rabtriever_core.workspace.provenance import in_words
 
 TESTED_METRIC = "MRR@10"
-_AGAIN = "delete it and run `rabtriever ablate` again"
+_AGAIN = "delete it and run `rabtriever lab ablate` again"
 
 
 def read_runs(plan: Plan, folder: Path) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def read_runs(plan: Plan, folder: Path) -> list[dict[str, Any]]:
             raise ArtifactError(
                 f"{run['file']} and {first['file']} in {folder / RUNS} were measured on different "
                 "queries or documents: delete those of the older plan or data and run "
-                "`rabtriever ablate` again"
+                "`rabtriever lab ablate` again"
             )
     return runs
 

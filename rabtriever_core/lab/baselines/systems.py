@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
 
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.stages.registry import Stage
 
-TrainedBaseline = Literal["margin_mse_bi_encoder", "kl_bi_encoder", "linear_reranker"]
-Baseline = TrainedBaseline | Literal["minilm"]
-TRAINED: tuple[TrainedBaseline, ...] = get_args(TrainedBaseline)
-BASELINES: tuple[Baseline, ...] = (*TRAINED, "minilm")
+TRAINED = ("margin_mse_bi_encoder", "kl_bi_encoder", "linear_reranker")
+BASELINES = (*TRAINED, "minilm")
 
 MADE_FROM = Stage(
     "baselines",
@@ -32,8 +29,8 @@ class Chosen:
         ConfigError: a system is unknown or named twice, or a number is not above zero.
     """
 
-    systems: tuple[Baseline, ...] = BASELINES
-    learning_rates: Mapping[TrainedBaseline, float] = field(default_factory=dict)
+    systems: tuple[str, ...] = TRAINED
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
     """Peak learning rates that differ from `teacher.schedule.learning_rate`."""
     temperature: float = 1.0
     """Divides the scores of both sides before kl_bi_encoder's softmax."""

@@ -15,7 +15,7 @@ from rabtriever_core.lab.baselines.distilled_bi_encoder import train_distilled_b
 from rabtriever_core.lab.baselines.fine_tuning import Plan
 from rabtriever_core.lab.baselines.linear_reranker import LinearReranker, train_linear_reranker
 from rabtriever_core.lab.baselines.minilm import weights_folder
-from rabtriever_core.lab.baselines.systems import MADE_FROM, TRAINED, Chosen, TrainedBaseline
+from rabtriever_core.lab.baselines.systems import MADE_FROM, TRAINED, Chosen
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages.context import StageContext
@@ -53,7 +53,7 @@ def train_baselines(workspace: Workspace, chosen: Chosen) -> dict[str, Artifact]
 
 
 def _build(
-    workspace: Workspace, inputs: dict[str, Artifact], name: TrainedBaseline, chosen: Chosen
+    workspace: Workspace, inputs: dict[str, Artifact], name: str, chosen: Chosen
 ) -> Artifact:
     config = stage_config(workspace.settings, MADE_FROM)
     config["learning_rate"] = chosen.learning_rates.get(name)
@@ -81,7 +81,7 @@ def _build(
     return artifact
 
 
-def train_baseline(context: StageContext, name: TrainedBaseline, chosen: Chosen) -> dict[str, Any]:
+def train_baseline(context: StageContext, name: str, chosen: Chosen) -> dict[str, Any]:
     """Train one system into the context's output; returns its loss, budget and dev metrics."""
     settings = context.settings
     rate = chosen.learning_rates.get(name, settings.teacher.schedule.learning_rate)

@@ -43,7 +43,10 @@ class Reading:
         """The command that measures it, the workspace apart."""
         options = {name.replace("_", "-"): value for name, value in vars(self).items()}
         return " ".join(
-            ["rabtriever measure-cache", *(f"--{name} {value}" for name, value in options.items())]
+            [
+                "rabtriever lab measure-cache",
+                *(f"--{name} {value}" for name, value in options.items()),
+            ]
         )
 
 

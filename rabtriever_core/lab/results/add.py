@@ -1,23 +1,48 @@
-"""Take a finished workspace's results into the stored ones, with what made them."""
+"""Take results into the stored ones, with what made them."""
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 from rabtriever_core.config import Settings
 from rabtriever_core.config.params_file import changed_settings, default_settings
 from rabtriever_core.config.retired import current_values
-from rabtriever_core.errors import ConfigError
+from rabtriever_core.errors import ArtifactError, ConfigError
 from rabtriever_core.evaluation.results import Results
+from rabtriever_core.lab.ablation.report import PLAN
 from rabtriever_core.lab.results.dev import on_dev
-from rabtriever_core.lab.results.stored import store
+from rabtriever_core.lab.results.stored import BENCHMARK, store
 from rabtriever_core.stages.registry import STAGES, stage_named
-from rabtriever_core.workspace import Workspace, provenance
+from rabtriever_core.workspace import PARAMS, Workspace, provenance
 from rabtriever_core.workspace.artifacts import ArtifactMeta, load_artifact
 from rabtriever_core.workspace.atomic import write_json
 
 MEASUREMENTS = "measurements"
+
+
+def add(path: Path, folder: Path, name: str | None = None) -> None:
+    """Store what a workspace, or a folder of results, holds.
+
+    Args:
+        path: the workspace; or what `rabtriever lab benchmark` or `lab ablate --out X/ablations`
+            left, which is copied over what is stored.
+        folder: of all stored results.
+        name: see `add_workspace`.
+
+    Raises:
+        ArtifactError: as `add_workspace`.
+    """
+    # Settings may lie beside stored results, and ablations in a workspace.
+    if any(path.glob(f"*/seed-*/{BENCHMARK}")):
+        shutil.copytree(path, folder, dirs_exist_ok=True)
+    elif (path / PARAMS).is_file():
+        add_workspace(path, folder, name)
+    elif any(path.glob(f"ablations/*/{PLAN}")):
+        shutil.copytree(path, folder, dirs_exist_ok=True)
+    else:
+        raise ArtifactError(f"{path} is neither a workspace nor a folder of stored results")
 
 
 def add_workspace(root: Path, folder: Path, name: str | None = None) -> Path:
@@ -74,6 +99,8 @@ def recorded_settings(workspace: Workspace) -> dict[str, Any]:
         meta: ArtifactMeta = load_artifact(workspace.artifact(stage.name)).meta
         for section, recorded in meta.config.items():
             *outer, last = section.split(".")
+            if (outer or [last])[0] not in values:
+                continue  # a section that is no more
             target = values
             for part in outer:
                 target = target[part]
@@ -89,7 +116,7 @@ def _copy_measurements(workspace: Workspace, target: Path, dataset: str, machine
         if not isinstance(content, dict) or "rows" not in content:
             continue
         content.setdefault("machine", machine)
-        content.setdefault("command", f"rabtriever measure-{path.stem}")
+        content.setdefault("command", f"rabtriever lab measure-{path.stem}")
         content.setdefault("dataset", dataset)
         write_json(target / f"{dataset}-{path.stem}.json", content, indent=1)
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,8 +123,3 @@ def _one_seed(results: StoredResults) -> dict[str, Any]:
 def _interval(system: Mapping[str, Any], metric: str) -> dict[str, Any]:
     confidence = system.get("confidence") or {}
     return {"interval": confidence[metric]} if metric in confidence else {}
-
-
-def kept_folder(results: Sequence[StoredResults]) -> Path:
-    """The data set's folder."""
-    return results[0].folder.parent

@@ -1,7 +1,6 @@
 """Single measurements as tables: whatever JSON has a title and rows."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,16 @@ from rabtriever_core.report.plot_style import save_png
 from rabtriever_core.workspace.provenance import in_words
 
 
-def measurement_markdown(path: Path, page: Path) -> str:
+def measurement_markdown(path: Path, plots: Path) -> str:
     """A section for one measurement.
 
-    Tables of stored vectors (`rabtriever measure-vectors`) have a form of their own; any other file
-    needs `title` and `rows`, a list of objects with the same keys, and may have `note`, `command`
-    and `machine`.
+    Tables of stored vectors (`rabtriever lab measure-vectors`) have a form of their own; any other
+    file needs `title` and `rows`, a list of objects with the same keys, and may have `note`,
+    `command` and `machine`.
 
     Args:
         path: the JSON file.
-        page: where it is shown; plots are linked from there.
+        plots: a folder beside the page, for its plot, if it has one.
 
     Raises:
         ArtifactError: the file is not of that shape.
@@ -29,7 +28,7 @@ def measurement_markdown(path: Path, page: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if "raw_bytes" in content:
-            return _vectors(content, path, page)
+            return _vectors(content, path.stem, plots)
         rows, title = content["rows"], content["title"]
         columns = list(dict.fromkeys(key for row in rows for key in row))
         body = table(columns, [[_shown(row.get(key)) for key in columns] for row in rows])
@@ -55,26 +54,20 @@ def source(content: Mapping[str, Any]) -> str:
     return f"Made by {'; '.join(parts)}."
 
 
-def _vectors(content: dict[str, Any], path: Path, page: Path) -> str:
+def _vectors(content: dict[str, Any], name: str, plots: Path) -> str:
     from rabtriever_core.lab.measurements.vectors_report import markdown, recall_against_bytes
 
-    plot = path.with_suffix(".png")
+    plot = plots / f"{name}.png"
     save_png(recall_against_bytes(content), plot)
-    link = relative(plot, page)
-    vectors = f"{content.get('dataset', path.stem)}, {content['dimension']} dimensions"
+    vectors = f"{content.get('dataset', name)}, {content['dimension']} dimensions"
     return "\n\n".join(
         [
             f"### Stored vectors, {vectors}",
             markdown(content),
-            f"![recall@10 against bytes per document]({link})",
+            f"![recall@10 against bytes per document]({plots.name}/{plot.name})",
             source(content),
         ]
     )
-
-
-def relative(path: Path, page: Path) -> str:
-    """A file's address from a page."""
-    return Path(os.path.relpath(path.resolve(), page.resolve().parent)).as_posix()
 
 
 def _shown(value: Any) -> str:

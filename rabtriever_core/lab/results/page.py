@@ -10,22 +10,22 @@ import numpy as np
 from rabtriever_core.errors import ArtifactError
 from rabtriever_core.evaluation.schema import SYSTEM_LABELS, in_order
 from rabtriever_core.lab.ablation.plan import Plan, parse_plan
-from rabtriever_core.lab.ablation.report import PLAN, PLOT, write_summary
+from rabtriever_core.lab.ablation.plots import draw
+from rabtriever_core.lab.ablation.report import PLAN, summary_of
 from rabtriever_core.lab.ablation.tables import mean_and_sd, plan_markdown, table
 from rabtriever_core.lab.results import printed
 from rabtriever_core.lab.results.add import MEASUREMENTS
 from rabtriever_core.lab.results.dev import dev_markdown
 from rabtriever_core.lab.results.headline import STUDENT_SHARE, bars, summarized
-from rabtriever_core.lab.results.measurements import measurement_markdown, relative, source
+from rabtriever_core.lab.results.measurements import measurement_markdown, source
 from rabtriever_core.lab.results.plots import systems_figure
-from rabtriever_core.lab.results.stored import StoredResults, stored_datasets
+from rabtriever_core.lab.results.stored import NOTE, StoredResults, stored_datasets
+from rabtriever_core.lab.results.table import headline_table
 from rabtriever_core.report import wording
 from rabtriever_core.report.plot_style import save_png
 from rabtriever_core.workspace.atomic import write_text
 
 ABLATIONS = "ablations"
-NOTE = "note.md"
-"""What people say of all results, or of a data set's, beside them."""
 _SHOWN = ("R@1", "R@3", "R@5", "R@10", "MRR@10", "nDCG@10")
 
 
@@ -33,8 +33,8 @@ def write_page(folder: Path, page: Path) -> None:
     """Make the page.
 
     Args:
-        folder: of the stored results; plots and summaries are written there.
-        page: the Markdown file.
+        folder: of the stored results; summaries are kept there.
+        page: the Markdown file; plots go to a folder beside it.
 
     Raises:
         ArtifactError: there are no results, or a stored file is damaged.
@@ -44,26 +44,28 @@ def write_page(folder: Path, page: Path) -> None:
     measurements = sorted((folder / MEASUREMENTS).glob("*.json"))
     if not (datasets or plans or measurements):
         raise ArtifactError(
-            f"no stored results in {folder}: `rabtriever results {folder} --add WORKSPACE` adds a "
-            f"workspace's, `rabtriever ablate … --out {folder / ABLATIONS}` leaves its own"
+            f"no stored results in {folder}: `rabtriever lab results {folder} --add WORKSPACE` "
+            f"adds a workspace's, `rabtriever lab ablate … --out {folder / ABLATIONS}` its own"
         )
+    plots = page.with_name(f"{page.stem}-plots")
+    plots.mkdir(parents=True, exist_ok=True)
     parts = ["# Results", _INTRODUCTION]
     if datasets:
         summaries = {name: summarized(results) for name, results in datasets.items()}
-        parts += ["## Systems", _verdicts(summaries), *_note(folder)]
+        parts += ["## Systems", headline_table(summaries), _verdicts(summaries), *_note(folder)]
         for name, results in datasets.items():
-            parts += _dataset(name, results, summaries[name], page)
+            parts += _dataset(name, results, summaries[name], plots)
     if plans:
         parts.append("## Ablations and sweeps")
-        parts += [_ablation(path.parent, page) for path in plans]
+        parts += [_ablation(path.parent, plots) for path in plans]
     if measurements:
         parts.append("## Further measurements")
-        parts += [measurement_markdown(path, page) for path in measurements]
+        parts += [measurement_markdown(path, plots) for path in measurements]
     write_text(page, "\n\n".join(part.strip() for part in parts) + "\n")
 
 
 _INTRODUCTION = """\
-Made by `rabtriever results` from the JSON files beside it. Metrics are in percent, of the full pool
+Made by `rabtriever lab results` from stored numbers. Metrics are in percent, of the full pool
 unless it says otherwise; mean ± sd is over seeds (the sample's sd), intervals are 95% over queries,
 each first averaged over the seeds. p-values are of paired randomization tests on the same averages,
 corrected (Holm) for all comparisons made on a data set. p speaks for other queries, the sd for
@@ -71,16 +73,14 @@ other seeds."""
 
 
 def _verdicts(summaries: Mapping[str, Any]) -> str:
-    """One row per data set and split, and how often the bars hold."""
-    columns = ["MRR@10", "split", "bi-encoder", "teacher", "student", "student / teacher"]
-    columns += [f"≥ {STUDENT_SHARE}", "teacher − bi-encoder", "student − bi-encoder"]
-    rows, near, above = [], [], []
+    """How often the bars hold."""
+    near, above, count = [], [], 0
     below: dict[bool, list[str]] = {True: [], False: []}
     for name, summary in summaries.items():
         for split_name, split in summary["splits"].items():
             found = bars(split)
-            systems, against = split["systems"], found["against"]
-            title = f"{name} {split_name}"
+            against, title = found["against"], f"{name} {split_name}"
+            count += 1
             if found["near_teacher"]:
                 near.append(title)
             if all(against[s]["outcome"] == "above" for s in ("teacher", "student")):
@@ -88,32 +88,15 @@ def _verdicts(summaries: Mapping[str, Any]) -> str:
             for system, found_against in against.items():
                 if found_against["outcome"] == "below":
                     below[found_against["clear"]].append(f"{system} on {title}")
-            rows.append(
-                [
-                    name,
-                    split_name,
-                    *(
-                        mean_and_sd(systems[s]["MRR@10"])
-                        for s in ("bi_encoder", "teacher", "student")
-                    ),
-                    f"{found['ratio']:.3f}",
-                    "holds" if found["near_teacher"] else "**does not hold**",
-                    *(_difference(against[s]) for s in ("teacher", "student")),
-                ]
-            )
-    count = len(rows)
-    return "\n\n".join(
-        [
-            table(columns, rows, left=2),
-            f"- Student at least {STUDENT_SHARE} × teacher: on {len(near)} of {count}"
-            + (f" ({', '.join(near)})." if near else ".")
-            + f"\n- Teacher and student both above the bi-encoder with corrected p < 0.01: on "
-            f"{len(above)} of {count}"
-            + (f" ({', '.join(above)})." if above else ".")
-            + "\n- Below the bi-encoder with corrected p < 0.01: "
-            + f"{', '.join(below[True]) or 'none'}."
-            + f"\n- Lower in the mean, which may be chance: {', '.join(below[False]) or 'none'}.",
-        ]
+    return (
+        f"- Student at least {STUDENT_SHARE} × teacher: on {len(near)} of {count}"
+        + (f" ({', '.join(near)})." if near else ".")
+        + f"\n- Teacher and student both above the bi-encoder with corrected p < 0.01: on "
+        f"{len(above)} of {count}"
+        + (f" ({', '.join(above)})." if above else ".")
+        + "\n- Below the bi-encoder with corrected p < 0.01: "
+        + f"{', '.join(below[True]) or 'none'}."
+        + f"\n- Lower in the mean, which may be chance: {', '.join(below[False]) or 'none'}."
     )
 
 
@@ -122,12 +105,8 @@ def _note(folder: Path) -> list[str]:
     return [path.read_text(encoding="utf-8")] if path.is_file() else []
 
 
-def _difference(found: Mapping[str, Any]) -> str:
-    return f"{100 * found['difference']:+.1f} ({found['outcome']}, {wording.p_value(found['p'])})"
-
-
 def _dataset(
-    name: str, results: Sequence[StoredResults], summary: Mapping[str, Any], page: Path
+    name: str, results: Sequence[StoredResults], summary: Mapping[str, Any], plots: Path
 ) -> list[str]:
     benchmark = results[0].benchmark
     facts = benchmark["dataset"]
@@ -145,9 +124,9 @@ def _dataset(
             _systems_table(split),
             _tests(split),
         ]
-        plot = results[0].folder.parent / f"{split_name}.png"
+        plot = plots / f"{name}-{split_name}.png"
         save_png(systems_figure(split, f"{name}, {split_name}"), plot)
-        parts.append(f"![MRR@10 of the systems]({relative(plot, page)})")
+        parts.append(f"![MRR@10 of the systems]({plots.name}/{plot.name})")
     if name.startswith("esconv"):
         rows = [[label, *(f"{v:.1f}" for v in values)] for label, *values in printed.ESCONV]
         parts += [
@@ -234,11 +213,13 @@ def _made_by(results: Sequence[StoredResults]) -> str:
     )
 
 
-def _ablation(folder: Path, page: Path) -> str:
+def _ablation(folder: Path, plots: Path) -> str:
     plan = _stored_plan(folder / PLAN)
-    summary = write_summary(plan, folder)
-    plot = f"![{plan.metric} of the variants]({relative(folder / PLOT, page)})"
-    return f"{plan_markdown(plan, summary, heading='###')}\n{plot}"
+    summary = summary_of(plan, folder)
+    plot = plots / f"{plan.name}.png"
+    save_png(draw(plan, summary), plot)
+    link = f"![{plan.metric} of the variants]({plots.name}/{plot.name})"
+    return f"{plan_markdown(plan, summary, heading='###')}\n{link}"
 
 
 def _stored_plan(path: Path) -> Plan:

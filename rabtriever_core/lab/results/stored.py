@@ -21,6 +21,8 @@ from rabtriever_core.evaluation.results import RUN_DEPTH, JudgedQuery, Results
 from rabtriever_core.workspace.atomic import write_json, write_text
 
 BENCHMARK, RANKS, QUERIES = "benchmark.json", "ranks.json", "queries.json"
+NOTE = "note.md"
+"""What people say of all results, or of a data set's, beside them."""
 _AGAIN = "delete it and add its workspace again"
 _CURVES = ("curve", "curve_in_mix", "bins")
 """Points of the report's plots, most of a benchmark's bytes."""

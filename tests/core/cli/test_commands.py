@@ -33,7 +33,7 @@ def test_every_command_prints_json(name: str, command: click.Command) -> None:
     options = {option for parameter in command.params for option in parameter.opts}
     assert ("--json" in options) != (name in WITHOUT_JSON)
     for parameter in command.params:
-        if "--workspace" in parameter.opts and name != "measure-cache":
+        if "--workspace" in parameter.opts and name != "lab measure-cache":
             assert parameter.envvar == "RABTRIEVER_WORKSPACE"
 
 
@@ -44,6 +44,17 @@ def test_the_help_has_every_command_in_a_section() -> None:
     assert "\nCommands:" not in shown
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert all(f"\n  {name} " in shown for name in names)
+
+
+def test_experiments_are_one_line_of_the_help_and_their_old_names_are_known() -> None:
+    top = CliRunner().invoke(app, ["--help"]).output
+    assert "\n  lab " in top
+    for name in ("ablate", "benchmark", "results", "measure-cache", "pretrain"):
+        assert f"\n  {name} " not in top
+        moved = CliRunner().invoke(app, [name, "--help"])
+        assert moved.exit_code == 2
+        assert f"`{name}` is now `rabtriever lab {name}`" in moved.output
+        assert CliRunner().invoke(app, ["lab", name, "--help"]).exit_code == 0
 
 
 def test_the_environment_names_the_workspace_where_no_option_does(

@@ -28,7 +28,8 @@ def test_names_that_are_known_without_a_workspace() -> None:
     assert offered("run ")[:3] == ["all", "validated_dataset", "backbone"]
     assert offered("run st") == ["student"]
     assert offered("retrain --kind ") == ["reindex", "predictor", "full"]
-    assert {"paper", "ours"} <= set(offered("ablate "))
+    assert {"paper", "ours"} <= set(offered("lab ablate "))
+    assert offered("lab baselines --system m") == ["margin_mse_bi_encoder", "minilm"]
     assert offered("query --rerank a") == ["always", "auto"]
     assert offered("rele") == ["releases"]
 
@@ -40,7 +41,7 @@ def test_names_of_a_workspace(rabtriever: Rabtriever, released: Workspace) -> No
     assert offered(f"releases diff {release} ") == [release]
     assert offered(f"releases show -w {released.root} ") == [release]
     assert offered(f"eval {released.dataset_folder} --split t") == ["test", "train"]
-    assert offered("measure-vectors --split d") == ["dev"]
+    assert offered("lab measure-vectors --split d") == ["dev"]
     rabtriever("keys", "create", "app")
     rabtriever("keys", "create", "page")
     rabtriever("keys", "revoke", "app")

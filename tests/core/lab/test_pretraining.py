@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "\n".join(" ".join(WORDS[i : i + 11]) for i in range(0, 4000, 11))
     )
     (folder / "params.yaml").write_text(SHAPE)
-    arguments = ["pretrain", f"{folder}/novel.txt", "--params", f"{folder}/params.yaml"]
+    arguments = ["lab", "pretrain", f"{folder}/novel.txt", "--params", f"{folder}/params.yaml"]
     result = CliRunner().invoke(app, [*arguments, "--out", f"{folder}/backbone"])
     assert result.exit_code == 0, result.output
     assert "20 steps" in result.output
@@ -68,7 +68,7 @@ def test_it_says_what_it_read_and_learned(made: Path) -> None:
     assert record["steps"] == 20
     assert record["pairs"] > 20
     assert record["pairs_met"] == min(record["pairs"], 20 * 8)
-    assert measurement_markdown(made / RECORD, made / "page.md").startswith("### Pre-training")
+    assert measurement_markdown(made / RECORD, made).startswith("### Pre-training")
     loss = np.genfromtxt(made / "history.csv", delimiter=",", names=True)["loss_modelling"]
     assert loss[-1] < loss[0]
 

@@ -39,8 +39,8 @@ def write_data(folder: Path) -> Path:
 
 
 def command(plan: object, root: Path, data: Sequence[Path], seeds: str = "1,2") -> list[str]:
-    """Arguments of `rabtriever ablate`."""
-    arguments = ["ablate", str(plan), "--seeds", seeds]
+    """Arguments of `rabtriever lab ablate`."""
+    arguments = ["lab", "ablate", str(plan), "--seeds", seeds]
     for folder in data:
         arguments += ["--data", str(folder)]
     arguments += ["--work", str(root / "work"), "--out", str(root / "out")]

@@ -12,7 +12,7 @@ from rabtriever_core.data.dataset import write_dataset
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.lab.baselines import minilm, training
 from rabtriever_core.lab.baselines.rankers import baseline_rankers
-from rabtriever_core.lab.baselines.systems import TRAINED, Chosen
+from rabtriever_core.lab.baselines.systems import BASELINES, TRAINED, Chosen
 from rabtriever_core.lab.baselines.training import train_baselines
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.workspace import Workspace
@@ -130,7 +130,7 @@ def test_what_cannot_be_had_is_said_before_anything_trains(
     monkeypatch.setattr(training, "train_baseline", lambda *_: pytest.fail("trained something"))
     monkeypatch.setattr(minilm, "PACKAGE", "no_such_package_anywhere")
     with pytest.raises(ConfigError, match=r"rabtriever\[minilm\]"):
-        train_baselines(workspace, Chosen())
+        train_baselines(workspace, Chosen(BASELINES))
 
 
 def test_rankers_of_all_trained_systems(trained: Workspace) -> None:

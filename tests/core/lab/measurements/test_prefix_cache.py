@@ -49,10 +49,10 @@ def test_what_does_not_fit_is_an_error(reading: Reading) -> None:
 def test_the_command_writes_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sizes = ["--document-tokens", "64", "--queries", "4", "--query-tokens", "6", "--repeats", "2"]
-    result = CliRunner().invoke(app, ["measure-cache", *sizes])
+    result = CliRunner().invoke(app, ["lab", "measure-cache", *sizes])
     assert result.exit_code == 0, result.output
     measured = json.loads((tmp_path / "measurements/prefix_cache.json").read_text())
     assert measured.keys() == {"title", "command", "machine", "rows"}
-    assert measured["command"] == " ".join(["rabtriever measure-cache", *sizes])
+    assert measured["command"] == " ".join(["rabtriever lab measure-cache", *sizes])
     assert f"{measured['rows'][1]['ratio']:.1f} × cached" in result.output
     assert "times faster" in result.output

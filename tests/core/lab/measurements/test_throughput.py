@@ -44,7 +44,7 @@ def test_the_command_writes_what_it_shows(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(throughput._PEAK_SIDE, "cpu", 64)
     shape = ["--set", "backbone.tiny.hidden_size=16", "--set", "runtime.device=cpu"]
-    command = ["measure-throughput", "--name", "a shape", "--seconds", "0.1", *shape]
+    command = ["lab", "measure-throughput", "--name", "a shape", "--seconds", "0.1", *shape]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     measured = json.loads((tmp_path / "measurements/throughput.json").read_text())

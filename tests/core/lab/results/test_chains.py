@@ -1,4 +1,4 @@
-"""`rabtriever benchmark`: data sets and seeds to stored results and a page."""
+"""`rabtriever lab benchmark`: data sets and seeds to stored results and a page."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ FEW = (
 
 
 def command(root: Path, *data: str, seeds: str = "1,2") -> list[str]:
-    arguments = ["benchmark", "--seeds", seeds]
+    arguments = ["lab", "benchmark", "--seeds", seeds]
     for name in data:
         arguments += ["--data", str(root / name)]
     arguments += ["--work", str(root / "work"), "--out", str(root / "results")]
@@ -74,7 +74,7 @@ def test_what_runs_is_stored_and_on_the_page(root: Path) -> None:
 def test_finished_runs_are_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artifacts = root / "work" / "fit" / "seed-1" / "artifacts"
     before = {p: p.stat().st_mtime_ns for p in artifacts.glob("*/meta.json")}
-    assert len(before) == 9
+    assert len(before) == 8
     found = json.loads(run([*command(root, "fit", seeds="1"), "--json"], code=0).stdout)
     assert found["failed"] == {}
     assert {p: p.stat().st_mtime_ns for p in artifacts.glob("*/meta.json")} == before

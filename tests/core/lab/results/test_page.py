@@ -55,7 +55,7 @@ def test_a_page_of_two_data_sets(tmp_path: Path) -> None:
     stored(tmp_path, "single", (7,))
     measurement = {
         "title": "Cached and uncached",
-        "command": "rabtriever measure-cache",
+        "command": "rabtriever lab measure-cache",
         "machine": "a machine",
         "rows": [{"path": "cached", "ms": 1.25}, {"path": "whole", "ms": 20.0, "note": "a | b"}],
     }
@@ -65,8 +65,8 @@ def test_a_page_of_two_data_sets(tmp_path: Path) -> None:
     write_page(folder, page)
     text = page.read_text()
     for expected in (
-        "| esconv-like | test |",
-        "| single | test_2 |",
+        "| esconv-like | 3 |",
+        "| single, test_2 | 1 |",
         "15 documents; seeds 1, 2, 3.",
         "| RaHoRe DPO | 38.0 | 69.5 | 57.6 |",
         "another setting",
@@ -75,14 +75,16 @@ def test_a_page_of_two_data_sets(tmp_path: Path) -> None:
         "`rabtriever run all --set=student.layers=3`; Some CPU, 2 cores, 8 GiB, Some OS",
         "### Cached and uncached",
         "| whole | 20 | a &#124; b |",
-        "Made by `rabtriever measure-cache`; a machine.",
-        "![MRR@10 of the systems](results/esconv-like/test.png)",
+        "Made by `rabtriever lab measure-cache`; a machine.",
+        "![MRR@10 of the systems](results-plots/esconv-like-test.png)",
     ):
         assert expected in text, expected
     assert text.count("In print, for orientation") == 1
     again = tmp_path / "again.md"
     write_page(folder, again)
-    assert again.read_text() == text, "from what is stored alone"
+    assert again.read_text().replace("again-plots", "results-plots") == text, (
+        "from what is stored alone"
+    )
 
 
 def test_notes_stand_below_what_they_are_about(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_workspace_is_stored_with_what_made_it(finished: Workspace, tmp_path: 
     measured.parent.mkdir()
     measured.write_text(json.dumps({"title": "Cache", "rows": [{"a": 1}]}))
     folder = tmp_path / "results"
-    result = CliRunner().invoke(app, ["results", str(folder), "--add", str(finished.root)])
+    result = CliRunner().invoke(app, ["lab", "results", str(folder), "--add", str(finished.root)])
     assert result.exit_code == 0, result.output
     stored_facts = json.loads((folder / "small/seed-5/benchmark.json").read_text())["provenance"]
     assert "--set=student.temperature=2.0" in stored_facts["command"]
@@ -190,7 +192,7 @@ def test_a_workspace_is_stored_with_what_made_it(finished: Workspace, tmp_path: 
     text = (tmp_path / "results.md").read_text()
     assert "### small" in text
     assert "### Cache" in text
-    assert "rabtriever measure-cache" in text
+    assert "rabtriever lab measure-cache" in text
 
 
 def test_the_page_has_what_dev_chose(tmp_path: Path) -> None:
