@@ -29,7 +29,7 @@ commands, releases and splits in your shell. Without `--workspace`, a command us
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | done, but the outcome is not the one you want: a release was refused, the data are unfit, nothing fits a query, a figure is not reached |
+| 1 | done, but a release was refused, the data are unfit, nothing fits a query, or a figure is missed |
 | 2 | an error, printed as one line on stderr |
 
 With `--json`, a command prints one JSON value on stdout (`query` prints one line per query).
@@ -68,7 +68,9 @@ def _command(name: str, command: click.Command, parent: click.Context) -> Iterat
         for below in command.list_commands(context):
             found = command.get_command(context, below)
             assert found is not None  # noqa: S101 - it was listed
-            yield from (line.replace("### ", "#### ", 1) for line in _command(below, found, context))
+            yield from (
+                line.replace("### ", "#### ", 1) for line in _command(below, found, context)
+            )
         return
     usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
     yield f"```text\n{usage}\n```\n"

@@ -25,8 +25,8 @@ requests with `curl`.
 
 Bodies are JSON. An unknown field is refused. As soon as the workspace has an
 [API key](../how-to/security.md#api-keys), all requests under `/v1` and `/metrics` need one:
-`Authorization: Bearer KEY` or `X-API-Key: KEY`. Every answer has an `X-Request-ID` header (yours, if
-you sent one), which the service also logs.
+`Authorization: Bearer KEY` or `X-API-Key: KEY`. Every answer has an `X-Request-ID` header (yours,
+if you sent one), which the service also logs.
 """
 
 _SCHEMAS = "#/components/schemas/"
@@ -68,7 +68,8 @@ def _operation(title: str, operation: dict[str, Any]) -> Iterator[str]:
 
 
 def _json(message: dict[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = message.get("content", {}).get("application/json", {}).get("schema", {})
+    content = message.get("content", {})
+    schema: dict[str, Any] = content.get("application/json", {}).get("schema", {})
     return schema
 
 
@@ -123,7 +124,7 @@ def _type(said: dict[str, Any]) -> str:
         return f"list{_limits(said, 'minItems', 'maxItems')} of {_type(said['items'])}"
     if said.get("type") == "string":
         return f"string{_limits(said, 'minLength', 'maxLength', ' characters')}"
-    return said.get("type", "any") + _limits(said, "minimum", "maximum")
+    return f"{said.get('type', 'any')}{_limits(said, 'minimum', 'maximum')}"
 
 
 def _limits(said: dict[str, Any], low: str, high: str, unit: str = "") -> str:

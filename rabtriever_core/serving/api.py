@@ -28,8 +28,11 @@ PROBLEMS: dict[int | str, dict[str, object]] = {
     401: {"model": Problem, "description": "No valid API key."},
     413: {"description": "The body is too large."},
     422: {"model": Invalid, "description": "A value is missing, unknown or out of range."},
-    429: {"model": Problem, "description": "Too many queries are waiting. Retry-After says when to ask again."},
-    503: {"model": Problem, "description": "No answer at the moment. Retry-After says when to ask again."},
+    429: {
+        "model": Problem,
+        "description": "Too many queries wait. Retry-After says when to retry.",
+    },
+    503: {"model": Problem, "description": "No answer now. Retry-After says when to retry."},
 }
 
 _bearer = HTTPBearer(auto_error=False, description="An API key of `rabtriever keys create`.")

@@ -1,4 +1,4 @@
-"""Odd data and settings, as a user meets them: an error that says what to do, or what is documented.
+"""Odd data and settings, as a user meets them: an error that says what to do, or what we document.
 
 The table "Odd data" of docs/how-to/own-data.md is what is held here.
 """
