@@ -29,7 +29,7 @@ commands, releases and splits in your shell. Without `--workspace`, a command us
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | done, but a release was refused, the data are unfit, nothing fits a query, or a figure is missed |
+| 1 | done, but a release was refused, data are unfit, nothing fits a query, or a figure is missed |
 | 2 | an error, printed as one line on stderr |
 
 With `--json`, a command prints one JSON value on stdout (`query` prints one line per query).
