@@ -57,14 +57,14 @@ def _operation(title: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f"### `{title}`\n"
     yield f"{paragraphs(operation.get('description', ''))}\n"
     body = operation.get("requestBody")
-    if body:
-        yield f"Body: {_type(_json(body))}\n"
     answer = _json(operation["responses"]["200"])
-    if answer:
-        yield f"Answer: {_type(answer)}\n"
-    statuses = [status for status in operation["responses"] if status != "200"]
-    if statuses:
-        yield f"Errors: {', '.join(sorted(statuses))}\n"
+    statuses = sorted(status for status in operation["responses"] if status != "200")
+    facts = (
+        f"- Body: {_type(_json(body))}" if body else "",
+        f"- Answer: {_type(answer)}" if answer else "",
+        f"- Errors: {', '.join(statuses)}" if statuses else "",
+    )
+    yield "\n".join(fact for fact in facts if fact) + "\n"
 
 
 def _json(message: dict[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class SystemAnswer(Answered):
     milliseconds: float
     """Time in this service, including time spent waiting."""
     hits: list[Found]
+    """Best first."""
 
     @classmethod
     def of(cls, system: str, answer: Answer | Lexical, milliseconds: float) -> "SystemAnswer":
