@@ -11,6 +11,7 @@ VENV := $(ROOT)/.venv
 STAMP := $(VENV)/.installed-serve,edge
 DEV_STAMP := $(VENV)/.installed-dev,edge
 STACK_STAMP := $(VENV)/.installed-stack,edge
+DOCS_STAMP := $(VENV)/.installed-docs
 PYTHON ?= python3
 PORT ?= 3000
 DATA ?=
@@ -30,7 +31,7 @@ run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 # The longest files first, or one core ends alone with them.
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run dev stack test test-slow year load check generated workspace browser
+.PHONY: help run dev stack test test-slow year load check generated docs workspace browser
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
@@ -65,11 +66,16 @@ load: $(DEV_STAMP)  ## Put load on the query service of WORK: clients, promotion
 check: $(DEV_STAMP)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy
 
-generated: $(DEV_STAMP)  ## Write generated files anew after a change of settings or stages.
+generated: $(DEV_STAMP)  ## Write what is made from code: params.yaml, dvc.yaml, versions, reference pages.
 	@cd "$(ROOT)" && python -m rabtriever_core.config.params_file params.yaml
 	@cd "$(ROOT)" && python -m rabtriever_core.dvc.pipeline
 	@cd "$(ROOT)" && python -m rabtriever_core.stages.code_versions
 	@cd "$(ROOT)" && python -m rabtriever_core.stages.settings_reference docs/reference/settings.md
+	@cd "$(ROOT)" && python -m docs.generators.commands docs/reference/commands.md
+	@cd "$(ROOT)" && python -m docs.generators.http_api docs/reference/http-api.md
+
+docs: $(DOCS_STAMP)  ## Build the documentation into site/.
+	@cd "$(ROOT)" && NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # The search page is tested in a real one.
 browser:

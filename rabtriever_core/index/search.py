@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import ConfigDict, with_config
+
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.filters import SearchFilter, qdrant_filter
@@ -23,6 +25,7 @@ _QUERIES_PER_REQUEST = 64
 _LOOK_AHEAD = 8
 
 
+@with_config(ConfigDict(use_attribute_docstrings=True))
 @dataclass(frozen=True)
 class Hit:
     """One document of a ranking."""
@@ -31,15 +34,15 @@ class Hit:
     title: str
     text: str
     margin: float
-    """The model's T−F logit."""
+    """The student's margin: the logit of *true* minus the logit of *false*. It ranks."""
     probability: float
-    """That it is right: calibrated on dev in a release; plainly σ(margin) without one."""
+    """That the document is right, calibrated on the dev split; outside a release just σ(margin)."""
     fits: bool | None = None
-    """Whether that reaches the threshold for an answer; None where there is no threshold."""
+    """Whether the probability reaches the threshold for an answer; None without a threshold."""
     metadata: dict[str, Any] = field(default_factory=dict)
-    """The document's own; empty where it has none."""
+    """Of the document; empty when it has none."""
     teacher_margin: float | None = None
-    """The teacher's T−F logit, where it read this document for the query."""
+    """The teacher's margin, if it read this document for the query."""
 
     @property
     def document(self) -> Document:

@@ -17,18 +17,17 @@ Rerank = bool | Literal["auto"]
 
 @dataclass(frozen=True)
 class Query:
-    """One question and what its answer must be like."""
+    """One query with its options."""
 
     text: str
     k: int = 5
-    """Documents."""
+    """How many documents to return."""
     filter: SearchFilter | None = None
     """Conditions on the documents' metadata (`rabtriever_core.index.filters`)."""
     min_probability: float | None = None
-    """Least probability of a hit that fits; the fitted one when not given."""
+    """A hit fits from this probability on; None for the fitted threshold."""
     rerank: Rerank = False
-    """Let the teacher read the first documents and put them in its own order; "auto" where the
-    student is unsure."""
+    """Let the teacher reorder the first documents; "auto" only if the student is unsure."""
 
     def __post_init__(self) -> None:
         # Its own fault is found before it waits with others.
@@ -45,16 +44,16 @@ class Query:
 
 @dataclass(frozen=True)
 class Answer(Sequence[Hit]):
-    """Ranked documents, best first, all from one release.
+    """Ranked documents from one release, best first; a sequence of hits.
 
-    Nothing is held back: where no hit `fits`, the first ones are the best of what does not.
+    The k best documents are returned even if none of them `fits`.
     """
 
     hits: list[Hit]
     release: Release
     calibration: Calibration
     reranked: bool = False
-    """Whether the teacher put the first documents in order."""
+    """Whether the teacher reordered the first documents."""
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -72,18 +71,18 @@ class Answer(Sequence[Hit]):
 
 @dataclass(frozen=True)
 class Embedded:
-    """Queries as vectors for any client of Qdrant: margin = score · scale + offset."""
+    """Query vectors for any Qdrant client: margin = score · scale + offset."""
 
     vectors: list[list[float]]
     scales: list[float]
     offsets: list[float]
     release: Release
-    """Its collection is the one to search, by its own name; no other has these coordinates."""
+    """Search its collection, by the collection's own name: others have other coordinates."""
 
 
 @dataclass(frozen=True)
 class Reranked:
-    """Candidates with the teacher's T − F logits, best first."""
+    """Candidates with the teacher's margins, best first."""
 
     results: "list[tuple[Document, float]]"
     release: Release

@@ -24,12 +24,15 @@ from rabtriever_core.serving.messages import (
 from rabtriever_core.serving.service import Service
 
 PROBLEMS: dict[int | str, dict[str, object]] = {
-    400: {"model": Problem, "description": "The body cannot be read."},
+    400: {"model": Problem, "description": "The body is not JSON."},
     401: {"model": Problem, "description": "No valid API key."},
     413: {"description": "The body is too large."},
     422: {"model": Invalid, "description": "A value is missing, unknown or out of range."},
-    429: {"model": Problem, "description": "Too many queries wait; Retry-After says when."},
-    503: {"model": Problem, "description": "No answer now; Retry-After says when."},
+    429: {
+        "model": Problem,
+        "description": "Too many queries wait. Retry-After says when to retry.",
+    },
+    503: {"model": Problem, "description": "No answer now. Retry-After says when to retry."},
 }
 
 _bearer = HTTPBearer(auto_error=False, description="An API key of `rabtriever keys create`.")
@@ -86,13 +89,13 @@ async def search_batch(body: BatchRequest, request: Request, service: Answering)
 
 
 UNKNOWN: dict[int | str, dict[str, object]] = {
-    404: {"model": Problem, "description": "A document is not in the served collection."}
+    404: {"model": Problem, "description": "No such document or release."}
 }
 
 
 @router.post("/rerank", response_model=RerankAnswer, responses=UNKNOWN)
 async def rerank(body: RerankRequest, request: Request, service: Answering) -> Response:
-    """The teacher's order of candidates: it reads every one of them with the query."""
+    """Rank candidates with the teacher, which reads each of them together with the query."""
     candidates: list[Document | str] = [
         *(body.document_ids or ()),
         *(each.document for each in body.documents or ()),
@@ -108,7 +111,7 @@ async def rerank(body: RerankRequest, request: Request, service: Answering) -> R
 
 @router.post("/embed", response_model=EmbedAnswer)
 async def embed(body: EmbedRequest, request: Request, service: Answering) -> Response:
-    """Query vectors, for a Qdrant client of one's own in any language."""
+    """Query vectors for any Qdrant client, in any language."""
     embedded = await service.job("embed", lambda: service.retriever.embed(body.queries))
     _note(request, service, embedded.release.id, body.queries)
     return _json(EmbedAnswer.of(embedded))

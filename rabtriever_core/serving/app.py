@@ -26,9 +26,8 @@ from rabtriever_core.errors import (
 )
 from rabtriever_core.serving import feedback_api
 from rabtriever_core.serving import side_by_side_api as compare_api
-from rabtriever_core.serving.api import Answering, authorized, router
+from rabtriever_core.serving.api import PROBLEMS, Answering, authorized, router
 from rabtriever_core.serving.batching import OverloadedError
-from rabtriever_core.serving.messages import Problem
 from rabtriever_core.serving.middleware import Observed
 from rabtriever_core.serving.page_routes import add_page
 from rabtriever_core.serving.service import Service
@@ -93,17 +92,17 @@ def create_app(workspace: Workspace) -> FastAPI:
 def _add_health(app: FastAPI) -> None:
     @app.get("/healthz")
     async def alive() -> dict[str, str]:
-        """The process runs; nothing else is asked."""
+        """The process runs. Nothing else is checked."""
         return {"status": "ok"}
 
-    @app.get("/readyz", responses={503: {"model": Problem}})
+    @app.get("/readyz", responses={503: PROBLEMS[503]})
     async def ready(service: Answering) -> dict[str, str]:
-        """A query would be answered."""
+        """A release is open, so queries are answered."""
         return {"status": "ready", "release": service.retriever.release.id}
 
     @app.get("/metrics", dependencies=[Depends(authorized)], response_class=Response)
     async def metrics(service: Answering) -> Response:
-        """Figures for Prometheus."""
+        """Metrics for Prometheus."""
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -22,23 +22,24 @@ router = APIRouter(
     dependencies=[Depends(authorized)],
     responses=PROBLEMS
     | {
-        403: {"model": Problem, "description": "Feedback is switched off here."},
-        404: {"model": Problem, "description": "No such document, or no such release."},
+        403: {"model": Problem, "description": "Feedback is switched off (`serving.feedback`)."},
+        404: {"model": Problem, "description": "No such document or release."},
     },
 )
 
 
 class FeedbackRequest(Asked):
-    """A judged pair."""
+    """A judgement of one document for one query."""
 
     query: Text = Field(examples=["I snapped at my sister and I'm so ashamed."])
     document_id: DocumentId
-    """Of the served collection."""
+    """A document of the served collection."""
     relevant: StrictBool
     """Whether the document is right for the query."""
     release: ReleaseId | None = None
-    """That answered; the served one when not given."""
+    """The release that gave the answer; the served one when not given."""
     comment: Annotated[str, Field(max_length=MAX_COMMENT_CHARACTERS)] = ""
+    """Stored with the judgement."""
 
     @field_validator("query", "comment")
     @classmethod
@@ -49,17 +50,17 @@ class FeedbackRequest(Asked):
 
 
 class FeedbackAnswer(Answered):
-    """What holds now."""
+    """The judgement as it is stored now."""
 
     document_id: str
     relevant: bool
     stored: bool
-    """False where the same judgement held already."""
+    """False when the same judgement was stored before."""
 
 
 @router.post("/feedback")
 async def feedback(body: FeedbackRequest, request: Request, service: Answering) -> FeedbackAnswer:
-    """Store that a document is right or wrong for a query; the last word on a pair holds."""
+    """Store whether a document is right for a query. The latest judgement of a pair counts."""
     if not service.settings.feedback:
         raise HTTPException(403, "feedback is switched off here (serving.feedback)")
     longest = service.workspace.settings.validation.max_query_characters

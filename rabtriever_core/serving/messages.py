@@ -24,20 +24,20 @@ _SITUATION = "I snapped at my sister and I'm so ashamed."
 class Asked(BaseModel):
     """Base of all requests: what is not known is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Options(Asked):
-    """How a search is to be answered."""
+    """Options of a search."""
 
     k: Annotated[int, Field(ge=1, le=MAX_HITS)] = 5
-    """Documents."""
+    """Number of documents to return."""
     filter: dict[str, Any] | None = Field(None, examples=[{"lang": "de", "year": {"gte": 2020}}])
     """Conditions on the documents' metadata, all of which must hold."""
     min_probability: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Least probability of a hit that fits; the fitted one when not given."""
+    """A hit fits from this probability on; the fitted threshold when not given."""
     rerank: bool | Literal["auto"] = False
-    """Let the teacher put the first documents in order; "auto": where the student is unsure."""
+    """Let the teacher reorder the first documents; "auto": only where the student is unsure."""
 
     def of(self, text: str) -> Query:
         """The query of a text with these options."""
@@ -48,6 +48,7 @@ class SearchRequest(Options):
     """One query."""
 
     query: Text = Field(examples=[_SITUATION])
+    """The text of the query."""
 
 
 class BatchRequest(Options):
@@ -59,7 +60,7 @@ class BatchRequest(Options):
 
 
 class EmbedRequest(Asked):
-    """Queries to be turned into vectors."""
+    """Queries to encode."""
 
     queries: Annotated[list[Text], Field(min_length=1, max_length=MAX_QUERIES)] = Field(
         examples=[[_SITUATION]]
@@ -67,7 +68,7 @@ class EmbedRequest(Asked):
 
 
 class Candidate(Asked):
-    """A document to be judged, of the collection or not."""
+    """A document for the teacher to read; it need not be in the collection."""
 
     id: DocumentId
     text: Annotated[str, Field(max_length=100_000)]
@@ -80,12 +81,13 @@ class Candidate(Asked):
 
 
 class RerankRequest(Asked):
-    """Candidates for a query: documents of the collection by id, or any others with their text."""
+    """Candidates for a query: either `document_ids` or `documents`."""
 
     query: Text = Field(examples=[_SITUATION])
     document_ids: (
         Annotated[list[DocumentId], Field(min_length=1, max_length=MAX_CANDIDATES)] | None
     ) = None
+    """Documents of the served collection, by id."""
     documents: Annotated[list[Candidate], Field(min_length=1, max_length=MAX_CANDIDATES)] | None = (
         Field(
             None,
@@ -97,6 +99,7 @@ class RerankRequest(Asked):
             ],
         )
     )
+    """Any documents, with their text."""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "RerankRequest":
@@ -108,18 +111,18 @@ class RerankRequest(Asked):
 class Answered(BaseModel):
     """Base of all answers."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class SearchAnswer(Answered):
-    """Ranked documents, all from one release."""
+    """Ranked documents from one release."""
 
     release: str
-    """Id of the release that answers."""
+    """Id of the release that answered."""
     reranked: bool
-    """Whether the teacher put the first documents in order."""
+    """Whether the teacher reordered the first documents."""
     hits: list[Hit]
-    """Best first. Nothing is held back: where no hit `fits`, they are the best of what does not."""
+    """Best first. `k` documents come back even when none of them fits."""
 
     @classmethod
     def of(cls, answer: Answer) -> "SearchAnswer":
@@ -131,18 +134,23 @@ class BatchAnswer(Answered):
     """Answers in the order of the queries, all from one release."""
 
     release: str
+    """Id of the release that answered."""
     answers: list[SearchAnswer]
 
 
 class EmbedAnswer(Answered):
-    """Vectors to search the release's collection with: margin = score · scale + offset."""
+    """Query vectors for the collection of one release: margin = score · scale + offset."""
 
     release: str
+    """Id of the release whose models made the vectors."""
     collection: str
-    """Search this collection: another one has other coordinates."""
+    """The collection to search. Vectors of other collections have other coordinates."""
     vectors: list[list[float]]
+    """One vector per query."""
     scales: list[float]
+    """One factor per query."""
     offsets: list[float]
+    """One summand per query."""
 
     @classmethod
     def of(cls, embedded: Embedded) -> "EmbedAnswer":
@@ -157,19 +165,20 @@ class EmbedAnswer(Answered):
 
 
 class Judged(Answered):
-    """What the teacher says of a candidate."""
+    """The teacher's score of a candidate."""
 
     document_id: str
     margin: float
-    """The teacher's T − F logit."""
+    """The teacher's margin: the logit of *true* minus the logit of *false*."""
     probability: float
-    """σ(margin)."""
+    """σ(margin), not calibrated."""
 
 
 class RerankAnswer(Answered):
-    """The candidates, best first by the teacher."""
+    """The candidates in the teacher's order, best first."""
 
     release: str
+    """Id of the release whose teacher read them."""
     results: list[Judged]
 
 
@@ -178,12 +187,17 @@ class ReleaseAnswer(Answered):
 
     id: str
     number: int
+    """The first part of the id."""
     dataset: str
+    """Name of the data set."""
     fingerprint: str
-    """Of the data set it was made from."""
+    """Hash of the validated data set."""
     collection: str
+    """Name of the Qdrant collection."""
     documents: int
+    """Documents in the collection."""
     commit: str | None
+    """Git commit of the workspace, if it is a repository."""
     created: datetime
     metrics: dict[str, dict[str, dict[str, float]]]
     """Split → system → metric → value."""
@@ -199,21 +213,26 @@ class Problem(Answered):
     """Why there is no answer."""
 
     detail: str
+    """The reason."""
     request_id: str
-    """Also in the service's log."""
+    """The same id is in the service's log."""
 
 
 class Fault(Answered):
-    """What is wrong with a request; never the value itself, which may be long, and private."""
+    """One error in a request. The value itself is not repeated: it may be long, or private."""
 
     loc: list[str | int]
-    """Where."""
+    """Path to the value."""
     msg: str
+    """What is wrong with it."""
     type: str
+    """A short name of the error."""
 
 
 class Invalid(Answered):
-    """Why a request is none."""
+    """Why a request was not understood."""
 
     detail: list[Fault]
+    """All errors."""
     request_id: str
+    """The same id is in the service's log."""

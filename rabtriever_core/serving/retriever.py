@@ -51,14 +51,18 @@ class _Open:
 
 
 class Retriever:
-    """Search in the served release; a promotion is noticed, and no answer mixes two releases.
+    """Searches the served release, also after the next promotion. No answer mixes two releases.
 
-    Thread-safe. One look at Qdrant in `refresh_seconds` tells whether another release is served;
-    its models are opened by the query that notices, while others go on with the release before.
+    Threads can share one. It asks Qdrant every `refresh_seconds` at most which release is served.
+    The query that notices another one loads its models, while other threads answer from the one
+    before.
 
+    Example:
+        ```python
         with Retriever.open() as retriever:
             for hit in retriever.search("I snapped at my sister.", k=3):
                 print(hit.document_id, hit.probability, hit.text)
+        ```
     """
 
     def __init__(
@@ -68,13 +72,13 @@ class Retriever:
         refresh_seconds: float | None = None,
         lock_seconds: float = 5.0,
     ) -> None:
-        """Opens nothing yet; see `open`.
+        """Make a retriever that opens its release with the first query; `open` does so at once.
 
         Args:
-            workspace: whose index and releases.
-            refresh_seconds: how often to look for another release; `serving.refresh_seconds` when
-                not given, and infinity for `refresh` alone.
-            lock_seconds: how long to wait for another process in local mode.
+            workspace: the workspace whose releases are searched.
+            refresh_seconds: how often to look for another release, `serving.refresh_seconds` by
+                default. With infinity, only `refresh` looks.
+            lock_seconds: how long to wait for another process in Qdrant's local mode.
 
         Raises:
             ConfigError: the server's URL is malformed.
@@ -101,16 +105,16 @@ class Retriever:
         """Find the served release and load its query tower.
 
         Args:
-            workspace: folder of the pipeline, or of a clone with `releases/`; when not given,
-                RABTRIEVER_WORKSPACE or the current folder. Its index is the server of QDRANT_URL
-                or of its settings, else local mode.
+            workspace: the workspace's folder; by default the one that RABTRIEVER_WORKSPACE names,
+                or the current folder. QDRANT_URL or the workspace's settings name the index;
+                without either it is in local mode.
             refresh_seconds: how often to look for another release.
 
         Raises:
             ConfigError: there is no workspace, or a setting is invalid.
             IndexUnavailableError: Qdrant cannot be reached.
-            IndexMismatchError: nothing is served, or collection and models do not belong together.
-            ReleaseError: the release is not here, or not complete.
+            IndexMismatchError: nothing is served, or the collection and the models do not match.
+            ReleaseError: the release is missing on this machine, or incomplete.
         """
         if not isinstance(workspace, Workspace):
             workspace = Workspace.open(workspace_root(workspace))
@@ -129,19 +133,19 @@ class Retriever:
         self.close()
 
     def close(self) -> None:
-        """Let go of connections and models; nothing is answered any more."""
+        """Release connections and models. A closed retriever answers nothing."""
         self._closed = True
         self._open = self._other = None
         self._source.close()
 
     @property
     def release(self) -> Release:
-        """The release that answers now."""
+        """The release that answers at the moment."""
         return self._current().opened.release
 
     @property
     def problem(self) -> str | None:
-        """Why the last look for a served release failed; the one before may go on answering."""
+        """Why the last look for a served release failed. The release before may still answer."""
         return None if self._problem is None else str(self._problem)
 
     def search(
@@ -153,22 +157,23 @@ class Retriever:
         min_probability: float | None = None,
         rerank: Rerank = False,
     ) -> Answer:
-        """The k documents that answer a query best.
+        """Find the k documents that answer a query best.
 
         Args:
-            query: its text.
-            k: documents.
-            filter: conditions on their metadata, e.g. {"lang": "de", "year": {"gte": 2020}}.
-            min_probability: of a hit that fits, instead of the calibration's threshold.
-            rerank: let the teacher put the first ones in order; "auto": where the student is
+            query: the text of the query.
+            k: how many documents to return.
+            filter: conditions on the documents' metadata, for example
+                `{"lang": "de", "year": {"gte": 2020}}`.
+            min_probability: a hit fits from this probability on, instead of the fitted threshold.
+            rerank: let the teacher reorder the first documents; "auto" only if the student is
                 unsure.
 
         Raises:
             ValueError: an argument is out of range.
-            FilterError: the filter cannot be understood.
+            FilterError: the filter is not understood.
             IndexUnavailableError: Qdrant cannot be reached.
-            IndexMismatchError: nothing is served, or nothing that was released.
-            ReleaseError: the release is not here, or not complete.
+            IndexMismatchError: nothing is served, or the served collection is of no release.
+            ReleaseError: the release is missing on this machine, or incomplete.
         """
         return self.answer([Query(query, k, filter, min_probability, rerank)])[0]
 
@@ -181,7 +186,7 @@ class Retriever:
         min_probability: float | None = None,
         rerank: Rerank = False,
     ) -> list[Answer]:
-        """`search` for several queries at once, all answered by one release."""
+        """Search for several queries at once; one release answers all of them."""
         return self.answer([Query(text, k, filter, min_probability, rerank) for text in queries])
 
     async def asearch(self, query: str, k: int = 5, **options: Any) -> Answer:
@@ -195,10 +200,10 @@ class Retriever:
         return await asyncio.to_thread(self.search_batch, queries, k, **options)
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
-        """Answer queries that may ask for different things, encoded together; raises as `search`.
+        """Answer queries with different options, encoded together. Raises the errors of `search`.
 
         Raises:
-            IndexUnavailableError: also where releases change faster than queries are answered.
+            IndexUnavailableError: also if releases change faster than queries are answered.
         """
         if not queries:
             return []
@@ -221,12 +226,12 @@ class Retriever:
         )
 
     def answer_as(self, release_id: str, queries: Sequence[Query]) -> list[Answer]:
-        """`answer` from a release of one's choice, to see it beside the served one.
+        """Answer from any release, to compare it with the served one.
 
-        At most one is kept open for that; in local mode its collection is copied into memory.
+        One such release at a time is kept open. In local mode its collection is copied into memory.
 
         Raises:
-            UnknownReleaseError: there is none of that id, or it is no longer here.
+            UnknownReleaseError: there is no release of that id, or it was removed.
             IndexUnavailableError: as for `answer`.
         """
         with self._other_turn:
@@ -241,7 +246,7 @@ class Retriever:
             return [self._answer(now, query, hits) for query, hits in ranked]
 
     def embed(self, queries: Sequence[str]) -> Embedded:
-        """Query vectors for a client of one's own; raises as `search`."""
+        """Encode queries for your own Qdrant client. Raises the errors of `search`."""
         now = self._current()
         with now.turn:
             encoded = now.opened.tower.encode(queries)
@@ -253,15 +258,15 @@ class Retriever:
         )
 
     def rerank(self, query: str, documents: "Sequence[Document | str]") -> Reranked:
-        """The teacher's order of candidates; equal ones by id.
+        """Rank candidates with the teacher; equal ones are ordered by id.
 
         Args:
-            query: its text.
-            documents: ids of documents of the collection, or any documents.
+            query: the text of the query.
+            documents: ids of documents in the collection, or any documents.
 
         Raises:
-            UnknownDocumentError: the collection lacks one.
-            IndexUnavailableError: as for `search`, and IndexMismatchError and ReleaseError.
+            UnknownDocumentError: an id is not in the collection.
+            IndexUnavailableError: as for `search`; likewise IndexMismatchError and ReleaseError.
         """
         now = self._current()
         ids = [document for document in documents if isinstance(document, str)]
@@ -279,17 +284,17 @@ class Retriever:
 
     @contextmanager
     def held(self) -> "Iterator[tuple[OpenRelease, QdrantClient]]":
-        """The release that answers now, and where its collection is, for a look into it.
+        """Give access to the open release and the client of its collection.
 
-        Within, nobody else is answered, and a promotion changes nothing: all that is asked is asked
-        of one release. Raises as `search`.
+        Within the block no other query is answered and no other release is opened, so all you ask
+        is answered by the same release. Raises the errors of `search`.
         """
         now = self._current()
         with now.turn, now.teacher_turn, self._source.asking():
             yield now.opened, now.client
 
     def refresh(self) -> Release:
-        """Look for another release now, and open it; waits for whoever does so already.
+        """Look for another release now and open it; waits if another thread does so already.
 
         Raises:
             IndexUnavailableError: as for `search`.

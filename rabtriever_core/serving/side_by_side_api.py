@@ -22,46 +22,47 @@ BM25: Literal["bm25"] = "bm25"
 router = APIRouter(
     prefix="/v1",
     dependencies=[Depends(authorized)],
-    responses=PROBLEMS | {404: {"model": Problem, "description": "No such release here."}},
+    responses=PROBLEMS | {404: {"model": Problem, "description": "No such document or release."}},
 )
 
 
 class CompareRequest(SearchRequest):
-    """A query and who shall answer it."""
+    """A query and the systems that answer it."""
 
     systems: Annotated[
         list[Literal["served", "bm25"] | ReleaseId], Field(min_length=1, max_length=2)
     ] = Field([SERVED, BM25], examples=[[SERVED, BM25]])
-    """`served`, `bm25` over the same documents, or a release by its id."""
+    """`served`, a release by its id, or `bm25` over the same documents."""
 
 
 class Found(Answered):
-    """A document of a ranking, whichever system made it."""
+    """One document of a ranking; fields that a system does not have are null."""
 
     document_id: str
     title: str
     text: str
     metadata: dict[str, Any]
     margin: float | None = None
-    """A release's T − F logit."""
+    """The student's margin, from a release."""
     probability: float | None = None
     fits: bool | None = None
     teacher_margin: float | None = None
     score: float | None = None
-    """BM25's, which only its own others compare with."""
+    """BM25's score. It does not compare with margins."""
 
 
 class SystemAnswer(Answered):
-    """What one system answers."""
+    """The answer of one system."""
 
     system: str
-    """As it was asked for."""
+    """The name from the request."""
     release: str
-    """That answered; of BM25: whose documents were searched."""
+    """The release that answered. For BM25: the release whose documents it searched."""
     reranked: bool
     milliseconds: float
-    """In this service, waiting included."""
+    """Time in this service, including time spent waiting."""
     hits: list[Found]
+    """Best first."""
 
     @classmethod
     def of(cls, system: str, answer: Answer | Lexical, milliseconds: float) -> "SystemAnswer":
@@ -100,10 +101,12 @@ class ReleaseRow(Answered):
 
     id: str
     number: int
+    """The first part of the id."""
     state: str
     """served, was served, refused, candidate, or retired (its models are gone)."""
     created: datetime
     documents: int
+    """Documents in its collection."""
     quality: dict[str, float]
     """Split → the student's MRR@10."""
 
@@ -122,19 +125,20 @@ class ReleaseRow(Answered):
 
 
 class ReleasesAnswer(Answered):
-    """All releases, newest first, and what a search page must know besides."""
+    """All releases, newest first, and the settings that a search page needs."""
 
     served: str
+    """Id of the served release."""
     feedback: bool
-    """Whether judgements are taken."""
+    """Whether `POST /v1/feedback` is on."""
     rerank_depth: int
-    """First documents that the teacher reads."""
+    """How many documents the teacher reads for `rerank`."""
     releases: list[ReleaseRow]
 
 
 @router.post("/compare", response_model=CompareAnswer)
 async def compare(body: CompareRequest, request: Request, service: Answering) -> Response:
-    """The documents that each of two systems finds for the same query."""
+    """Answer one query with up to two systems, to compare them."""
     query, answers = body.of(body.query), []
     for system in body.systems:
         began = time.perf_counter()
@@ -147,7 +151,7 @@ async def compare(body: CompareRequest, request: Request, service: Answering) ->
 
 @router.get("/releases")
 async def releases(service: Answering) -> ReleasesAnswer:
-    """Every release: its state, its date, and how good it was when it was made."""
+    """All releases with their state, date and quality."""
     served = service.retriever.release.id
     rows = await asyncio.to_thread(rows_where, service.workspace, served)
     return ReleasesAnswer(

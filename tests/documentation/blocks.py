@@ -1,10 +1,11 @@
-"""Code blocks of the documentation, to be run as they are printed."""
+"""The pages of the documentation and their code blocks, to be run as they are printed."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,12 @@ class Block:
     text: str
     section: str
     """The heading it stands under."""
+
+
+def pages() -> list[Path]:
+    """Every page that people read, of the site and beside it."""
+    beside = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md")
+    return sorted([*beside, *DOCS.rglob("*.md"), *(ROOT / "deployments").rglob("*.md")])
 
 
 def blocks(page: Path) -> list[Block]:

@@ -1,4 +1,4 @@
-"""docs/querying.md, run as it is printed on a release of the demo data set.
+"""What is printed about querying, run as it stands on a release of the demo data set.
 
 The models are real and untrained: what is asked for is the right kind of answer, not a good one.
 """
@@ -22,10 +22,10 @@ from rabtriever_core.releases import store
 from rabtriever_core.workspace import VARIABLE
 from tests.core.integrations.released import release_small
 from tests.core.releases.conftest import quick_dvc
-from tests.documentation.blocks import ROOT, Block, blocks
+from tests.documentation.blocks import DOCS, ROOT, Block, blocks
 from tests.faults.injection import free_port
 
-PAGE = ROOT / "docs" / "querying.md"
+PAGE = DOCS / "how-to" / "querying.md"
 PORT = 8000
 """What the page says."""
 
@@ -122,9 +122,9 @@ def test_curl(port: int, folder: Path, environment: dict[str, str]) -> None:
 
 
 def test_another_client(port: int, folder: Path, environment: dict[str, str]) -> None:
-    (block,) = of("python", "Over HTTP")
+    (block,) = of("python", "From any language")
     said = python(block.text.replace(f":{PORT}", f":{port}"), folder, environment)
-    question = "I snapped at my sister and I'm so ashamed."
+    question = "I snapped at my sister and I'm so ashamed. Please just listen to me."
     expected = python(
         "from rabtriever_core import Retriever\n"
         f"for hit in Retriever.open().search({question!r}, 3):\n"
@@ -136,7 +136,7 @@ def test_another_client(port: int, folder: Path, environment: dict[str, str]) ->
 
 
 def test_keys(folder: Path, environment: dict[str, str]) -> None:
-    block = next(b for b in of("bash", "Over HTTP") if "keys create" in b.text)
+    (block,) = of("bash", "API keys")
     said = shell(block.text, folder, environment)
     key, listed, revoked = said.splitlines()
     assert key.startswith("rbt_")
@@ -160,8 +160,30 @@ def test_command_line(folder: Path, environment: dict[str, str]) -> None:
 
 
 def test_the_readme(port: int, folder: Path, environment: dict[str, str]) -> None:
-    section, readme = "Querying from an application", ROOT / "README.md"
-    (script,), (curl,) = of("python", section, readme), of("bash", section, readme)
+    readme = ROOT / "README.md"
+    (script,) = of("python", "Ask it", readme)
+    asked, curl = of("bash", "Ask it", readme)
+    _, command = asked.text.splitlines()
+    (printed,) = of("text", "Ask it", readme)
+    assert printed.text.splitlines()[0] in shell(f"{command} || test $? = 1", folder, environment)
     assert len(python(script.text, folder, environment).splitlines()) == 3
     said = shell(curl.text.replace(f":{PORT}", f":{port}"), folder, environment)
     assert len(json.loads(said)["hits"]) == 3
+
+
+def test_the_quickstart(port: int, folder: Path, environment: dict[str, str]) -> None:
+    """Its answers are those of the trained demo; what is held here is what surrounds them."""
+    page = DOCS / "quickstart.md"
+    asked, nothing, explain = of("bash", "Ask", page)
+    _, query = asked.text.splitlines()
+    printed = [block.text.splitlines() for block in of("text", "Ask", page)]
+    said = shell(f"{query} || test $? = 1", folder, environment)
+    assert said.splitlines()[0] == printed[0][0]
+    assert shell(nothing.text, folder, environment).splitlines()[0] == printed[1][0]
+    said = shell(explain.text, folder, environment)
+    for start in ("document support-004, release ", "student's best: ", "document: 43 tokens"):
+        assert start in said
+        assert start in "\n".join(printed[2])
+    (curl,) = [block for block in of("bash", "Serve", page) if block.text.startswith("curl")]
+    said = shell(curl.text.replace(f":{PORT}", f":{port}"), folder, environment)
+    assert len(json.loads(said)["hits"]) == 1

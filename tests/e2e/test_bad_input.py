@@ -1,6 +1,6 @@
-"""Odd data and settings, as a user meets them: an error that says what to do, or what README says.
+"""Odd data and settings, as a user meets them: an error that says what to do, or what we document.
 
-The README's table "What happens with odd data" is what is held here.
+The table "Odd data" of docs/how-to/own-data.md is what is held here.
 """
 
 import dataclasses

@@ -1,7 +1,6 @@
-"""The documentation's section on other libraries, run as it is printed."""
+"""What docs/how-to/querying.md prints for other libraries, run as it stands."""
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,11 @@ import pytest
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import VARIABLE, Workspace
 from tests.core.integrations.test_mteb import local_task
+from tests.documentation.blocks import ROOT, blocks
 
-ROOT = Path(__file__).parents[3]
-SECTION = re.search(
-    r"^## Where people already are$(.*)",
-    (ROOT / "docs" / "querying.md").read_text(encoding="utf-8"),
-    re.DOTALL | re.MULTILINE,
-)
-assert SECTION is not None
-EXAMPLES = {
-    title.split(":")[0].split(",")[0]: code
-    for title, code in re.findall(r"```python\n# (.*?)\n(.*?)```", SECTION[1], re.DOTALL)
-}
-QUERY = "I snapped at my sister."
+PAGE = ROOT / "docs" / "how-to" / "querying.md"
+EXAMPLES = {block.section: block.text for block in blocks(PAGE)}
+QUERY = "I snapped at my sister and I'm so ashamed. Please just listen to me."
 
 
 @pytest.fixture(autouse=True)
@@ -93,8 +84,6 @@ def test_mteb(
 
 
 def test_agents_start_what_the_tests_start() -> None:
-    block = re.search(r"```json\n(.*?)```", SECTION[1], re.DOTALL)
-    assert block is not None
-    server = json.loads(block[1])["mcpServers"]["rabtriever"]
+    server = json.loads(EXAMPLES["MCP"])["mcpServers"]["rabtriever"]
     assert Path(sys.executable).name.startswith(server["command"])
     assert server["args"] == ["-m", "rabtriever_core.integrations.mcp", "my-work"]
