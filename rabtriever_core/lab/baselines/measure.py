@@ -28,7 +28,7 @@ from rabtriever_core.workspace.artifacts import Artifact
 
 FILE = "baselines.json"
 _MEASURED_WITH = Stage(
-    "lab baselines", "", ("validated_dataset", "teacher", "student", "benchmark_report"), (), ()
+    "lab baselines", 1, "", ("validated_dataset", "teacher", "student", "benchmark_report"), ()
 )
 _SHOWN = ("R@1", "MRR@10", "nDCG@10")
 _NOTE = (

@@ -25,7 +25,7 @@ from rabtriever_core.stages.run import load_inputs
 from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.examples import Examples
-from rabtriever_core.training.loop import History
+from rabtriever_core.training.history import History
 from rabtriever_core.training.losses import forward_kl_listwise, margin_mse
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import Artifact, build_artifact
@@ -121,4 +121,6 @@ def train_baseline(context: StageContext, name: str, chosen: Chosen) -> dict[str
         name.replace("_", " "),
     )
     backbone.save(context.output)
-    return finish(history, BiEncoder(backbone).scores, min(candidates, len(examples.judged)))
+    return finish(
+        history, BiEncoder(backbone).scores, min(candidates, len(examples.relevant_documents))
+    )
