@@ -140,7 +140,7 @@ class AutomationConfig(Component):
     reindex_enabled: bool = False
     """Build the index again by that schedule."""
     watch_data: Shown[bool] = False
-    """Run the whole pipeline when the data set or data.dvc changes."""
+    """Retrain as far as needed when the data set or data.dvc changes."""
     watch_seconds: int = Field(30, ge=5)
     """Seconds between two looks at the data."""
     settle_seconds: float = Field(60, ge=0)

@@ -8,7 +8,6 @@ from typing import Any
 
 from rabtriever_core.config.component import SHOWN, Component
 from rabtriever_core.config.settings import Settings
-from rabtriever_core.errors import ConfigError
 
 _WIDTH = 100
 
@@ -49,32 +48,6 @@ def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
             _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
         )
     return flat
-
-
-def write_dataset_settings(params: Path, values: dict[str, Any]) -> None:
-    """Change settings of the section `dataset` in place; comments and other values stay.
-
-    Raises:
-        ConfigError: the file is not valid YAML.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 10_000
-    yaml.representer.add_representer(
-        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    try:
-        content = yaml.load(params) or {}
-    except YAMLError as error:
-        raise ConfigError(f"{params} is not valid YAML: {error}") from None
-    section = content.setdefault("dataset", {})
-    if any(name not in section or section[name] != value for name, value in values.items()):
-        section.update(values)
-        with params.open("w", encoding="utf-8") as file:
-            yaml.dump(content, file)
 
 
 def _lines(

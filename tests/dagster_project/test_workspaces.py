@@ -96,9 +96,9 @@ def test_the_canaries_of_a_workspace_are_asked_of_it(
         (found,) = result.get_asset_check_evaluations()
         assert (found.passed, found.partition) == (False, "robots")
         params = tenants / "robots" / "params.yaml"
-        params.write_text(
-            params.read_text().replace("canary_retrain: false", "canary_retrain: true")
-        )
+        values = yaml.safe_load(params.read_text())
+        values["automation"]["canary_retrain"] = True
+        params.write_text(yaml.safe_dump(values))
         context = dg.build_run_status_sensor_context(
             sensor_name="canary_failure",
             dagster_instance=instance,

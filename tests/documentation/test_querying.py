@@ -181,7 +181,7 @@ def test_the_quickstart(port: int, folder: Path, environment: dict[str, str]) ->
     assert said.splitlines()[0] == printed[0][0]
     assert shell(nothing.text, folder, environment).splitlines()[0] == printed[1][0]
     said = shell(explain.text, folder, environment)
-    for start in ("document support-004, release ", "student's best: ", "document: 43 tokens"):
+    for start in ("document support-004, release ", "student's best: ", "document: "):
         assert start in said
         assert start in "\n".join(printed[2])
     (curl,) = [block for block in of("bash", "Serve", page) if block.text.startswith("curl")]

@@ -1,6 +1,7 @@
 """A workspace with a small data set of its own and settings that train in seconds."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,17 +19,25 @@ def small_workspace(folder: Path, data: Path) -> Workspace:
     workspace = init_workspace(folder, data)
     params = folder / "params.yaml"
     values = yaml.safe_load(params.read_text(encoding="utf-8"))
-    values["backbone"]["tiny"] |= TINY.model_dump()
-    values["backbone"]["warmup"] |= SHORT
-    values["prompt"]["max_query_tokens"] = 64
-    for stage in ("teacher", "student", "bi_encoder"):
-        values[stage]["schedule"] |= SHORT
+    schedules = {stage: {"schedule": SHORT} for stage in ("teacher", "student", "bi_encoder")}
+    overlay(
+        values,
+        {
+            "backbone": {"tiny": TINY.model_dump(), "warmup": SHORT},
+            "prompt": {"max_query_tokens": 64},
+            **schedules,
+            "runtime": {"threads": 1, "device": "cpu"},
+            "benchmark": {
+                "latency_queries": 3,
+                "document_lengths": [16, 32],
+                "permutations": 200,
+            },
+            "index": {"probe_queries": 5},
+            # Seconds of training reach no floor.
+            "gates": {"teacher_mrr": 0, "student_share": 0, "max_loss": 1, "significance": 0},
+        },
+    )
     values["student"] |= {"refresh_steps": 15, "rollout_queries": 20}
-    values["runtime"] |= {"threads": 1, "device": "cpu"}
-    values["benchmark"] |= {"latency_queries": 3, "document_lengths": [16, 32], "permutations": 200}
-    values["index"]["probe_queries"] = 5
-    # Seconds of training reach no floor.
-    values["gates"] |= {"teacher_mrr": 0, "student_share": 0, "max_loss": 1, "significance": 0}
     params.write_text(yaml.safe_dump(values), encoding="utf-8")
     return Workspace.open(workspace.root)
 
@@ -38,3 +47,12 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raw") / "small"
     write_dataset(small_dataset(), folder)
     return folder
+
+
+def overlay(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Lay nested changes over the settings of a file, which need not hold them."""
+    for name, change in changes.items():
+        if isinstance(change, dict):
+            overlay(values.setdefault(name, {}), change)
+        else:
+            values[name] = change

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from rabtriever_core.config.params_file import write_dataset_settings
 from rabtriever_core.data.demo import write_demo
 from rabtriever_core.dvc import recording
 from rabtriever_core.dvc.initialize import init_workspace, prepare_data
@@ -13,6 +12,7 @@ from rabtriever_core.dvc.recording import data_md5
 from rabtriever_core.errors import DatasetError, VersioningError
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_md5s
+from rabtriever_core.workspace.edit_params import write_dataset_settings
 
 
 @pytest.fixture

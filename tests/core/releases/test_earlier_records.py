@@ -1,7 +1,6 @@
 """Releases made when probe queries were still called canaries are served and restored."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from rabtriever_core.releases.record import read_releases, write_record
 from rabtriever_core.releases.serving import release_index
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.stages import qdrant_collection
+from rabtriever_core.workspace.atomic import write_json
 from tests.asking import ask
 from tests.core.releases.conftest import Make
 
@@ -22,10 +22,11 @@ def _with_canaries(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_release_that_says_canaries(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = SimpleNamespace(
-        loads=json.loads, dumps=lambda record, **how: json.dumps(_with_canaries(record), **how)
+    monkeypatch.setattr(
+        qdrant_collection,
+        "write_json",
+        lambda path, record: write_json(path, _with_canaries(record)),
     )
-    monkeypatch.setattr(qdrant_collection, "json", old)
     workspace = make()
     release = promote(workspace, by="ana").release
     folder = part_folder(workspace, release.parts["qdrant_collection"])

@@ -157,9 +157,9 @@ def test_dev_chooses_the_share_of_the_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("share", "problem"),
     [
-        ("[0, 1]", "teacher: Value error, start_share: dev .* set cosine_scale"),
+        ("[0, 1]", "start_share: dev can choose .* only with a cosine_scale"),
         ("[0.5, 0]", "from low to high"),
-        ("[0.5]", "two shares or more"),
+        ("[0.5]", "at least two shares"),
         ("[0.5, 1.5]", "1.5 is not a share"),
         ("1.0", "would undo all training"),
         ("high", "'high' is not a share"),

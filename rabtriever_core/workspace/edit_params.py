@@ -1,0 +1,71 @@
+"""Change a params.yaml that people wrote in; their comments and other values stay."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from rabtriever_core.config.retired import MOVED, REASONS
+from rabtriever_core.errors import ConfigError
+from rabtriever_core.workspace.atomic import write_text
+
+
+def write_dataset_settings(params: Path, values: dict[str, Any]) -> None:
+    """Change settings of the section `dataset`.
+
+    Raises:
+        ConfigError: the file is not valid YAML.
+    """
+    yaml, content = _read(params)
+    section = content.setdefault("dataset", {})
+    if any(name not in section or section[name] != value for name, value in values.items()):
+        section.update(values)
+        _write(params, yaml, content)
+
+
+def renew_settings(params: Path) -> list[str]:
+    """Rename settings that have a new name, and take out those that are gone.
+
+    Returns:
+        The old names that were found.
+
+    Raises:
+        ConfigError: the file is not valid YAML.
+    """
+    yaml, content = _read(params)
+    found = []
+    for old in (*MOVED, *REASONS):
+        *above, name = old.split(".")
+        section = content
+        for part in above:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or name not in section:
+            continue
+        value = section.pop(name)
+        found.append(old)
+        if old in MOVED:
+            section.setdefault(MOVED[old].rpartition(".")[2], value)
+    if found:
+        _write(params, yaml, content)
+    return found
+
+
+def _read(params: Path) -> tuple[Any, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 10_000
+    yaml.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    try:
+        return yaml, yaml.load(params) or {}
+    except YAMLError as error:
+        raise ConfigError(f"{params} is not valid YAML: {error}") from None
+
+
+def _write(params: Path, yaml: Any, content: Any) -> None:
+    text = io.StringIO()
+    yaml.dump(content, text)
+    write_text(params, text.getvalue())
