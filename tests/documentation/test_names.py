@@ -33,12 +33,15 @@ def files_named(page: Path) -> Iterator[tuple[str, str | None]]:
         yield path, name or None
 
 
-def settings_named(page: Path) -> Iterator[str]:
+def settings_named(page: Path) -> set[str]:
     """`section.name` and `section.name: value` on a page, where there is such a section."""
-    for name in re.findall(r"`([a-z_]+(?:\.[a-z0-9_]+)+)(?:: [^`]*)?`", page.read_text("utf-8")):
-        file_name = name.rpartition(".")[2] in ("py", "yaml", "json", "jsonl", "html", "dvc", "csv")
-        if name.partition(".")[0] in Settings.model_fields and not file_name:
-            yield name
+    named = re.findall(r"`([a-z_]+(?:\.[a-z0-9_]+)+)(?:: [^`]*)?`", page.read_text("utf-8"))
+    files = ("py", "yaml", "json", "jsonl", "html", "dvc", "csv")
+    return {
+        name
+        for name in named
+        if name.partition(".")[0] in Settings.model_fields and name.rpartition(".")[2] not in files
+    }
 
 
 def is_setting(name: str) -> bool:
