@@ -28,7 +28,7 @@ def test_the_whole_graph_and_both_ledgers_agree(
 ) -> None:
     result = materialize()
     assert result.success
-    assert len(materialized(result)) == 12
+    assert len(materialized(result)) == 11
     assert [name for name, passed in checks(result).items() if not passed] == ["no_findings"]
     assert set(GATES) | {"answers_as_promoted"} < set(checks(result))
     for name in materialized(result) - {"dataset", "release"}:
