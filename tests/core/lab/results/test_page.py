@@ -19,7 +19,7 @@ from rabtriever_core.lab.results.page import _verdicts, write_page
 from rabtriever_core.lab.results.stored import store
 from rabtriever_core.stages import run_stage
 from rabtriever_core.workspace import Workspace
-from rabtriever_core.workspace.artifacts import load_artifact
+from rabtriever_core.workspace.artifacts import ArtifactMeta, load_artifact
 from tests import standins
 from tests.core.evaluation.reports import made_runs, write
 
@@ -193,6 +193,16 @@ def test_a_workspace_is_stored_with_what_made_it(finished: Workspace, tmp_path: 
     assert "### small" in text
     assert "### Cache" in text
     assert "rabtriever lab measure-cache" in text
+
+
+def test_artifacts_that_record_a_section_that_is_no_more_are_read(finished: Workspace) -> None:
+    """Until 6ce070c the report recorded a section `baselines`."""
+    path = finished.reports / "meta.json"
+    meta = ArtifactMeta.model_validate_json(path.read_text(encoding="utf-8"))
+    config = meta.config | {"baselines": {"systems": ["minilm", "pool_classifier"]}}
+    earlier = meta.model_copy(update={"config": config}).sealed()
+    path.write_text(earlier.model_dump_json(indent=2), encoding="utf-8")
+    assert recorded_settings(finished) == {"runtime.seed": 5, "student.temperature": 2.0}
 
 
 def test_the_page_has_what_dev_chose(tmp_path: Path) -> None:
