@@ -1,4 +1,4 @@
-"""Every command, setting and link that a page prints exists."""
+"""Every command, option, make target and link that a page prints exists."""
 
 import re
 import shlex
@@ -7,16 +7,12 @@ from pathlib import Path
 
 import click
 import pytest
-from pydantic import BaseModel
 from typer.main import get_command
 
 from rabtriever_core.cli import app
-from rabtriever_core.config import Settings
 from tests.documentation.blocks import DOCS, ROOT, blocks, pages
 
 PAGES = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in pages()]
-UPGRADING = DOCS / "how-to" / "upgrading.md"
-"""Names what is gone."""
 
 
 def code(page: Path) -> Iterator[str]:
@@ -75,22 +71,6 @@ def test_make_targets_exist(page: Path) -> None:
         if line.startswith("make "):
             for word in shlex.split(line, comments=True)[1:]:
                 assert "=" in word or word in targets, line
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if page.values[0] != UPGRADING])
-def test_settings_exist(page: Path) -> None:
-    """A code span such as `teacher.schedule.epochs` names a setting."""
-    for line in code(page):
-        for name in re.findall(r"^[a-z_]+(?:\.[a-z_0-9]+)+$", line):
-            section, *path = name.split(".")
-            if section not in Settings.model_fields or path in (["md"], ["py"]):
-                continue
-            model: object = Settings.model_fields[section].annotation
-            for part in path:
-                if not (isinstance(model, type) and issubclass(model, BaseModel)):
-                    break  # a field that may be several things
-                assert part in model.model_fields, f"{name} is no setting"
-                model = model.model_fields[part].annotation
 
 
 def test_links_beside_the_site_lead_somewhere() -> None:
