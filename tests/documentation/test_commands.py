@@ -1,4 +1,4 @@
-"""Every command, setting and link that a page prints exists."""
+"""Every command, option, make target and link that a page prints exists."""
 
 import re
 import shlex
@@ -13,8 +13,6 @@ from rabtriever_core.cli import app
 from tests.documentation.blocks import DOCS, ROOT, blocks, pages
 
 PAGES = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in pages()]
-UPGRADING = DOCS / "how-to" / "upgrading.md"
-"""Names what is gone."""
 
 
 def code(page: Path) -> Iterator[str]:
