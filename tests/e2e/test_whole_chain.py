@@ -54,7 +54,7 @@ def finished(
 def test_everything_materializes(finished) -> None:
     workspace, result = finished
     assert result.success
-    assert len(result.get_asset_materialization_events()) == 12
+    assert len(result.get_asset_materialization_events()) == 11
     checks = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
     assert checks["fit_for_use"]
     assert checks["holds_all_documents"]
