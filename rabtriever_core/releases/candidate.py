@@ -124,8 +124,17 @@ def _settings(workspace: Workspace, artifacts: Mapping[str, Artifact]) -> dict[s
             target = values
             for parent in parents:
                 target = target[parent]
-            target[name] = section
+            _lay_over(target, name, section)
     return values
+
+
+def _lay_over(values: dict[str, Any], name: str, recorded: Any) -> None:
+    """Put what an artifact was made with over the values now; what only operates is not recorded."""
+    if isinstance(recorded, Mapping) and isinstance(values.get(name), dict):
+        for key, value in recorded.items():
+            _lay_over(values[name], key, value)
+    else:
+        values[name] = recorded
 
 
 def _git_state(root: Path) -> tuple[str | None, bool]:

@@ -35,10 +35,9 @@ def first_write(folder: Path) -> Reached:
 def seal_of_a_checkpoint(folder: Path, name: str) -> Reached:
     """When a checkpoint below a folder is written but not sealed, and an older one is."""
     return lambda event, arguments: (
-        event == "open"
-        and str(arguments[0]).startswith(f"{folder}/")
-        and str(arguments[0]).endswith(f"checkpoint-20/{name}")
-        and bool(arguments[2] & _WRITING)
+        event == "os.rename"
+        and str(arguments[1]).startswith(f"{folder}/")
+        and str(arguments[1]).endswith(f"checkpoint-20/{name}")
     )
 
 
