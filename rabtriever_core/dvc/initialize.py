@@ -14,7 +14,7 @@ from rabtriever_core.dvc.recording import DATA, DATA_FILE, add_data, data_md5, i
 from rabtriever_core.errors import DatasetError, VersioningError
 from rabtriever_core.workspace import PARAMS, Workspace
 from rabtriever_core.workspace.artifacts import file_md5, folder_hash, folder_md5s, replace_folder
-from rabtriever_core.workspace.edit_params import renew_settings, write_dataset_settings
+from rabtriever_core.workspace.edit_params import write_dataset_settings
 
 _GIT_IGNORED = """\
 # Kept by DVC, or made again by a run.
@@ -69,9 +69,7 @@ def init_workspace(root: Path, data: Path | None = None, *, accept_data: bool = 
     if not params.exists():
         settings = default_settings().model_copy(update={"dataset": dataset})
         params.write_text(params_yaml(settings), encoding="utf-8")
-    else:
-        renew_settings(params)
-    if source is not None:
+    elif source is not None:
         current = Workspace.open(root).settings.dataset
         if current.demo or current.folder != dataset.folder:
             chosen = dataset.model_dump(mode="json", include={"name", "folder", "demo"})

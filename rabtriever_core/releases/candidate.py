@@ -129,7 +129,7 @@ def _settings(workspace: Workspace, artifacts: Mapping[str, Artifact]) -> dict[s
 
 
 def _lay_over(values: dict[str, Any], name: str, recorded: Any) -> None:
-    """Put what an artifact was made with over the values now; what only operates is not recorded."""
+    """Put what an artifact was made with over today's values; it records no operating ones."""
     if isinstance(recorded, Mapping) and isinstance(values.get(name), dict):
         for key, value in recorded.items():
             _lay_over(values[name], key, value)

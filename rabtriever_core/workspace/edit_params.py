@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.config.retired import MOVED, REASONS
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.workspace.atomic import write_text
 
@@ -20,33 +19,6 @@ def write_dataset_settings(params: Path, values: dict[str, Any]) -> None:
     if any(name not in section or section[name] != value for name, value in values.items()):
         section.update(values)
         _write(params, yaml, content)
-
-
-def renew_settings(params: Path) -> list[str]:
-    """Rename settings that have a new name, and take out those that are gone.
-
-    Returns:
-        The old names that were found.
-
-    Raises:
-        ConfigError: the file is not valid YAML.
-    """
-    yaml, content = _read(params)
-    found = []
-    for old in (*MOVED, *REASONS):
-        *above, name = old.split(".")
-        section = content
-        for part in above:
-            section = section.get(part) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or name not in section:
-            continue
-        value = section.pop(name)
-        found.append(old)
-        if old in MOVED:
-            section.setdefault(MOVED[old].rpartition(".")[2], value)
-    if found:
-        _write(params, yaml, content)
-    return found
 
 
 def _read(params: Path) -> tuple[Any, Any]:
