@@ -42,7 +42,7 @@ def status(
     opened = Workspace.open(workspace, tuple(overrides or ()))
     try:
         sync_pipeline(opened.root)
-    except PermissionError as error:
+    except OSError as error:
         typer.echo(f"dvc.yaml was left as it is, DVC may see something else: {error}", err=True)
     if not show_status(opened, tuple(stage.name for stage in STAGES), as_json=as_json):
         raise typer.Exit(1)

@@ -38,11 +38,6 @@ class StageStatus:
     hash: str | None = None
     """Of the artifact that is there; None without a whole one."""
 
-    @property
-    def runs(self) -> bool:
-        """Whether `rabtriever run all` would build it."""
-        return self.state not in ("up to date", "stopped")
-
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self) | {"reasons": list(self.reasons)}
