@@ -72,6 +72,11 @@ class TeacherConfig(Component):
     `start: bi_encoder`, 0.5 lets a small teacher keep more of what it knew. Give several ([0, 0.5,
     1]) to let dev choose one, which needs a `cosine_scale`; 1 among them can undo training that
     made the teacher worse."""
+    encoder: Shown[Literal["backbone", "bi_encoder"]] = "backbone"
+    """What reads queries and documents apart, for the cosine and for the student: backbone or
+    bi_encoder. The paper has the teacher's own backbone. `bi_encoder` takes the trained model of
+    that stage, which may be a pretrained encoder: a small one answers faster, and with its cosine in
+    the margin a small teacher is never far below it."""
     cosine_scale: Shown[float] = Field(0.0, ge=0)
     """Weight of cos(e_Q, e_D) in the margin. The paper has 0. With `start: bi_encoder`, 20 lets a
     small teacher keep what the bi-encoder knows and add what it learns from reading the pair. The
@@ -136,9 +141,10 @@ class StudentConfig(Component):
     """What the predictor starts from: new weights, or with `served` those of the served release,
     which `rabtriever retrain --warm` puts into `artifacts/served_student`. Teacher and shape must
     be the same."""
-    query_encoder: Literal["frozen", "lora"] = "frozen"
-    """`lora` also trains adapters (`backbone.lora`) for reading queries. Documents are still read
-    by the frozen teacher, so stored vectors stay valid."""
+    query_encoder: Shown[Literal["frozen", "lora", "trained"]] = "frozen"
+    """What is trained of the model that reads queries, beside the predictor: frozen (nothing), lora
+    or trained. `lora` trains adapters (`backbone.lora`), `trained` all weights of a copy. Documents
+    are still read by the teacher's encoder, so stored vectors stay valid."""
     schedule: Shown[ScheduleConfig] = ScheduleConfig(
         epochs=10,
         min_steps=600,
@@ -180,8 +186,11 @@ class StudentConfig(Component):
 
 
 class BiEncoderConfig(Component):
-    """A bi-encoder on the same backbone and data (InfoNCE), to compare with."""
+    """A bi-encoder on the same data (InfoNCE): the baseline, and what may encode for the student."""
 
+    encoder: Shown[str] = "backbone"
+    """The model it is: backbone, minilm, a Hugging Face hub id, or a folder in the layout of
+    transformers or sentence-transformers."""
     schedule: Shown[ScheduleConfig] = ScheduleConfig(
         epochs=5, min_steps=100, max_steps=400, queries_per_step=48, token_dropout=0.15
     )

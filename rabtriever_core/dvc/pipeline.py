@@ -1,6 +1,7 @@
 """dvc.yaml from the table of stages: `dvc repro` and Dagster run the same chain."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,7 @@ def dvc_yaml(params: Mapping[str, Any]) -> str:
 
 def _entry(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
     raw_data = [_value(params, "dataset.folder")] if not stage.inputs else []
-    read = [f"artifacts/{name}" for name in stage.inputs if name not in stage.choices]
-    if stage.chosen_by:
-        read.append(f"artifacts/{_value(params, stage.chosen_by)}")
+    read = [f"artifacts/{name}" for name in stage.used_inputs(partial(_value_now, params))]
     return {
         "desc": stage.summary,
         # The workspace is where this file is, whatever RABTRIEVER_WORKSPACE says. The version makes
@@ -88,6 +87,16 @@ def _settings(stage: Stage, params: Mapping[str, Any]) -> Iterator[str]:
 def _value(params: Mapping[str, Any], name: str) -> str:
     """A setting for DVC to read from params.yaml; its default where it is not there."""
     return f"${{{name}}}" if _has(params, name) else str(attrgetter(name)(default_settings()))
+
+
+def _value_now(params: Mapping[str, Any], name: str) -> Any:
+    """A setting's value in params.yaml; its default where it is not there."""
+    if not _has(params, name):
+        return attrgetter(name)(default_settings())
+    value: Any = params
+    for part in name.split("."):
+        value = value[part]
+    return value
 
 
 def _has(params: Any, name: str) -> bool:

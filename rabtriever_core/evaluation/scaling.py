@@ -49,26 +49,28 @@ def measure_response_time(
         for number in range(POOL)
     ]
 
+    vectors = student.encode_documents(pool)
+
     def teacher_answers(length: int) -> Answer:
-        cut = GenerativeReranker(_cut_at(teacher.backbone, length), teacher.cosine_scale)
+        backbone = _cut_at(teacher.backbone, length)
+        encoder = None if teacher.encoder is teacher.backbone else teacher.encoder
+        cut = GenerativeReranker(backbone, teacher.cosine_scale, encoder)
         rank = teacher_ranker(cut, pool, POOL)
         return lambda query: rank([query])
 
     def student_answers(length: int) -> Answer:
-        cut = Student(_cut_at(student.backbone, length), student.predictor, student.query_backbone)
-        vectors = cut.encode_documents(pool)
-        rank = vector_ranker(cut.encode_queries, [d.id for d in pool], vectors, POOL)
+        # It never meets a document when it is asked: their length cannot matter.
+        rank = vector_ranker(student.encode_queries, [d.id for d in pool], vectors, POOL)
         return lambda query: rank([query])
 
     return response_time_curve(teacher_answers, student_answers, fitting, queries)
 
 
 def _longest_document(backbone: Backbone) -> int:
-    context = int(backbone.model.config.get_text_config().max_position_embeddings)
     spec = backbone.prompt.spec
     fixed = (spec.start, spec.document_prefix, spec.document_suffix)
     query = (spec.query_prefix, spec.answer_suffix)
-    return context - spec.max_query_tokens - sum(map(len, fixed + query))
+    return backbone.max_tokens - spec.max_query_tokens - sum(map(len, fixed + query))
 
 
 def _cut_at(backbone: Backbone, tokens: int) -> Backbone:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,10 @@ from rabtriever_core.evaluation.metrics import ranking, run_from_scores
 from rabtriever_core.index.search import search
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.models.bm25 import Bm25
+from rabtriever_core.models.reranker import Apart
 
 if TYPE_CHECKING:
+    import torch
     from qdrant_client import QdrantClient
     from qdrant_client.models import SearchParams
 
@@ -62,11 +65,11 @@ def teacher_ranker(teacher: "Reranker", documents: Sequence[Document], depth: in
     batches, as a service would.
     """
     ids = [d.id for d in documents]
-    tokens = teacher.backbone.prompt.documents(documents)
+    known = KnownDocuments.of(teacher, documents)
 
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
         if len(queries) == 1:
-            margins = one_query_margins(teacher, queries[0], tokens)[None]
+            margins = known.margins(queries[0])[None]
         else:
             margins = teacher.margins(queries, documents, progress=True)
         return _best(ids, margins, depth)
@@ -78,14 +81,13 @@ def reranker(
     teacher: "Reranker", documents: Sequence[Document], retrieve: Ranker, candidates: int
 ) -> Ranker:
     """A reranker over the best `candidates` of another system, for pools too large for it."""
-    tokens = dict(
-        zip((d.id for d in documents), teacher.backbone.prompt.documents(documents), strict=True)
-    )
+    known = KnownDocuments.of(teacher, documents)
+    row = {document.id: number for number, document in enumerate(documents)}
 
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
         best = [ranking(retrieved)[:candidates] for retrieved in retrieve(queries)]
         if len(queries) == 1:
-            margins = one_query_margins(teacher, queries[0], [tokens[id_] for id_ in best[0]])
+            margins = known.margins(queries[0], [row[id_] for id_ in best[0]])
             return [dict(zip(best[0], map(float, margins), strict=True))]
         names = [str(row) for row in range(len(queries))]
         found = completed(
@@ -146,13 +148,10 @@ def completed(
     needed = {id_ for _, id_ in absent}
     distinct = [document for document in documents if document.id in needed]
     number = {document.id: row for row, document in enumerate(distinct)}
-    prompt = teacher.backbone.prompt
-    asked = list(dict.fromkeys(query for query, _ in absent))
-    tokens = dict(zip(asked, prompt.queries([texts[query] for query in asked]), strict=True))
     # A pair is a query with one candidate: what is absent may differ from query to query.
     margins = teacher.candidate_margins(
-        prompt.documents(distinct),
-        [tokens[query] for query, _ in absent],
+        [texts[query] for query, _ in absent],
+        distinct,
         np.array([[number[id_]] for _, id_ in absent], dtype=np.int64),
         "reranker",
     )
@@ -177,32 +176,44 @@ def qdrant_ranker(
     return rank
 
 
-def one_query_margins(
-    teacher: "Reranker", query: str, document_tokens: Sequence[Sequence[int]]
-) -> Floats:
-    """A reranker's margins [m] of one query, documents in batches of like length.
+@dataclass(frozen=True)
+class KnownDocuments:
+    """Documents that a reranker reads with one query at a time, prepared before it comes."""
 
-    Args:
-        teacher: the model.
-        query: its text.
-        document_tokens: token ids of the m documents (they are known beforehand).
-    """
-    import torch
+    teacher: "Reranker"
+    tokens: Sequence[Sequence[int]]
+    """Token ids of the m documents."""
+    e_d: "torch.Tensor | None"
+    """What another encoder makes of them [m, d]."""
 
-    tokens = teacher.backbone.prompt.queries([query])
-    margins = np.zeros(len(document_tokens), dtype=np.float32)
-    order = sorted(range(len(document_tokens)), key=lambda i: len(document_tokens[i]))
-    with torch.inference_mode():
-        e_q = teacher.queries_alone(tokens)
-        for start in range(0, len(order), _DOCUMENTS_PER_BATCH):
-            batch = order[start : start + _DOCUMENTS_PER_BATCH]
-            documents, queries = range(len(batch)), [0] * len(batch)
-            states, e_d = teacher.pair_states(
-                [document_tokens[i] for i in batch], tokens, documents, queries
-            )
-            scores = teacher.scores(states, e_q, e_d[0], queries, documents)
-            margins[batch] = scores.cpu().numpy()
-    return margins
+    @classmethod
+    def of(cls, teacher: "Reranker", documents: Sequence[Document]) -> "KnownDocuments":
+        """Prepare documents."""
+        tokens = teacher.backbone.prompt.documents(documents)
+        return cls(teacher, tokens, teacher.documents_apart(documents))
+
+    def margins(self, query: str, rows: Sequence[int] | None = None) -> Floats:
+        """Margins of one query with all documents, or some rows [r], in batches of like length."""
+        import torch
+
+        teacher = self.teacher
+        asked = range(len(self.tokens)) if rows is None else rows
+        tokens = teacher.backbone.prompt.queries([query])
+        margins = np.zeros(len(asked), dtype=np.float32)
+        order = sorted(range(len(asked)), key=lambda i: len(self.tokens[asked[i]]))
+        with torch.inference_mode():
+            e_q = teacher.queries_apart([query], tokens)
+            apart = None if e_q is None else Apart(e_q, self.e_d)
+            for start in range(0, len(order), _DOCUMENTS_PER_BATCH):
+                batch = order[start : start + _DOCUMENTS_PER_BATCH]
+                documents = [asked[i] for i in batch]
+                numbers, zeros = range(len(batch)), [0] * len(batch)
+                states, read = teacher.pair_states(
+                    [self.tokens[d] for d in documents], tokens, numbers, zeros
+                )
+                scores = teacher.scores(states, apart and apart.pairs(zeros, documents, read[0]))
+                margins[batch] = scores.cpu().numpy()
+        return margins
 
 
 def score_ranker(

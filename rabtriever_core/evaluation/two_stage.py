@@ -125,12 +125,11 @@ def rerank_milliseconds(
     """
     by_id = {d.id: d for d in documents}
     first = {q: [by_id[id_] for id_ in ranking(student[q])[:depth]] for q in queries}
-    prompt = teacher.backbone.prompt
 
     def answer(query: str) -> object:
         candidates = np.arange(len(first[query]))[None]
         return teacher.candidate_margins(
-            prompt.documents(first[query]), prompt.queries([texts[query]]), candidates, None
+            [texts[query]], first[query], candidates, None
         )
 
     return milliseconds_per_query(answer, queries)["median"]

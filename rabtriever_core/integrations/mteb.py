@@ -48,7 +48,7 @@ class RabtrieverModel(AbsEncoder):
             revision: what tells two trained ones of that name apart.
         """
         self.model = student
-        spec = student.backbone.prompt.spec
+        spec = student.encoder.prompt.spec
         self.mteb_model_meta = ModelMeta.create_empty(
             {
                 "name": name,

@@ -145,13 +145,7 @@ def export_query_tower(
 
 def query_side(tower: QueryTower) -> QuerySide:
     """How the tower's prompt reads a query alone."""
-    spec = tower.student.query_backbone.prompt.spec
-    return QuerySide(
-        head=(*spec.start, *spec.query_prefix),
-        tail=spec.answer_suffix,
-        pad=spec.pad_id,
-        max_tokens=spec.max_query_tokens,
-    )
+    return QuerySide(**asdict(tower.student.query_encoder.prompt.query_side))
 
 
 def largest_difference(
@@ -181,11 +175,11 @@ def write_graph(tower: QueryTower, folder: Path) -> None:
     import torch
     from torch.export import Dim
 
-    backbone = tower.student.query_backbone
-    _write_tokenizer(backbone.prompt.tokenizer, folder / TOKENIZER_FILE)
+    encoder = tower.student.query_encoder
+    _write_tokenizer(encoder.prompt.tokenizer, folder / TOKENIZER_FILE)
     module = _module(tower)
     # Two rows of unlike length, so that no size is taken for a constant.
-    example = backbone.pad([[backbone.prompt.spec.true_id] * 7, [backbone.prompt.spec.false_id]])
+    example = encoder.pad([[1] * 7, [2]])
     sizes = {"ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, "lengths": {0: Dim.DYNAMIC}}
     with torch.no_grad(), _quiet():
         program = torch.export.export(module, example, dynamic_shapes=sizes, strict=False)
@@ -206,7 +200,6 @@ def _module(tower: QueryTower) -> "nn.Module":
     import torch
     from torch import nn
 
-    from rabtriever_core.models.backbone import last_tokens
     from rabtriever_core.models.predictor import Predictor
 
     student, gauge = tower.student, tower.gauge
@@ -219,16 +212,14 @@ def _module(tower: QueryTower) -> "nn.Module":
 
         def __init__(self) -> None:
             super().__init__()
-            self.body, self.predictor = student.query_backbone.body, student.predictor
-            # w is the first backbone's, as in `Student`: adapters do not reach the head.
-            self.register_buffer("direction", student.backbone.answer_direction().detach())
+            self.model, self.predictor = student.query_encoder.model, student.predictor
+            self.register_buffer("direction", student.direction)
             self.register_buffer("mean", torch.from_numpy(gauge.mean))
             if gauge.query_map is not None:
                 self.register_buffer("query_map", torch.from_numpy(gauge.query_map))
 
         def forward(self, ids: "Tensor", lengths: "Tensor") -> tuple["Tensor", "Tensor", "Tensor"]:
-            states = self.body(input_ids=ids, use_cache=False).last_hidden_state
-            e_q = last_tokens(states, lengths)
+            e_q = student.query_encoder.padded_states(ids, lengths)
             phi = self.predictor.query_vectors(e_q, self.direction)
             wide = phi.double()
             offsets = (wide @ self.mean).float()

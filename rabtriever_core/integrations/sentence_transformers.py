@@ -17,7 +17,6 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.served import open_served
-from rabtriever_core.models.backbone import last_tokens
 from rabtriever_core.workspace import Workspace
 
 try:
@@ -50,7 +49,7 @@ class RabtrieverEncoder(SentenceTransformer):
         )
         super().__init__(
             modules=[router],
-            device=str(student.backbone.device),
+            device=str(student.encoder.device),
             similarity_fn_name="dot",
             prompts=dict.fromkeys(SIDES, ""),
         )
@@ -104,36 +103,34 @@ class _SideModule(InputModule):
     def __init__(self, student: "Student", side: Side) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.student, self.side = student, side
-        self.backbone = student.query_backbone if side == "query" else student.backbone
+        self.encoder = student.query_encoder if side == "query" else student.encoder
         # Registered, so that the encoder can be moved to another device.
-        self.model, self.predictor = self.backbone.model, student.predictor
-        self.head = student.backbone.model
-        self.tokenizer = self.backbone.prompt.tokenizer
+        self.model, self.predictor = self.encoder.model, student.predictor
+        self.register_buffer("direction", student.direction)
+        self.tokenizer = self.encoder.prompt.tokenizer
 
     def preprocess(
         self, inputs: Sequence[Any], prompt: str | None = None, **_: Any
     ) -> dict[str, torch.Tensor]:
         """Token ids [n, l] and their numbers [n]."""
         texts = [f"{prompt or ''}{text}" for text in inputs]
-        reader = self.backbone.prompt
+        reader = self.encoder.prompt
         if self.side == "query":
             rows = reader.alone(reader.queries(texts))
         else:
             rows = reader.documents([Document(str(n), text) for n, text in enumerate(texts)])
-        ids, lengths = self.backbone.pad(rows)
+        ids, lengths = self.encoder.pad(rows)
         return {"input_ids": ids, "lengths": lengths}
 
     def forward(self, features: dict[str, torch.Tensor], **_: Any) -> dict[str, torch.Tensor]:
         """Adds `sentence_embedding`, float32 [n, v]."""
-        ids, lengths = features["input_ids"], features["lengths"]
-        read = self.backbone.read(input_ids=ids, use_cache=False).last_hidden_state
-        states = last_tokens(read, lengths)
+        states = self.encoder.padded_states(features["input_ids"], features["lengths"])
         vectors = (
             self.predictor.query_vectors
             if self.side == "query"
             else self.predictor.document_vectors
         )
-        features["sentence_embedding"] = vectors(states, self.student.backbone.answer_direction())
+        features["sentence_embedding"] = vectors(states, self.direction)
         return features
 
     def get_embedding_dimension(self) -> int:

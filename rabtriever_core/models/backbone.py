@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
@@ -53,6 +54,13 @@ class Backbone:
         return int(self.model.config.get_text_config().hidden_size)
 
     @property
+    def max_tokens(self) -> int:
+        """Longest row that the model can read."""
+        config = self.model.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None)
+        return int(limit) if limit else int(np.iinfo(np.int32).max)
+
+    @property
     def body(self) -> Any:
         """The blocks under the head."""
         return self.model.get_decoder()
@@ -93,14 +101,10 @@ class Backbone:
 
         Right padding needs no attention mask: in a causal model no real token sees the padding.
         """
-        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-        ids = np.full((len(rows), max(width, lengths.max())), self.prompt.spec.pad_id, np.int64)
-        ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(
-            chain.from_iterable(rows), dtype=np.int64, count=lengths.sum()
-        )
+        ids, lengths = padded_rows(rows, self.prompt.spec.pad_id, width)
         return to_device(ids, self.device), to_device(lengths, self.device)
 
-    def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
+    def text_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
         """Final-norm state at the last token of every row, padded to `width`: shape [n, d]."""
         return self.last_states_of_layers(rows, (), width)[0]
 
@@ -112,17 +116,15 @@ class Backbone:
         read = self.read(input_ids=ids, use_cache=False, output_hidden_states=bool(layers))
         return states_of_layers(read, lengths, layers)
 
+    def padded_states(self, ids: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
+        """Final-norm state after `lengths` tokens of right-padded rows [n, l]: [n, d]."""
+        states = self.body(input_ids=ids, use_cache=False).last_hidden_state
+        return last_tokens(states, lengths)
+
     @property
     def rounding(self) -> float:
-        """How far apart, relatively, a text's states may be that are computed in two batches.
-
-        A step of tf32, where a GPU multiplies in it: batches of two shapes are rounded differently.
-        """
-        import torch
-
-        if self.device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
-            return 2.0**-10
-        return 0.0
+        """How far apart, relatively, a text's states may be that are computed in two batches."""
+        return rounding_on(self.device)
 
     def save(self, folder: Path) -> None:
         """Write model (safetensors), tokenizer and prompt."""
@@ -155,6 +157,30 @@ def states_of_layers(
     """
     states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
     return [last_tokens(state, lengths) for state in states]
+
+
+def padded_rows(
+    rows: Sequence[Sequence[int]], pad_id: int, width: int = 0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Token ids right-padded to one length, `width` at least: (ids [n, l], lengths [n])."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    ids = np.full((len(rows), max(width, lengths.max())), pad_id, np.int64)
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(
+        chain.from_iterable(rows), dtype=np.int64, count=lengths.sum()
+    )
+    return ids, lengths
+
+
+def rounding_on(device: "torch.device") -> float:
+    """How far apart, relatively, a text's states may be that are computed in two batches.
+
+    A step of tf32, where a GPU multiplies in it: batches of two shapes are rounded differently.
+    """
+    import torch
+
+    if device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
+        return 2.0**-10
+    return 0.0
 
 
 def last_tokens(states: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
@@ -290,7 +316,7 @@ def check_linear_head(backbone: Backbone, where: str) -> None:
         ids, _ = backbone.pad(rows)
         logits = backbone.model(input_ids=ids).logits[0, -1].float()
         expected = logits[spec.true_id] - logits[spec.false_id]
-        actual = backbone.last_states(rows)[0] @ backbone.answer_direction()
+        actual = backbone.text_states(rows)[0] @ backbone.answer_direction()
     tolerance = 5e-2 if next(backbone.model.parameters()).dtype == torch.bfloat16 else 1e-3
     if not torch.isclose(actual, expected, rtol=tolerance, atol=tolerance):
         raise ModelError(

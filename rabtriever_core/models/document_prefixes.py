@@ -1,14 +1,14 @@
 """A cache of documents that were read: their keys and values, kept from query to query."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.models.backbone import last_tokens
-from rabtriever_core.models.reranker import Reranker
+from rabtriever_core.models.reranker import Apart, Reranker
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ class _Read:
     """Of every layer: [heads, tokens, width]."""
     values: "list[torch.Tensor]"
     e_d: "torch.Tensor"
-    """[d]."""
+    """Read apart [d]."""
 
     @property
     def bytes(self) -> int:
@@ -60,8 +60,8 @@ class DocumentPrefixes:
         query_ids = prompt.queries([query])
         with torch.inference_mode():
             rows = [tuple(row) for row in prompt.documents(documents)]
-            found = self._all_read(rows)
-            e_q = self.reranker.queries_alone(query_ids)
+            found = self._all_read(dict(zip(rows, documents, strict=True)), rows)
+            e_q = self.reranker.queries_apart([query], query_ids)
             e_d = torch.stack([read.e_d for read in found])
             numbers, zeros = range(len(rows)), [0] * len(rows)
             states = self.reranker.states_after(
@@ -71,24 +71,30 @@ class DocumentPrefixes:
                 numbers,
                 zeros,
             )
-            margins: Floats = self.reranker.scores(states, e_q, e_d, zeros, numbers).cpu().numpy()
+            apart = None if e_q is None else Apart(e_q, e_d).pairs(zeros, numbers, e_d)
+            margins: Floats = self.reranker.scores(states, apart).cpu().numpy()
         self._forget()
         return margins
 
-    def _all_read(self, rows: Sequence[tuple[int, ...]]) -> list[_Read]:
-        new = [row for row in dict.fromkeys(rows) if row not in self._read]
+    def _all_read(
+        self, documents: Mapping[tuple[int, ...], Document], rows: Sequence[tuple[int, ...]]
+    ) -> list[_Read]:
+        new = [row for row in documents if row not in self._read]
         for start in range(0, len(new), _BATCH):
-            self._add(sorted(new[start : start + _BATCH], key=len))
+            batch = sorted(new[start : start + _BATCH], key=len)
+            self._add(batch, [documents[row] for row in batch])
         for row in rows:
             self._read.move_to_end(row)
         return [self._read[row] for row in rows]
 
-    def _add(self, rows: Sequence[tuple[int, ...]]) -> None:
+    def _add(self, rows: Sequence[tuple[int, ...]], documents: Sequence[Document]) -> None:
         backbone = self.reranker.backbone
         ids, lengths = backbone.pad(rows)
         read = backbone.read(input_ids=ids, use_cache=True)
         layers = read.cache.layers
-        e_d = last_tokens(read.last_hidden_state, lengths)
+        e_d = self.reranker.documents_apart(documents)
+        if e_d is None:
+            e_d = last_tokens(read.last_hidden_state, lengths)
         for number, row in enumerate(rows):
             # Copies: a slice would keep the whole batch.
             kept = _Read(

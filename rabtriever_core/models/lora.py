@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import LoraConfig
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     import torch
 
 
-def with_adapters(backbone: Backbone, lora: LoraConfig, seed: int) -> "torch.nn.Module":
-    """Put adapters into the backbone's layers, in place: `backbone.body` runs through them.
+def with_adapters(encoder: TextEncoder, lora: LoraConfig, seed: int) -> "torch.nn.Module":
+    """Put adapters into the layers of what reads texts, in place: it runs through them.
 
     Only the adapters are trainable afterwards. `merge_adapters` takes them off again.
     """
@@ -24,28 +25,28 @@ def with_adapters(backbone: Backbone, lora: LoraConfig, seed: int) -> "torch.nn.
     torch.manual_seed(seed)
     targets = lora.target_modules
     adapted: torch.nn.Module = get_peft_model(
-        backbone.model,
+        encoder.model,
         PeftConfig(
             r=lora.rank,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
             target_modules=targets if isinstance(targets, str) else list(targets),
-            task_type="CAUSAL_LM",
+            task_type="CAUSAL_LM" if isinstance(encoder, Backbone) else "FEATURE_EXTRACTION",
         ),
     )
     return adapted
 
 
-def merge_adapters(backbone: Backbone, adapted: Any) -> None:
-    """Add the adapters to the weights they adapt; the backbone is a plain model again."""
-    backbone.model = adapted.merge_and_unload()
+def merge_adapters(encoder: TextEncoder, adapted: Any) -> None:
+    """Add the adapters to the weights they adapt; it is a plain model again."""
+    encoder.model = adapted.merge_and_unload()
 
 
-def load_adapters(backbone: Backbone, folder: Path) -> None:
+def load_adapters(encoder: TextEncoder, folder: Path) -> None:
     """Merge adapters that were saved by `adapted.save_pretrained(folder)`."""
     from peft import PeftModel
 
-    merge_adapters(backbone, PeftModel.from_pretrained(backbone.model, folder))
+    merge_adapters(encoder, PeftModel.from_pretrained(encoder.model, folder))
 
 
 @contextmanager

@@ -170,6 +170,56 @@ class GatedPredictor(Predictor):
         self.gate.start_linear(torch.diag(_divisors(direction, scale)))
 
 
+class ProjectedPredictor(Predictor):
+    """e_stu = MLP_θ(e_Q) ⊙ V e_D, for an encoder with states of its own width (*ours*).
+
+    The gate and V lead from the encoder's states into the teacher's. The margin is
+    ⟨Vᵀ(w ⊙ MLP_θ(e_Q)), e_D⟩: V goes to the query's side, so the document's vector is e_D itself,
+    as with the paper's predictor, and a retrained predictor needs no re-embedding.
+    """
+
+    kind = "projected"
+    embeds_documents = False
+
+    def __init__(self, width: int, out: int, hidden: int, layers: int, *, skip: bool) -> None:
+        super().__init__(width=width, out=out, hidden=hidden, layers=layers, skip=skip)
+        self.gate = Gate(width, hidden, layers, out, skip=skip)
+        self.projection = nn.Linear(width, out, bias=False)
+
+    @property
+    def vector_size(self) -> int:
+        """Length of the vectors."""
+        return int(self.shape["width"])
+
+    def states(self, e_q: Tensor, e_d: Tensor) -> Tensor:
+        """MLP_θ(e_Q) ⊙ V e_D."""
+        return torch.mul(self.gate(e_q)[:, None, :], self.projection(e_d))
+
+    def query_vectors(self, e_q: Tensor, direction: Tensor) -> Tensor:
+        """φ(q) = Vᵀ(w ⊙ MLP_θ(e_Q))."""
+        vectors: Tensor = (self.gate(e_q) * direction) @ self.projection.weight
+        return vectors
+
+    def document_vectors(self, e_d: Tensor, direction: Tensor) -> Tensor:
+        """e_D."""
+        return e_d
+
+    def start_from_cosine(self, direction: Tensor, scale: float) -> None:
+        """V = R and gate_i = scale · (R e_Q)_i / w_i, for R with orthonormal columns.
+
+        Where the teacher's states are narrower than the encoder's, R has orthonormal rows instead,
+        which keep inner products up to noise.
+        """
+        width, out = int(self.shape["width"]), int(self.shape["out"])
+        rotation = torch.linalg.qr(torch.randn(max(width, out), min(width, out)))[0]
+        if out < width:
+            rotation = rotation.T * (width / out) ** 0.5
+        rotation = rotation.to(direction)
+        self.gate.start_linear(_divisors(direction, scale)[:, None] * rotation)
+        with torch.no_grad():
+            self.projection.weight.copy_(rotation)
+
+
 class WidePredictor(Predictor):
     """e_stu = C(U(e_Q) ⊙ V(e_D)) + A(e_Q) + B(e_D): one dot product of any width (*ours*).
 
@@ -273,14 +323,33 @@ class AdditivePredictor(Predictor):
 
 
 _KINDS: dict[str, type[Predictor]] = {
-    kind.kind: kind for kind in (GatedPredictor, WidePredictor, AdditivePredictor)
+    kind.kind: kind for kind in (GatedPredictor, ProjectedPredictor, WidePredictor, AdditivePredictor)
 }
 
 
-def make_predictor(width: int, config: StudentConfig, seed: int) -> Predictor:
-    """A fresh predictor of the configured kind, deterministic in the seed."""
+def make_predictor(
+    width: int, config: StudentConfig, seed: int, out: int | None = None
+) -> Predictor:
+    """A fresh predictor of the configured kind, deterministic in the seed.
+
+    Args:
+        width: length of the encoder's states.
+        config: of the student.
+        seed: of the weights.
+        out: length of the teacher's states where another model encodes; `gated` then leads there.
+
+    Raises:
+        ModelError: this kind takes states of the teacher's own encoder only.
+    """
     torch.manual_seed(seed)
     shape = {"width": width, "hidden": config.hidden_multiple * width, "layers": config.layers}
+    if out is not None:
+        if config.predictor != "gated":
+            raise ModelError(
+                f"student.predictor is {config.predictor}, but only a gated one leads from another "
+                "encoder's states to the teacher's: set it to gated, or teacher.encoder to backbone"
+            )
+        return ProjectedPredictor(**shape, out=out, skip=config.skip)
     if config.predictor == "additive":
         return AdditivePredictor(**shape)
     if config.predictor == "wide":

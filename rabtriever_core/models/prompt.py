@@ -36,6 +36,16 @@ class PromptSpec:
     max_query_tokens: int
 
 
+@dataclass(frozen=True)
+class QuerySide:
+    """How a query is read alone: head, the last of its tokens, tail."""
+
+    head: tuple[int, ...]
+    tail: tuple[int, ...]
+    pad: int
+    max_tokens: int
+
+
 class Prompt:
     r"""Turns documents and queries into token ids.
 
@@ -75,6 +85,13 @@ class Prompt:
             for ids in self._text_ids(queries)
         ]
 
+    @property
+    def query_side(self) -> QuerySide:
+        """What a query that is read alone is put between."""
+        spec = self.spec
+        head = (*spec.start, *spec.query_prefix)
+        return QuerySide(head, spec.answer_suffix, spec.pad_id, spec.max_query_tokens)
+
     def alone(self, query_ids: Sequence[Sequence[int]]) -> list[list[int]]:
         """The query side read without a document."""
         return [[*self.spec.start, *ids] for ids in query_ids]
@@ -98,10 +115,15 @@ class Prompt:
         )
 
     def _text_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        flat = [" ".join(text.split()) for text in texts]
-        ids: list[list[int]] = self.tokenizer(
-            flat, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
-        )["input_ids"]
-        return ids
+        return text_ids(self.tokenizer, texts)
+
+
+def text_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of plain text: special tokens are split into characters, white space collapsed."""
+    if not texts:
+        return []
+    flat = [" ".join(text.split()) for text in texts]
+    ids: list[list[int]] = tokenizer(
+        flat, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
+    )["input_ids"]
+    return ids

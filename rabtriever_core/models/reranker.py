@@ -3,6 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.arrays import Floats, to_device
 from rabtriever_core.models.backbone import Backbone, last_tokens, states_of_layers
 from rabtriever_core.models.probability import sigmoid
-from rabtriever_core.models.states import query_row_states
+from rabtriever_core.models.states import document_states, query_row_states
+from rabtriever_core.models.text_encoder import ENCODER_FOLDER, TextEncoder, load_text_encoder
 from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
@@ -23,6 +25,31 @@ if TYPE_CHECKING:
 
 
 RERANKER_FILE = "reranker.json"
+DIRECTION_FILE = "direction.safetensors"
+"""w_T − w_F of the teacher beside it."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Queries and documents that were read apart, for the cosine in a score."""
+
+    e_q: "torch.Tensor"
+    """[n, d]."""
+    e_d: "torch.Tensor | None"
+    """[m, d]; None where the backbone that reads the pairs gives them by the way."""
+
+    def pairs(
+        self, queries: Sequence[int], documents: Sequence[int], read: "torch.Tensor"
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """e_Q and e_D of p pairs, [p, d] each.
+
+        Args:
+            queries: query of every pair.
+            documents: document of every pair.
+            read: e_D of the pairs' documents as the backbone has just read them [p, d].
+        """
+        e_d = read if self.e_d is None else self.e_d[list(documents)]
+        return self.e_q[list(queries)], e_d
 
 
 class Reranker(ABC):
@@ -34,11 +61,15 @@ class Reranker(ABC):
         backbone: the model that reads.
         cosine_scale: weight of cos(e_Q, e_D) in the score, the states of query and document read
             apart; 0 for a reranker that knows a pair only from reading it.
+        encoder: what reads them apart, the backbone itself unless another is given.
     """
 
-    def __init__(self, backbone: Backbone, cosine_scale: float = 0.0) -> None:
+    def __init__(
+        self, backbone: Backbone, cosine_scale: float = 0.0, encoder: TextEncoder | None = None
+    ) -> None:
         self.backbone = backbone
         self.cosine_scale = cosine_scale
+        self.encoder: TextEncoder = encoder or backbone
 
     @abstractmethod
     def direction(self) -> "torch.Tensor":
@@ -62,57 +93,78 @@ class Reranker(ABC):
         margins = np.zeros((len(queries), len(documents)), dtype=np.float32)
         batches = list(_length_batches(query_ids, batch_tokens * self.backbone.batch_multiple))
         with torch.inference_mode():
-            e_q = self.queries_alone(query_ids)
+            apart = self.read_apart(queries, query_ids, documents)
             for column, ids in enumerate(
                 tqdm(document_ids, desc="reranker", unit="doc", disable=not progress)
             ):
                 for rows in batches:
-                    of_document = [0] * len(rows)
                     states, e_d = self.pair_states(
-                        [ids], [query_ids[r] for r in rows], of_document, range(len(rows))
+                        [ids], [query_ids[r] for r in rows], [0] * len(rows), range(len(rows))
                     )
-                    scores = self.scores(states, e_q, e_d[0], rows, of_document)
+                    columns = [column] * len(rows)
+                    read = e_d[0].expand(len(rows), -1)
+                    scores = self.scores(states, apart and apart.pairs(rows, columns, read))
                     margins[rows, column] = scores.cpu().numpy()
         return margins
 
-    def queries_alone(self, query_ids: Sequence[list[int]]) -> "torch.Tensor | None":
+    def read_apart(
+        self,
+        queries: Sequence[str],
+        query_ids: Sequence[list[int]],
+        documents: Sequence[Document],
+    ) -> Apart | None:
+        """Queries and documents read apart, for `scores`; None where the score does not ask for it.
+
+        Args:
+            queries: n texts, some of which may be the same.
+            query_ids: their token ids, which the backbone reads where it reads apart itself.
+            documents: m documents, which another encoder reads.
+        """
+        e_q = self.queries_apart(queries, query_ids)
+        return None if e_q is None else Apart(e_q, self.documents_apart(documents))
+
+    def queries_apart(
+        self, queries: Sequence[str], query_ids: Sequence[list[int]]
+    ) -> "torch.Tensor | None":
         """e_Q [n, d] for `scores`; None where the score does not ask for it."""
         if not self.cosine_scale:
             return None
+        if self.encoder is not self.backbone:
+            query_ids = self.encoder.prompt.queries(queries)
         # A query that is asked of several documents may be given once for each.
         number = {row: i for i, row in enumerate(dict.fromkeys(map(tuple, query_ids)))}
-        states = query_row_states(self.backbone, [list(row) for row in number])
+        states = query_row_states(self.encoder, [list(row) for row in number])
         every = states[[number[tuple(row)] for row in query_ids]]
         return to_device(every, self.backbone.device)
+
+    def documents_apart(self, documents: Sequence[Document]) -> "torch.Tensor | None":
+        """e_D [m, d] of another encoder; None where reading the pairs gives it, or none is used."""
+        if not self.cosine_scale or self.encoder is self.backbone:
+            return None
+        return to_device(document_states(self.encoder, documents), self.backbone.device)
 
     def scores(
         self,
         states: "torch.Tensor",
-        e_q: "torch.Tensor | None",
-        e_d: "torch.Tensor",
-        query_index: Sequence[int],
-        document_index: Sequence[int],
+        apart: "tuple[torch.Tensor, torch.Tensor] | None" = None,
     ) -> "torch.Tensor":
-        """Scores of pairs from their states; differentiable.
+        """Scores of p pairs from their states; differentiable.
 
         Args:
             states: answer-position states [p, d], from `pair_states`.
-            e_q: states of the queries read alone [n, d]; needed only with `cosine_scale`.
-            e_d: states of the documents [m, d].
-            query_index: query of every pair, length p.
-            document_index: document of every pair, length p.
+            apart: e_Q and e_D of the pairs, [p, d'] each, from `Apart.pairs`; needed only with
+                `cosine_scale`.
 
         Raises:
-            ValueError: the score holds their cosine, and there is no e_q.
+            ValueError: the score holds their cosine, and they are not given.
         """
         import torch
 
         scores = states @ self.direction()
         if self.cosine_scale:
-            if e_q is None:
-                raise ValueError(f"a score with {self.cosine_scale} · cos(e_Q, e_D) needs e_q")
-            pairs = e_q[list(query_index)], e_d[list(document_index)]
-            cosines = torch.nn.functional.cosine_similarity(*pairs, dim=-1)
+            if apart is None:
+                raise ValueError(f"a score with {self.cosine_scale} · cos(e_Q, e_D) needs both")
+            cosines = torch.nn.functional.cosine_similarity(*apart, dim=-1)
             scores = scores + self.cosine_scale * cosines
         return scores
 
@@ -190,6 +242,7 @@ class Reranker(ABC):
         query_ids: Sequence[list[int]],
         candidates: npt.NDArray[np.int64],
         label: str | None,
+        apart: Apart | None = None,
         *,
         batch_pairs: int = 256,
     ) -> Iterator[
@@ -202,6 +255,7 @@ class Reranker(ABC):
             query_ids: token ids of the n query sides.
             candidates: document numbers [n, k].
             label: names the progress bar; there is none without.
+            apart: of the same queries and documents, from `read_apart`.
             batch_pairs: pairs read at once.
 
         Yields:
@@ -212,43 +266,54 @@ class Reranker(ABC):
 
         n, k = candidates.shape
         batch_pairs *= self.backbone.batch_multiple
-        e_q = self.queries_alone(query_ids)
         order = np.lexsort((np.repeat(np.arange(n), k), candidates.ravel()))
         with torch.inference_mode():
             starts = range(0, len(order), batch_pairs)
             for start in tqdm(starts, desc=label, unit="batch", disable=label is None):
                 pairs = order[start : start + batch_pairs]
-                rows = pairs // k
-                distinct, of_document = np.unique(candidates.ravel()[pairs], return_inverse=True)
+                rows, documents = pairs // k, candidates.ravel()[pairs]
+                distinct, of_document = np.unique(documents, return_inverse=True)
                 states, e_d = self.pair_states(
                     [document_ids[d] for d in distinct],
                     [query_ids[r] for r in rows],
                     of_document.tolist(),
                     range(len(rows)),
                 )
-                scores = self.scores(states, e_q, e_d[0], rows.tolist(), of_document.tolist())
+                read = e_d[0][of_document.tolist()]
+                scores = self.scores(
+                    states, apart and apart.pairs(rows.tolist(), documents.tolist(), read)
+                )
                 yield rows, pairs % k, states, scores
 
     def candidate_margins(
         self,
-        document_ids: Sequence[Sequence[int]],
-        query_ids: Sequence[list[int]],
+        queries: Sequence[str],
+        documents: Sequence[Document],
         candidates: npt.NDArray[np.int64],
         label: str | None,
     ) -> Floats:
         """Scores [n, k] of every query with candidates of its own.
 
         Args:
-            document_ids: token ids of all documents.
-            query_ids: token ids of the n query sides.
+            queries: the n texts.
+            documents: what `candidates` numbers.
             candidates: document numbers [n, k].
             label: names the progress bar; there is none without.
         """
+        used, numbers = np.unique(candidates, return_inverse=True)
+        asked = [documents[d] for d in used]
+        of_text = dict.fromkeys(queries)
+        rows = dict(zip(of_text, self.backbone.prompt.queries(list(of_text)), strict=True))
+        query_ids = [rows[text] for text in queries]
         margins = np.zeros(candidates.shape, dtype=np.float32)
-        for rows, columns, _, scores in self.candidate_states(
-            document_ids, query_ids, candidates, label
+        for row, column, _, scores in self.candidate_states(
+            self.backbone.prompt.documents(asked),
+            query_ids,
+            numbers.reshape(candidates.shape),
+            label,
+            self.read_apart(queries, query_ids, asked),
         ):
-            margins[rows, columns] = scores.cpu().numpy()
+            margins[row, column] = scores.cpu().numpy()
         return margins
 
 
@@ -266,11 +331,16 @@ class GenerativeReranker(Reranker):
         Raises:
             ArtifactError: it does not say how it scores.
         """
-        return cls.on(Backbone.load(folder, runtime), folder)
+        encoder = None
+        if (folder / ENCODER_FOLDER).is_dir():
+            encoder = load_text_encoder(folder / ENCODER_FOLDER, runtime)
+        return cls.on(Backbone.load(folder, runtime), folder, encoder)
 
     @classmethod
-    def on(cls, backbone: Backbone, folder: Path) -> "GenerativeReranker":
-        """A teacher artifact whose backbone is open already.
+    def on(
+        cls, backbone: Backbone, folder: Path, encoder: TextEncoder | None = None
+    ) -> "GenerativeReranker":
+        """A teacher artifact whose backbone is open already, and its other encoder if it has one.
 
         Raises:
             ArtifactError: it does not say how it scores.
@@ -283,12 +353,22 @@ class GenerativeReranker(Reranker):
                 f"{path} does not say how this teacher scores ({error!r:.200}); an earlier version "
                 "may have made it: run `rabtriever run teacher --force` to materialize it again"
             ) from None
-        return cls(backbone, scale)
+        return cls(backbone, scale, encoder)
 
     def save(self, folder: Path) -> None:
-        """Write the backbone and how it scores."""
+        """Write the backbone and how it scores; another encoder with w_T − w_F beside it.
+
+        Who reads texts apart by that encoder then needs no backbone.
+        """
+        from safetensors.torch import save_file
+
         self.backbone.save(folder)
         write_json(folder / RERANKER_FILE, {"cosine_scale": self.cosine_scale})
+        if self.encoder is not self.backbone:
+            (folder / ENCODER_FOLDER).mkdir()
+            self.encoder.save(folder / ENCODER_FOLDER)
+            direction = self.direction().detach().cpu().contiguous()
+            save_file({"direction": direction}, folder / DIRECTION_FILE)
 
     def direction(self) -> "torch.Tensor":
         """w_T − w_F: shape [d]."""
@@ -334,3 +414,11 @@ def _length_batches(rows: Sequence[Sequence[int]], batch_tokens: int) -> Sequenc
         else:
             batches.append([row])
     return batches
+
+
+def load_direction(teacher: Path) -> "torch.Tensor":
+    """w_T − w_F of a teacher artifact that reads texts apart with another encoder: [d]."""
+    from safetensors.torch import load_file
+
+    direction: torch.Tensor = load_file(teacher / DIRECTION_FILE)["direction"]
+    return direction

@@ -10,13 +10,18 @@ from rabtriever_core.config import LoraConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.arrays import Floats, to_device
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.reranker import load_direction
 from rabtriever_core.models.states import document_states, query_states
+from rabtriever_core.models.text_encoder import TextEncoder, load_encoder_of_teacher, load_text_encoder
 from rabtriever_core.workspace.artifacts import load_artifact
 
 if TYPE_CHECKING:
+    import torch
+
     from rabtriever_core.models.predictor import Predictor
 
 ADAPTER_FOLDER = "query_adapter"
+QUERY_ENCODER_FOLDER = "query_encoder"
 
 
 class Student:
@@ -27,33 +32,57 @@ class Student:
     """
 
     def __init__(
-        self, backbone: Backbone, predictor: "Predictor", query_backbone: Backbone | None = None
+        self,
+        encoder: TextEncoder,
+        predictor: "Predictor",
+        query_encoder: TextEncoder | None = None,
+        direction: "torch.Tensor | None" = None,
     ) -> None:
-        self.backbone = backbone
-        self.predictor = predictor.to(backbone.device)
-        self.query_backbone = query_backbone or backbone
+        """Put the parts together.
+
+        Args:
+            encoder: reads documents, and queries too unless they have an encoder of their own.
+            predictor: from its states to the teacher's.
+            query_encoder: reads queries.
+            direction: w_T − w_F of the teacher [d]; the encoder's own where it is the backbone.
+        """
+        if direction is None:
+            assert isinstance(encoder, Backbone)  # noqa: S101  no other encoder has a head
+            direction = encoder.answer_direction()
+        self.encoder = encoder
+        self.predictor = predictor.to(encoder.device)
+        self.direction = direction.detach().to(encoder.device)
+        self.query_encoder = query_encoder or encoder
         self.adapters: Any = None
         """The query side's adapters while they are on, unmerged."""
 
-    def adapt_queries(self, copy: Backbone, lora: LoraConfig, seed: int) -> None:
+    @property
+    def queries_are_read_apart(self) -> bool:
+        """Whether queries have an encoder of their own, and documents another."""
+        return self.query_encoder is not self.encoder
+
+    def adapt_queries(self, copy: TextEncoder, lora: LoraConfig, seed: int) -> None:
         """Read queries through adapters from now on; they stay on, unmerged, to be trained.
 
         Args:
-            copy: a second copy of the backbone, changed in place: documents are still read by the
+            copy: a second copy of the encoder, changed in place: documents are still read by the
                 first, so that stored vectors stay valid.
             lora: the adapters.
             seed: of their weights.
         """
         from rabtriever_core.models.lora import with_adapters
 
-        self.query_backbone = copy
+        self.query_encoder = copy
         self.adapters = with_adapters(copy, lora, seed)
 
     def save(self, folder: Path) -> None:
-        """Write what the teacher does not hold: the predictor, and the query side's adapters."""
+        """Write what the teacher does not hold: the predictor, and what reads queries."""
         self.predictor.save(folder)
         if self.adapters is not None:
             self.adapters.save_pretrained(folder / ADAPTER_FOLDER)
+        elif self.queries_are_read_apart:
+            (folder / QUERY_ENCODER_FOLDER).mkdir()
+            self.query_encoder.save(folder / QUERY_ENCODER_FOLDER)
 
     @property
     def dimension(self) -> int:
@@ -71,11 +100,15 @@ class Student:
         from rabtriever_core.models.predictor import Predictor
 
         load_artifact(folder, parents={"teacher": load_artifact(teacher).hash})
-        query_backbone = None
-        if (folder / ADAPTER_FOLDER).is_dir():
-            query_backbone = Backbone.load(teacher, runtime)
-            load_adapters(query_backbone, folder / ADAPTER_FOLDER)
-        return cls(Backbone.load(teacher, runtime), Predictor.load(folder), query_backbone)
+        encoder = load_encoder_of_teacher(teacher, runtime)
+        query_encoder = None
+        if (folder / QUERY_ENCODER_FOLDER).is_dir():
+            query_encoder = load_text_encoder(folder / QUERY_ENCODER_FOLDER, runtime)
+        elif (folder / ADAPTER_FOLDER).is_dir():
+            query_encoder = load_encoder_of_teacher(teacher, runtime)
+            load_adapters(query_encoder, folder / ADAPTER_FOLDER)
+        direction = None if isinstance(encoder, Backbone) else load_direction(teacher)
+        return cls(encoder, Predictor.load(folder), query_encoder, direction)
 
     def encode_queries(
         self, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
@@ -89,30 +122,27 @@ class Student:
         """(φ(q) [n, v], what to add to its dot products to get margins [n]), float32."""
         import torch
 
-        states = query_states(self.query_backbone, queries, batch_size, progress=progress)
-        e_q = to_device(states, self.backbone.device)
-        direction = self.backbone.answer_direction()
+        states = query_states(self.query_encoder, queries, batch_size, progress=progress)
+        e_q = to_device(states, self.encoder.device)
         with torch.inference_mode():
-            vectors = self.predictor.query_vectors(e_q, direction)
-            offsets = self.predictor.query_offsets(e_q, direction)
+            vectors = self.predictor.query_vectors(e_q, self.direction)
+            offsets = self.predictor.query_offsets(e_q, self.direction)
         return vectors.cpu().numpy(), offsets.cpu().numpy()
 
     def encode_documents(
         self, documents: Sequence[Document], batch_size: int = 64, *, progress: bool = False
     ) -> Floats:
         """The vectors to store, for the paper's predictor e_D itself: float32 [m, v]."""
-        states = document_states(self.backbone, documents, batch_size, progress=progress)
+        states = document_states(self.encoder, documents, batch_size, progress=progress)
         return self.document_vectors(states)
 
     def document_vectors(self, states: Floats) -> Floats:
         """The vectors to store from e_D [m, d]: float32 [m, v]."""
         import torch
 
-        e_d = to_device(states, self.backbone.device)
+        e_d = to_device(states, self.encoder.device)
         with torch.inference_mode():
-            vectors: Floats = (
-                self.predictor.document_vectors(e_d, self.backbone.answer_direction()).cpu().numpy()
-            )
+            vectors: Floats = self.predictor.document_vectors(e_d, self.direction).cpu().numpy()
         return vectors
 
     def margin(self, queries: Sequence[str], documents: Sequence[Document]) -> Floats:
@@ -122,12 +152,12 @@ class Student:
         """
         import torch
 
-        device = self.backbone.device
-        e_q = to_device(query_states(self.query_backbone, queries), device)
-        e_d = to_device(document_states(self.backbone, documents), device)
+        device = self.encoder.device
+        e_q = to_device(query_states(self.query_encoder, queries), device)
+        e_d = to_device(document_states(self.encoder, documents), device)
         with torch.inference_mode():
-            direction = self.backbone.answer_direction()
             rows = [
-                (self.predictor.states(row[None], e_d[None]) @ direction)[0].cpu() for row in e_q
+                (self.predictor.states(row[None], e_d[None]) @ self.direction)[0].cpu()
+                for row in e_q
             ]
         return torch.stack(rows).numpy() if rows else np.zeros((0, len(documents)), np.float32)

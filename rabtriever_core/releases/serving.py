@@ -49,6 +49,8 @@ class OpenRelease:
     """How its collection is stored and searched."""
     teacher: Path
     """Its artifact."""
+    runtime: RuntimeConfig
+    """Where the teacher computes, and how."""
     prefix_bytes: int
     """For documents that the teacher has read, so that the next query need not wait for that."""
 
@@ -88,7 +90,7 @@ class OpenRelease:
 
     @cached_property
     def reranker(self) -> "GenerativeReranker":
-        """The teacher, on the weights that the student holds already.
+        """The teacher, on the weights that the student holds already where it has the same.
 
         With a tokenizer of its own: it may read while another thread encodes queries.
         """
@@ -96,8 +98,10 @@ class OpenRelease:
         from rabtriever_core.models.prompt import Prompt
         from rabtriever_core.models.reranker import GenerativeReranker
 
-        backbone = Backbone(self.tower.student.backbone.model, Prompt.load(self.teacher))
-        return GenerativeReranker.on(backbone, self.teacher)
+        held = self.tower.student.encoder
+        if not isinstance(held, Backbone):
+            return GenerativeReranker.load(self.teacher, self.runtime)
+        return GenerativeReranker.on(Backbone(held.model, Prompt.load(self.teacher)), self.teacher)
 
     @cached_property
     def _prefixes(self) -> "DocumentPrefixes":
@@ -137,6 +141,7 @@ def open_release(workspace: Workspace, release: Release) -> OpenRelease:
         calibration=Calibration.load(folders["calibration"]),
         index=index,
         teacher=folders["teacher"],
+        runtime=release_runtime(workspace, release),
         prefix_bytes=workspace.settings.serving.prefix_cache_mib * 2**20,
     )
 

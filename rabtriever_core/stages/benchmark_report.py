@@ -88,7 +88,7 @@ def make(context: StageContext) -> dict[str, Any]:
         )
         if teacher.cosine_scale:
             # What is left of the teacher when it reads no pair: whether reading pays.
-            encode, ids = BiEncoder(teacher.backbone).encode_queries, embeddings.ids
+            encode, ids = BiEncoder(teacher.encoder).encode_queries, embeddings.ids
             states = unit_rows(embeddings.states())
             systems["teacher_cosine"] = (
                 vector_ranker(encode, ids, states, config.depth)

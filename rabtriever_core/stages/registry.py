@@ -1,8 +1,9 @@
 """The table of stages, in the order they run."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.errors import ConfigError
 
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 class Stage:
     """One step of the pipeline: a pure function of (settings, input artifacts).
 
-    A setting may choose one of several inputs. An artifact then has that one as its parent, and is
-    kept when another changes. DVC says the same: its dependency is `artifacts/${setting}`, which
-    it reads from params.yaml itself. Dagster's edges are fixed when the definitions load, before
-    anybody may edit the setting: there a stage follows all it may read, so that the order of a run
-    is right in any case. The UI may call it stale for a change of one it does not read; a run then
-    finds it up to date, and its data version stays, so that nothing after it is stale.
+    Settings may choose what it reads. An artifact then has what was read as its parents, and is
+    kept when another changes. dvc.yaml is written for the settings in params.yaml. Dagster's edges
+    are fixed when the definitions load, before anybody may edit the setting: there a stage follows
+    all it may read, so that the order of a run is right in any case. The UI may call it stale for a
+    change of one it does not read; a run then finds it up to date, and its data version stays, so
+    that nothing after it is stale.
     """
 
     name: str
@@ -30,21 +31,36 @@ class Stage:
     """Stages whose artifacts it reads, or may read."""
     sections: tuple[str, ...]
     """Settings that shape its result: sections of params.yaml, or single ones by dotted name."""
-    choices: tuple[str, ...] = ()
-    """Of these inputs it reads one alone."""
-    chosen_by: str = ""
-    """The setting that names that one."""
+    only_if: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """Input → (setting, value) pairs, one of which must hold for it to be read."""
 
-    def used_inputs(self, settings: "Settings") -> tuple[str, ...]:
+    def used_inputs(self, value_of: Callable[[str], Any]) -> tuple[str, ...]:
+        """Stages whose artifacts it reads.
+
+        Args:
+            value_of: dotted name → value of a setting.
+        """
+        return tuple(
+            name
+            for name in self.inputs
+            if name not in self.only_if
+            or any(value_of(setting) == value for setting, value in self.only_if[name])
+        )
+
+    def inputs_with(self, settings: "Settings") -> tuple[str, ...]:
         """Stages whose artifacts it reads with these settings."""
-        chosen = attrgetter(self.chosen_by)(settings) if self.chosen_by else None
-        return tuple(name for name in self.inputs if name not in self.choices or name == chosen)
+        return self.used_inputs(lambda name: attrgetter(name)(settings))
 
     @property
     def out(self) -> str:
         """Its artifact, relative to the workspace."""
         return "reports" if self.name == "benchmark_report" else f"artifacts/{self.name}"
 
+
+TEACHER_READS = {
+    "backbone": (("teacher.start", "backbone"),),
+    "bi_encoder": (("teacher.start", "bi_encoder"), ("teacher.encoder", "bi_encoder")),
+}
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -64,9 +80,10 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "bi_encoder",
         1,
-        "Train the baseline bi-encoder (InfoNCE) on the same backbone and data.",
+        "Train the bi-encoder (InfoNCE): the baseline, and what may encode for the student.",
         ("validated_dataset", "backbone"),
-        ("dataset", "bi_encoder", "runtime"),
+        ("dataset", "bi_encoder", "prompt", "runtime"),
+        only_if={"backbone": (("bi_encoder.encoder", "backbone"),)},
     ),
     Stage(
         "teacher",
@@ -74,8 +91,7 @@ STAGES: tuple[Stage, ...] = (
         "Fine-tune the generative reranker (answer token only).",
         ("validated_dataset", "backbone", "bi_encoder"),
         ("dataset", "teacher", "backbone.model", "backbone.lora", "runtime"),
-        choices=("backbone", "bi_encoder"),
-        chosen_by="teacher.start",
+        only_if=TEACHER_READS,
     ),
     Stage(
         "student",

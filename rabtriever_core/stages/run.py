@@ -122,7 +122,7 @@ def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
         ArtifactError: one is missing, damaged, or does not fit another.
         ValidationStoppedError: the data set is not fit for use.
     """
-    used = stage.used_inputs(workspace.settings)
+    used = stage.inputs_with(workspace.settings)
     inputs = {name: load_artifact(workspace.artifact(name)) for name in used}
     validated = inputs.get("validated_dataset")
     if validated is not None and not validated.meta.metrics["passed"]:

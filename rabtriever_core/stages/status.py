@@ -70,7 +70,7 @@ def _status(workspace: Workspace, stage: Stage, earlier: dict[str, StageStatus])
         return status("damaged", fault(error))
     waiting = [
         f"{name} is {earlier[name].state}"
-        for name in stage.used_inputs(workspace.settings)
+        for name in stage.inputs_with(workspace.settings)
         if earlier[name].state != "up to date"
     ]
     if waiting:

@@ -12,10 +12,10 @@ SERVED = "served_student"
 
 def make(context: StageContext) -> dict[str, Any]:
     """Distil; returns the loss and dev metrics over the full pool."""
-    from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.predictor import Predictor, make_predictor
     from rabtriever_core.models.reranker import GenerativeReranker
     from rabtriever_core.models.student import Student
+    from rabtriever_core.models.text_encoder import load_encoder_of_teacher
     from rabtriever_core.stages.dev import trained
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.distill import distill
@@ -27,13 +27,18 @@ def make(context: StageContext) -> dict[str, Any]:
     start = None
     if config.start == "served":
         start = Predictor.load(context.inputs[SERVED].folder)
-    predictor = make_predictor(teacher.backbone.dimension, config, settings.runtime.seed)
-    student = Student(teacher.backbone, predictor)
-    if config.query_encoder == "lora":
-        lora = settings.backbone.lora
-        assert lora is not None  # noqa: S101  the settings' own check
-        copy = Backbone.load(context.inputs["teacher"].folder, settings.runtime)
-        student.adapt_queries(copy, lora, settings.runtime.seed)
+    runtime, encoder = settings.runtime, teacher.encoder
+    other = None if encoder is teacher.backbone else teacher.backbone.dimension
+    predictor = make_predictor(encoder.dimension, config, runtime.seed, other)
+    student = Student(encoder, predictor, direction=teacher.direction())
+    if config.query_encoder != "frozen":
+        copy = load_encoder_of_teacher(context.inputs["teacher"].folder, runtime)
+        if config.query_encoder == "lora":
+            lora = settings.backbone.lora
+            assert lora is not None  # noqa: S101  the settings' own check
+            student.adapt_queries(copy, lora, runtime.seed)
+        else:
+            student.query_encoder = copy
     examples = Examples.of(context.dataset(), settings.dataset.train_split, teacher.backbone.prompt)
     history = distill(
         teacher,

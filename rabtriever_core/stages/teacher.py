@@ -15,6 +15,7 @@ def make(context: StageContext) -> dict[str, Any]:
     """Train the teacher; returns its losses and dev metrics."""
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
+    from rabtriever_core.models.text_encoder import load_text_encoder
     from rabtriever_core.stages.dev import dev_metrics, trained
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.dpo import prefer_right_answers
@@ -28,7 +29,10 @@ def make(context: StageContext) -> dict[str, Any]:
     backbone = Backbone.load(context.inputs[config.start].folder, runtime)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
     lora = None if tiny else settings.backbone.lora
-    teacher = GenerativeReranker(backbone, config.cosine_scale)
+    encoder = None
+    if config.encoder == "bi_encoder":
+        encoder = load_text_encoder(context.inputs["bi_encoder"].folder, runtime)
+    teacher = GenerativeReranker(backbone, config.cosine_scale, encoder)
 
     def quality() -> float:
         dev = dev_metrics(context.dataset(), settings, teacher.margins)

@@ -1,4 +1,4 @@
-"""Baseline: a bi-encoder on the same backbone and data (InfoNCE, last token; RepLLaMA style)."""
+"""A bi-encoder on the same data (InfoNCE): the backbone's last token, or a pretrained encoder."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from rabtriever_core.config import BiEncoderConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.arrays import Floats, to_device, unit_rows
-from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.states import document_states, query_states
+from rabtriever_core.models.text_encoder import TextEncoder, load_text_encoder
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.history import History
 from rabtriever_core.training.loop import train
@@ -15,23 +15,23 @@ from rabtriever_core.training.steps import queries_met, start_step
 
 
 class BiEncoder:
-    """Cosine similarity of last-token states."""
+    """Cosine similarity of texts read apart."""
 
-    def __init__(self, backbone: Backbone) -> None:
-        self.backbone = backbone
+    def __init__(self, encoder: TextEncoder) -> None:
+        self.encoder = encoder
 
     @classmethod
     def load(cls, folder: Path, runtime: RuntimeConfig) -> "BiEncoder":
         """Open a bi_encoder artifact."""
-        return cls(Backbone.load(folder, runtime))
+        return cls(load_text_encoder(folder, runtime))
 
     def encode_queries(self, queries: Sequence[str]) -> Floats:
         """Unit vectors: float32 [n, d]."""
-        return unit_rows(query_states(self.backbone, queries))
+        return unit_rows(query_states(self.encoder, queries))
 
     def encode_documents(self, documents: Sequence[Document]) -> Floats:
         """Unit vectors: float32 [m, d]."""
-        return unit_rows(document_states(self.backbone, documents))
+        return unit_rows(document_states(self.encoder, documents))
 
     def scores(self, queries: Sequence[str], documents: Sequence[Document]) -> Floats:
         """Cosine of every pair: float32 [n, m]."""
@@ -40,18 +40,18 @@ class BiEncoder:
 
 
 def train_bi_encoder(
-    backbone: Backbone,
+    encoder: TextEncoder,
     examples: Examples,
     config: BiEncoderConfig,
     runtime: RuntimeConfig,
     checkpoints: Path,
     quality: Callable[[], float] | None = None,
 ) -> History:
-    """Train the backbone with InfoNCE over in-batch and mined negatives (in place).
+    """Train an encoder with InfoNCE over in-batch and mined negatives (in place).
 
     Args:
-        backbone: becomes the bi-encoder.
-        examples: training queries and corpus.
+        encoder: becomes the bi-encoder.
+        examples: training queries and corpus, as this encoder reads them.
         config: how to train.
         runtime: seed, device, precision.
         checkpoints: where to resume from.
@@ -68,7 +68,7 @@ def train_bi_encoder(
     if config.hard_negatives:
         mined = mine(
             config.mining_sources,
-            backbone,
+            encoder,
             examples,
             examples.relevant_documents,
             config.mining_depth,
@@ -78,16 +78,16 @@ def train_bi_encoder(
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         rng, queries = start_step("bi_encoder", examples, schedule, runtime.seed, step)
         documents = in_batch_documents(examples, queries, mined, config.hard_negatives, rng)
-        e_d = backbone.last_states(
+        e_d = encoder.text_states(
             examples.thinned_documents(documents, schedule.token_dropout, rng)
         )
         query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
-        e_q = backbone.last_states(backbone.prompt.alone(query_ids))
+        e_q = encoder.text_states(encoder.prompt.alone(query_ids))
         relevant = to_device(examples.relevance(queries, documents), e_q.device)
         return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}
 
     return train(
-        backbone.model,
+        encoder.model,
         loss_at,
         steps=steps,
         schedule=schedule,

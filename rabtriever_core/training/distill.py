@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.arrays import to_device
-from rabtriever_core.models.predictor import GatedPredictor, Predictor
-from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.predictor import Predictor, make_predictor
+from rabtriever_core.models.reranker import Apart, GenerativeReranker
 from rabtriever_core.models.states import document_states, query_row_states
 from rabtriever_core.models.student import Student
 from rabtriever_core.training.alignment import ANCHOR_SCALE
@@ -61,8 +61,8 @@ def distill(
 
     Args:
         teacher: frozen.
-        student: on the teacher's backbone; its predictor is trained, and the adapters of its query
-            side where it has any.
+        student: on the teacher's encoder; its predictor is trained, and its query side where that
+            has adapters or weights of its own.
         examples: training queries and corpus.
         config: how to train.
         runtime: seed, device, precision.
@@ -81,8 +81,9 @@ def distill(
             )
         student.predictor.load_state_dict(start.state_dict())
     trained: nn.Module = student.predictor
-    if student.adapters is not None:
-        trained = _Trainable(student.predictor, student.adapters)
+    if student.queries_are_read_apart:
+        read_by = student.adapters or student.query_encoder.model
+        trained = _Trainable(student.predictor, read_by)
     return train(
         trained,
         run.loss_at,
@@ -109,10 +110,14 @@ class _Distillation:
         self.teacher, self.student, self.examples = teacher, student, examples
         self.config, self.seed, self.checkpoints = config, runtime.seed, checkpoints
         self.rounds: list[RollOuts] = []
-        self.device = teacher.backbone.device
-        self.direction = teacher.backbone.answer_direction().detach()
-        e_d = document_states(teacher.backbone, examples.documents)
-        e_q = query_row_states(teacher.backbone, examples.query_ids[:_LENGTH_SAMPLE])
+        self.device = student.encoder.device
+        self.direction = student.direction
+        # The same texts as the student's encoder reads them, where that is not the teacher.
+        self.apart = examples
+        if teacher.encoder is not teacher.backbone:
+            self.apart = examples.tokenized(teacher.encoder.prompt)
+        e_d = document_states(teacher.encoder, examples.documents)
+        e_q = query_row_states(teacher.encoder, self.apart.query_ids[:_LENGTH_SAMPLE])
         self.e_d = to_device(e_d, self.device)
         # A document that is relevant to no training query could only be a wrong answer here, and
         # the student would learn never to return it: see `supervised`.
@@ -130,9 +135,10 @@ class _Distillation:
             self.cosine_part = copy.deepcopy(student.predictor)
             if not config.skip or config.predictor == "additive":
                 # This student does not start with it: take what the paper's predictor would hold.
-                width = teacher.backbone.dimension
-                self.cosine_part = GatedPredictor(width, width, 1, skip=True).to(self.device)
-                self.cosine_part.start_from_cosine(self.direction, scale)
+                plain = StudentConfig(hidden_multiple=1, layers=1)
+                out = None if self.apart is examples else teacher.backbone.dimension
+                self.cosine_part = make_predictor(e_d.shape[1], plain, runtime.seed, out)
+                self.cosine_part.to(self.device).start_from_cosine(self.direction, scale)
 
     def loss_at(self, step: int) -> dict[str, Tensor]:
         """Weighted parts of the loss; parts of weight zero are not computed."""
@@ -173,10 +179,10 @@ class _Distillation:
 
     def _query_states(self, rows: RollOuts) -> Tensor:
         """e_Q [n, d]: stored where the query side is frozen, read anew where it is trained."""
-        if self.student.query_backbone is self.student.backbone:
+        if not self.student.queries_are_read_apart:
             return to_device(rows.e_q, self.device)
-        backbone = self.student.query_backbone
-        return backbone.last_states(backbone.prompt.alone(rows.token_rows()))
+        encoder = self.student.query_encoder
+        return encoder.text_states(encoder.prompt.alone(rows.token_rows()))
 
     def _margins_everywhere(self, e_q: Tensor) -> Tensor:
         """Margins with all documents [n, m], without the query's offset."""
@@ -207,20 +213,24 @@ class _Distillation:
         config, examples = self.config, self.examples
         rng = step_generator(self.seed, 4, number)
         queries = rng.permutation(len(examples.queries))[: config.rollout_queries]
-        query_ids = examples.thinned_queries(queries, config.schedule.token_dropout, rng)
-        e_q = query_row_states(self.teacher.backbone, query_ids)
+        share = config.schedule.token_dropout
+        query_ids = read_alone = examples.thinned_queries(queries, share, rng)
+        if self.apart is not examples:
+            read_alone = self.apart.thinned_queries(queries, share, rng)
+        e_q = query_row_states(self.teacher.encoder, read_alone)
         drawn = draw_candidates(
-            self._policy_scores(query_ids, e_q),
+            self._policy_scores(read_alone, e_q),
             config.documents_per_query,
             config.temperature,
             config.uniform_share,
             rng,
         )
         documents = self.pool[drawn]
-        states, margins = read_by_teacher(self.teacher, examples, query_ids, documents)
+        apart = Apart(to_device(e_q, self.device), self.e_d)
+        states, margins = read_by_teacher(self.teacher, examples, query_ids, documents, apart)
         return RollOuts(
             queries=queries,
-            tokens=padded(query_ids),
+            tokens=padded(read_alone),
             e_q=e_q,
             documents=documents,
             teacher_states=states,
@@ -238,8 +248,8 @@ class _Distillation:
             if self.config.policy == "cosine":
                 scores = self.cosine_scale * cosine_matrix(states, self.e_d)
             else:
-                if self.student.query_backbone is not self.student.backbone:
-                    now = query_row_states(self.student.query_backbone, query_ids)
+                if self.student.queries_are_read_apart:
+                    now = query_row_states(self.student.query_encoder, query_ids)
                     states = to_device(now, self.device)
                 scores = self._margins_everywhere(states)
         return scores[:, self.in_pool].cpu().numpy()

@@ -46,7 +46,7 @@ def prefer_right_answers(
     if lora is None:
         trained: torch.nn.Module = backbone.model
         frozen = Backbone(copy.deepcopy(backbone.model), backbone.prompt)
-        reference = GenerativeReranker(frozen, reranker.cosine_scale)
+        reference = GenerativeReranker(frozen)
     else:
         trained = with_adapters(backbone, lora, runtime.seed)
     miner = Miner(reranker, examples, config, checkpoints, runtime.seed)

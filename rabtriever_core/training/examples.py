@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rabtriever_core.data.dataset import Dataset, Document
-from rabtriever_core.models.prompt import Prompt
+from rabtriever_core.models.text_encoder import TextPrompt
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Examples:
     """Token ids of the prompt's fixed parts."""
 
     @classmethod
-    def of(cls, dataset: Dataset, split: str, prompt: Prompt) -> "Examples":
+    def of(cls, dataset: Dataset, split: str, prompt: TextPrompt) -> "Examples":
         """Tokenize a split of a data set."""
         number = {document.id: i for i, document in enumerate(dataset.documents)}
         ids = dataset.split_queries(split)
@@ -37,6 +37,15 @@ class Examples:
             prompt.documents(dataset.documents),
             [frozenset(number[d] for d in dataset.relevant(split, id_)) for id_ in ids],
             prompt.template_ids,
+        )
+
+    def tokenized(self, prompt: TextPrompt) -> "Examples":
+        """The same queries and documents as another model reads them."""
+        return replace(
+            self,
+            query_ids=prompt.queries(self.queries),
+            document_ids=prompt.documents(self.documents),
+            template_ids=prompt.template_ids,
         )
 
     def only(self, queries: npt.NDArray[np.int64]) -> "Examples":

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.index.ranking import top_positions
 from rabtriever_core.models.arrays import Floats, unit_rows
-from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.models.states import document_states, query_states
+from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_met
 from rabtriever_core.training.stored import Arrays, stored_arrays
@@ -28,7 +28,7 @@ _WIDER = 2
 
 @dataclass(frozen=True)
 class Similarity:
-    """Cosine similarity of queries and documents as the backbone sees them now."""
+    """Cosine similarity of queries and documents as an encoder sees them now."""
 
     queries: Floats
     """Unit e_Q [n, d]."""
@@ -36,11 +36,11 @@ class Similarity:
     """Unit e_D [m, d]."""
 
     @classmethod
-    def of(cls, backbone: Backbone, examples: Examples) -> "Similarity":
+    def of(cls, encoder: TextEncoder, examples: Examples) -> "Similarity":
         """Encode the training queries and the corpus."""
         return cls(
-            unit_rows(query_states(backbone, examples.queries, progress=True)),
-            unit_rows(document_states(backbone, examples.documents, progress=True)),
+            unit_rows(query_states(encoder, examples.queries, progress=True)),
+            unit_rows(document_states(encoder, examples.documents, progress=True)),
         )
 
     def hard_negatives(
@@ -68,7 +68,7 @@ def lexical_negatives(
 
 def mine(
     sources: Sequence[str],
-    backbone: Backbone,
+    encoder: TextEncoder,
     examples: Examples,
     pool: npt.NDArray[np.int64],
     depth: int,
@@ -78,7 +78,7 @@ def mine(
 
     Args:
         sources: `encoder`, `bm25`.
-        backbone: encodes as it is now, where `encoder` is named.
+        encoder: encodes as it is now, where `encoder` is named.
         examples: training queries and corpus.
         pool: numbers of the documents that may be negatives.
         depth: documents per query, fewer where the sources have no more.
@@ -90,7 +90,7 @@ def mine(
     """
     asked = examples.only(queries)
     makers: dict[str, Callable[[], list[npt.NDArray[np.int64]]]] = {
-        "encoder": lambda: Similarity.of(backbone, asked).hard_negatives(asked, pool, depth),
+        "encoder": lambda: Similarity.of(encoder, asked).hard_negatives(asked, pool, depth),
         "bm25": lambda: lexical_negatives(asked, pool, depth),
     }
     mined = [np.empty(0, dtype=np.int64) for _ in examples.queries]
@@ -194,8 +194,8 @@ class Miner:
         depth = config.mining_depth * (_WIDER if by_teacher else 1)
         everything = np.arange(len(examples.documents))
         met = self._met(number)
-        backbone = self.reranker.backbone
-        mined = mine(config.mining_sources, backbone, examples, everything, depth, met)
+        encoder = self.reranker.encoder
+        mined = mine(config.mining_sources, encoder, examples, everything, depth, met)
         if not by_teacher:
             return mined
         rng = np.random.default_rng([number, 7])
@@ -210,8 +210,8 @@ class Miner:
         width = max(len(mined[q]) for q in chosen)
         found = np.array([np.resize(mined[q], width) for q in chosen])
         margins = self.reranker.candidate_margins(
-            examples.document_ids,
-            [examples.query_ids[q] for q in chosen],
+            [examples.queries[q] for q in chosen],
+            examples.documents,
             np.column_stack([positives, found]),
             "teacher orders hard negatives",
         )

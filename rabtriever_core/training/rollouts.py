@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.reranker import Apart, GenerativeReranker
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_of_step
 
@@ -96,12 +96,16 @@ def read_by_teacher(
     examples: Examples,
     query_ids: Sequence[list[int]],
     documents: npt.NDArray[np.int64],
+    apart: Apart,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Let the teacher read every drawn pair: (e_T [n, k, d], margins [n, k])."""
+    """Let the teacher read every drawn pair: (e_T [n, k, d], margins [n, k]).
+
+    `apart` holds the n queries and the corpus as its encoder reads them.
+    """
     states = np.zeros((*documents.shape, teacher.backbone.dimension), dtype=np.float32)
     margins = np.zeros(documents.shape, dtype=np.float32)
     for rows, columns, e_t, scores in teacher.candidate_states(
-        examples.document_ids, query_ids, documents, "teacher scores roll-outs"
+        examples.document_ids, query_ids, documents, "teacher scores roll-outs", apart
     ):
         states[rows, columns] = e_t.cpu().numpy()
         margins[rows, columns] = scores.cpu().numpy()

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rabtriever_core.models.arrays import Reals, unit_rows
 from rabtriever_core.models.reranker import GenerativeReranker
-from rabtriever_core.models.states import document_states, query_row_states
+from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.training.averaging import AveragedWithStart
 from rabtriever_core.training.examples import Examples
 
@@ -84,8 +84,8 @@ def choose_start_share(
 
 def _cosines(teacher: GenerativeReranker, examples: Examples) -> Reals:
     """Cosine of every query and document, each read alone: [queries, documents]."""
-    e_q = unit_rows(query_row_states(teacher.backbone, examples.query_ids))
-    e_d = unit_rows(document_states(teacher.backbone, examples.documents))
+    e_q = unit_rows(query_states(teacher.encoder, examples.queries))
+    e_d = unit_rows(document_states(teacher.encoder, examples.documents))
     cosines: Reals = e_q @ e_d.T
     return cosines
 
@@ -100,8 +100,7 @@ def _parts(
 
     Queries whose candidates are all relevant or all irrelevant say nothing and are left out.
     """
-    query_ids = list(examples.query_ids)
-    margins = teacher.candidate_margins(examples.document_ids, query_ids, candidates, None)
+    margins = teacher.candidate_margins(examples.queries, examples.documents, candidates, None)
     of_cosine = teacher.cosine_scale * np.take_along_axis(cosines, candidates, axis=1)
     relevant = np.array(
         [

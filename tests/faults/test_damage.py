@@ -45,7 +45,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _reader_of(stage: str, settings: Settings) -> str | None:
     """The first stage that reads a stage's artifact."""
-    return next((s.name for s in STAGES if stage in s.used_inputs(settings)), None)
+    return next((s.name for s in STAGES if stage in s.inputs_with(settings)), None)
 
 
 @damages

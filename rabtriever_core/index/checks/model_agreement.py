@@ -110,7 +110,7 @@ def agreement_with_model(
     sample = [ids[row] for row in fresh_rows]
     ranked = _best(phi @ vectors[fresh_rows].T, sample)
     fresh = tower.student.margin(texts, [documents[row] for row in fresh_rows])
-    tolerance = max(TIE_TOLERANCE, tower.student.backbone.rounding)
+    tolerance = max(TIE_TOLERANCE, tower.student.encoder.rounding)
     agreed = top_k_agreement(ranked, fresh, sample, DEPTH, tolerance)
     return Agreement(
         top10=min(float(np.mean(shares)), agreed),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.stages.registry import Stage
+from rabtriever_core.stages.registry import TEACHER_READS, Stage
 
 TRAINED = ("margin_mse_bi_encoder", "kl_bi_encoder", "linear_reranker")
 BASELINES = (*TRAINED, "minilm")
@@ -15,8 +15,7 @@ MADE_FROM = Stage(
     "Train further systems to compare with.",
     ("validated_dataset", "backbone", "bi_encoder", "teacher"),
     ("dataset", "teacher", "bi_encoder.temperature", "backbone.lora", "runtime"),
-    choices=("backbone", "bi_encoder"),
-    chosen_by="teacher.start",
+    only_if=TEACHER_READS,
 )
 """What every trained system reads, as a stage that is none of the pipeline's."""
 

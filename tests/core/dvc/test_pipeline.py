@@ -50,10 +50,24 @@ def test_dvc_watches_what_shapes_a_stage_and_stands_in_the_file() -> None:
     assert "- data/demo" in text and "- artifacts/backbone" in text
 
 
+def test_dvc_follows_what_the_settings_let_a_stage_read() -> None:
+    def read(stage: str, params: dict[str, Any]) -> list[str]:
+        found: list[str] = yaml.safe_load(dvc_yaml(params))["stages"][stage]["deps"]
+        return [name.removeprefix("artifacts/") for name in found if "validated" not in name]
+
+    assert read("teacher", {}) == ["backbone"]
+    assert read("teacher", {"teacher": {"start": "bi_encoder"}}) == ["bi_encoder"]
+    both = {"teacher": {"start": "backbone", "encoder": "bi_encoder"}}
+    assert read("teacher", both) == ["backbone", "bi_encoder"]
+    assert read("bi_encoder", {}) == ["backbone"]
+    assert read("bi_encoder", {"bi_encoder": {"encoder": "minilm"}}) == []
+
+
 def test_every_start_of_the_teacher_is_an_input() -> None:
-    choices = stage_named("teacher").choices
-    assert choices == get_args(TeacherConfig.model_fields["start"].annotation)
-    assert set(choices) < set(stage_named("teacher").inputs)
+    starts = get_args(TeacherConfig.model_fields["start"].annotation)
+    reads = stage_named("teacher").only_if
+    assert {value for pairs in reads.values() for _, value in pairs} == set(starts)
+    assert set(reads) < set(stage_named("teacher").inputs)
 
 
 def test_the_checked_in_files_are_current() -> None:

@@ -13,7 +13,7 @@ from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.evaluation import fidelity
 from rabtriever_core.evaluation.comparison import compare
 from rabtriever_core.evaluation.results import Results
-from rabtriever_core.evaluation.systems import one_query_margins
+from rabtriever_core.evaluation.systems import KnownDocuments
 from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
@@ -218,7 +218,7 @@ def test_the_cosine_in_the_teachers_margin_is_measured_alone(tmp_path: Path, pai
 def test_one_query_at_a_time_gives_the_same_margins(workspace: Workspace) -> None:
     teacher = GenerativeReranker.load(workspace.artifact("teacher"), workspace.settings.runtime)
     query = DATASET.queries["q07"]
-    alone = one_query_margins(teacher, query, teacher.backbone.prompt.documents(DATASET.documents))
+    alone = KnownDocuments.of(teacher, DATASET.documents).margins(query)
     together = teacher.margins([query, "another"], DATASET.documents)[0]
     np.testing.assert_allclose(alone, together, atol=1e-5)
 

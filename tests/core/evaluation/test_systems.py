@@ -5,21 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from rabtriever_core.evaluation.systems import completed, one_query_margins, reranker
+from rabtriever_core.evaluation.systems import KnownDocuments, completed, reranker
 from rabtriever_core.models.reranker import GenerativeReranker
 from tests.core.small import small_backbone, small_dataset
 
 DATASET = small_dataset()
 BACKBONE = small_backbone(DATASET)
 QUERIES = [DATASET.queries[q] for q in DATASET.split_queries("test")[:3]]
-TOKENS = BACKBONE.prompt.documents(DATASET.documents)
 
 
 @pytest.mark.parametrize("cosine_scale", [0.0, 20.0])
 def test_one_query_at_a_time_gives_the_same_margins(cosine_scale: float) -> None:
     teacher = GenerativeReranker(BACKBONE, cosine_scale)
     together = teacher.margins(QUERIES, DATASET.documents)
-    alone = [one_query_margins(teacher, query, TOKENS) for query in QUERIES]
+    alone = [KnownDocuments.of(teacher, DATASET.documents).margins(query) for query in QUERIES]
     np.testing.assert_allclose(alone, together, atol=1e-4)
 
 
@@ -30,9 +29,9 @@ def test_the_query_is_read_alone_only_where_the_margin_asks_for_it(
         raise AssertionError("read a query alone")
 
     monkeypatch.setattr(BACKBONE.prompt, "alone", never)
-    one_query_margins(GenerativeReranker(BACKBONE), QUERIES[0], TOKENS)
+    KnownDocuments.of(GenerativeReranker(BACKBONE), DATASET.documents).margins(QUERIES[0])
     with pytest.raises(AssertionError, match="read a query alone"):
-        one_query_margins(GenerativeReranker(BACKBONE, 1.0), QUERIES[0], TOKENS)
+        KnownDocuments.of(GenerativeReranker(BACKBONE, 1.0), DATASET.documents).margins(QUERIES[0])
 
 
 @pytest.mark.parametrize("cosine_scale", [0.0, 20.0])

@@ -164,9 +164,9 @@ def test_reranking_is_timed_on_the_documents_it_reads(monkeypatch: pytest.Monkey
     read: list[tuple[int, int]] = []
     real = TEACHER.candidate_margins
 
-    def counted(documents: Any, texts: Any, candidates: Any, label: str | None) -> Any:
+    def counted(texts: Any, documents: Any, candidates: Any, label: str | None) -> Any:
         read.append((len(documents), len(texts)))
-        return real(documents, texts, candidates, label)
+        return real(texts, documents, candidates, label)
 
     monkeypatch.setattr(TEACHER, "candidate_margins", counted)
     took = two_stage.rerank_milliseconds(

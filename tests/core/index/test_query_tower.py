@@ -46,7 +46,7 @@ def _tower(student: Student, fill_range: bool = False, **gauge: Any) -> QueryTow
 
 @pytest.fixture
 def embeddings(student: Student, tmp_path: Path) -> StoredDocuments:
-    return _embeddings(tmp_path, document_states(student.backbone, DOCUMENTS))
+    return _embeddings(tmp_path, document_states(student.encoder, DOCUMENTS))
 
 
 def _embeddings(folder: Path, states: np.ndarray) -> StoredDocuments:
@@ -144,7 +144,7 @@ def test_documents_encoded_afresh_agree_to_the_precision_of_the_model(
 ) -> None:
     tower = _tower(student)
     # Stored documents one and the same, so that every place is a tie that rounding breaks.
-    first = document_states(student.backbone, DOCUMENTS[:1])
+    first = document_states(student.encoder, DOCUMENTS[:1])
     exact = Student.margin
 
     def rounded(self: Student, texts: Any, documents: Any) -> Any:

@@ -61,13 +61,13 @@ def release_small(root: Path, dataset: Dataset | None = None) -> Workspace:
 
     dev = {"dev": {"MRR@10": 0.5}}
     data = stage("validated_dataset", {}, lambda out: write_dataset(dataset, out))
-    backbone = stage("backbone", {"validated_dataset": data}, student.backbone.save)
+    backbone = stage("backbone", {"validated_dataset": data}, student.encoder.save)
     on_data = {"validated_dataset": data, "backbone": backbone}
-    bi_encoder = stage("bi_encoder", on_data, student.backbone.save, dev)
+    bi_encoder = stage("bi_encoder", on_data, student.encoder.save, dev)
     teacher = stage(
         "teacher",
         on_data | {"bi_encoder": bi_encoder},
-        GenerativeReranker(student.backbone, 0.0).save,
+        GenerativeReranker(student.encoder, 0.0).save,
         dev,
     )
     tuned = {"validated_dataset": data, "teacher": teacher}

@@ -82,7 +82,7 @@ def test_offsets_scales_and_a_query_side_of_its_own(exported: Path, tmp_path: Pa
     """A wide predictor, a shortened gauge, int8's scaling, and other weights for queries."""
     dataset = titled_dataset()
     plain = small_student(dataset, predictor="wide", rank=12)
-    student = Student(plain.backbone, plain.predictor, small_backbone(dataset, seed=9))
+    student = Student(plain.encoder, plain.predictor, small_backbone(dataset, seed=9))
     documents = list(dataset.documents)
     vectors = student.encode_documents(documents)
     gauge = Gauge.fit(

@@ -28,7 +28,7 @@ def encoder_type() -> type:
 @pytest.fixture(scope="module", params=["gated", "wide"])
 def student(request: pytest.FixtureRequest) -> Student:
     made = small_student(DATASET, predictor=request.param)
-    return Student(made.backbone, made.predictor, small_backbone(DATASET, seed=9))
+    return Student(made.encoder, made.predictor, small_backbone(DATASET, seed=9))
 
 
 def test_dot_products_are_the_margins(encoder_type: type, student: Student) -> None:

@@ -53,10 +53,10 @@ def _uncached(backbone: Backbone, scale: float) -> np.ndarray:
     prompt = backbone.prompt
     queries, documents = prompt.queries(QUERIES), prompt.documents(DOCUMENTS)
     with torch.inference_mode():
-        states = [[backbone.last_states([d + q])[0] for d in documents] for q in queries]
+        states = [[backbone.text_states([d + q])[0] for d in documents] for q in queries]
         margins = torch.stack([torch.stack(row) for row in states]) @ backbone.answer_direction()
-        e_q = torch.cat([backbone.last_states([row]) for row in prompt.alone(queries)])
-        e_d = torch.cat([backbone.last_states([row]) for row in documents])
+        e_q = torch.cat([backbone.text_states([row]) for row in prompt.alone(queries)])
+        e_d = torch.cat([backbone.text_states([row]) for row in documents])
         cosines = torch.nn.functional.cosine_similarity(e_q[:, None], e_d[None], dim=-1)
     whole: np.ndarray = (margins + scale * cosines).numpy()
     return whole
@@ -80,8 +80,10 @@ def test_documents_of_any_length_in_one_batch(backbone, cosine_scale) -> None:
     prompt, n, k = backbone.prompt, len(QUERIES), len(DOCUMENTS)
     candidates = np.tile(np.arange(k)[::-1], (n, 1)).astype(np.int64)
     margins = np.full((n, k), np.nan)
+    ids = prompt.documents(DOCUMENTS), prompt.queries(QUERIES)
+    apart = teacher.read_apart(QUERIES, ids[1], DOCUMENTS)
     for rows, columns, _, scores in teacher.candidate_states(
-        prompt.documents(DOCUMENTS), prompt.queries(QUERIES), candidates, "pairs", batch_pairs=5
+        *ids, candidates, "pairs", apart, batch_pairs=5
     ):
         margins[rows, columns] = scores.numpy()
     expected = _uncached(backbone, cosine_scale)[:, ::-1]

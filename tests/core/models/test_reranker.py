@@ -48,7 +48,7 @@ def test_pairs_of_documents_of_different_length_in_one_batch() -> None:
             np.tile(np.arange(m), n).tolist(),
             np.repeat(np.arange(n), m).tolist(),
         )
-        alone = BACKBONE.last_states(prompt.documents(DOCUMENTS))
+        alone = BACKBONE.text_states(prompt.documents(DOCUMENTS))
         margins = (states @ BACKBONE.answer_direction()).view(n, m).numpy()
     np.testing.assert_allclose(margins, TEACHER.margins(QUERIES, DOCUMENTS), atol=1e-5)
     np.testing.assert_allclose(e_d[0].numpy(), alone.numpy(), atol=1e-5)
@@ -66,14 +66,13 @@ def test_gradients_flow_through_the_shared_document() -> None:
         for q in QUERIES[:2]
         for d in DOCUMENTS[:2]
     ]
-    whole = BACKBONE.last_states(rows)
+    whole = BACKBONE.text_states(rows)
     expected = torch.autograd.grad(whole.pow(2).sum(), key)[0]
     torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_the_cosine_of_states_read_apart_is_part_of_the_margin() -> None:
     scaled = GenerativeReranker(BACKBONE, cosine_scale=20.0)
-    prompt = BACKBONE.prompt
     e_q = unit_rows(query_states(BACKBONE, QUERIES))
     e_d = unit_rows(document_states(BACKBONE, DOCUMENTS))
     expected = TEACHER.margins(QUERIES, DOCUMENTS) + 20 * (e_q @ e_d.T)
@@ -81,12 +80,10 @@ def test_the_cosine_of_states_read_apart_is_part_of_the_margin() -> None:
         scaled.margins(QUERIES, DOCUMENTS, batch_tokens=64), expected, atol=1e-4
     )
     candidates = np.tile(np.arange(len(DOCUMENTS))[::-1], (len(QUERIES), 1))
-    own = scaled.candidate_margins(
-        prompt.documents(DOCUMENTS), prompt.queries(QUERIES), candidates, "test"
-    )
+    own = scaled.candidate_margins(QUERIES, DOCUMENTS, candidates, "test")
     np.testing.assert_allclose(own[:, ::-1], expected, atol=1e-4)
-    with pytest.raises(ValueError, match="needs e_q"):
-        scaled.scores(torch.zeros(2, 32), None, torch.zeros(1, 32), [0, 0], [0, 0])
+    with pytest.raises(ValueError, match="needs both"):
+        scaled.scores(torch.zeros(2, 32))
 
 
 def test_reading_more_at_once_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +91,7 @@ def test_reading_more_at_once_gives_the_same(monkeypatch: pytest.MonkeyPatch) ->
     prompt = BACKBONE.prompt
     ids = prompt.documents(DOCUMENTS), prompt.queries(QUERIES)
     candidates = np.tile(np.arange(len(DOCUMENTS)), (len(QUERIES), 1))
+    apart = scaled.read_apart(QUERIES, ids[1], DOCUMENTS)
     reads: list[int] = []
     original = GenerativeReranker.pair_states
 
@@ -112,7 +110,7 @@ def test_reading_more_at_once_gives_the_same(monkeypatch: pytest.MonkeyPatch) ->
                 [
                     scores
                     for _, _, _, scores in scaled.candidate_states(
-                        *ids, candidates, None, batch_pairs=3
+                        *ids, candidates, None, apart, batch_pairs=3
                     )
                 ]
             ),
@@ -132,10 +130,10 @@ def test_queries_are_read_alone_only_where_the_margin_asks_for_it(
     def never(*_: object) -> None:
         raise AssertionError("read a query alone")
 
-    ids = BACKBONE.prompt.documents(DOCUMENTS), BACKBONE.prompt.queries(QUERIES)
     monkeypatch.setattr(BACKBONE.prompt, "alone", never)
     TEACHER.margins(QUERIES, DOCUMENTS)
-    TEACHER.candidate_margins(*ids, np.zeros((len(QUERIES), 1), dtype=np.int64), "test")
+    first = np.zeros((len(QUERIES), 1), dtype=np.int64)
+    TEACHER.candidate_margins(QUERIES, DOCUMENTS, first, "test")
     with pytest.raises(AssertionError, match="read a query alone"):
         GenerativeReranker(BACKBONE, cosine_scale=1.0).margins(QUERIES, DOCUMENTS)
 

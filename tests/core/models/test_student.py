@@ -48,12 +48,12 @@ def test_every_predictor_is_one_dot_product(name: str, tmp_path) -> None:
     margins = student.margin(QUERIES, DATASET.documents)
     assert queries.shape[1] == documents.shape[1] == student.dimension
     np.testing.assert_allclose(queries @ documents.T + offsets[:, None], margins, atol=1e-4)
-    e_d = document_states(student.backbone, DATASET.documents)
+    e_d = document_states(student.encoder, DATASET.documents)
     assert (documents.shape == e_d.shape and (documents == e_d).all()) == (
         not student.predictor.embeds_documents
     )
     student.save(tmp_path)
-    loaded = Student(student.backbone, Predictor.load(tmp_path))
+    loaded = Student(student.encoder, Predictor.load(tmp_path))
     np.testing.assert_array_equal(loaded.margin(QUERIES, DATASET.documents), margins)
 
 
@@ -151,7 +151,7 @@ def _artifact(folder, parents, save):
 
 
 def test_load_checks_that_the_teacher_fits(tmp_path, student: Student) -> None:
-    teacher = _artifact(tmp_path / "teacher", {}, student.backbone.save)
+    teacher = _artifact(tmp_path / "teacher", {}, student.encoder.save)
     made = _artifact(tmp_path / "student", {"teacher": teacher.hash}, student.save)
     loaded = Student.load(made.folder, teacher.folder, RUNTIME)
     np.testing.assert_allclose(
@@ -169,7 +169,7 @@ def test_load_checks_that_the_teacher_fits(tmp_path, student: Student) -> None:
 )
 def test_a_predictor_starts_from_the_cosine(config: StudentConfig) -> None:
     started = _student(config)
-    backbone = started.backbone
+    backbone = started.encoder
     started.predictor.start_from_cosine(backbone.answer_direction().detach(), 0.1)
     e_d = document_states(backbone, DATASET.documents)
     e_q = query_states(backbone, QUERIES)

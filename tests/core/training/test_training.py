@@ -209,11 +209,11 @@ def test_a_query_side_of_its_own_leaves_documents_as_they_are(teacher, tmp_path)
     student.adapt_queries(_load(tmp_path / "teacher"), LoraConfig(rank=4, alpha=8), RUNTIME.seed)
     texts = [DATASET.queries[q] for q in DATASET.split_queries("dev")]
     documents = student.encode_documents(DATASET.documents)
-    before = query_states(student.query_backbone, texts)
+    before = query_states(student.query_encoder, texts)
     for folder in ("checkpoints", "student"):
         (tmp_path / folder).mkdir()
     distill(teacher[0], student, examples_of(backbone), config, RUNTIME, tmp_path / "checkpoints")
-    assert np.abs(query_states(student.query_backbone, texts) - before).max() > 1e-3
+    assert np.abs(query_states(student.query_encoder, texts) - before).max() > 1e-3
     np.testing.assert_array_equal(student.encode_documents(DATASET.documents), documents)
     student.save(tmp_path / "student")
     assert not any("lora_" not in name for name in _tensors(tmp_path / "student/query_adapter"))

@@ -1,0 +1,186 @@
+"""Pretrained text encoders, such as all-MiniLM-L6-v2: one vector per text, in one pass."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from rabtriever_core.config import RuntimeConfig
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.arrays import to_device
+from rabtriever_core.models.backbone import last_tokens, padded_rows, pick_device, rounding_on
+from rabtriever_core.models.prompt import QuerySide, text_ids
+from rabtriever_core.workspace.atomic import write_json
+
+if TYPE_CHECKING:
+    import torch
+
+ENCODER_FILE = "encoder.json"
+Pooling = Literal["mean", "cls", "lasttoken"]
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """How texts become vectors around the model: sentence-transformers' settings of a model."""
+
+    pooling: Pooling
+    """Mean of all token states, state of the first token, or of the last."""
+    start: tuple[int, ...]
+    """Special tokens before a text."""
+    end: tuple[int, ...]
+    """Special tokens after it."""
+    pad_id: int
+    max_query_tokens: int
+    max_document_tokens: int
+    query_prefix: tuple[int, ...] = ()
+    """What stands before every query, for models that were trained so (`query: `)."""
+    document_prefix: tuple[int, ...] = ()
+    """What stands before every document."""
+
+
+class EncoderPrompt:
+    """Turns documents and queries into an encoder's token ids; the counterpart of `Prompt`.
+
+    Special tokens within a text are split into plain characters, and white space is collapsed.
+    """
+
+    def __init__(self, spec: EncoderSpec, tokenizer: Any) -> None:
+        self.spec = spec
+        self.tokenizer = tokenizer
+
+    @property
+    def template_ids(self) -> frozenset[int]:
+        """Token ids of the fixed parts."""
+        return frozenset(self.spec.start + self.spec.end)
+
+    def documents(self, documents: Sequence[Document]) -> list[list[int]]:
+        """Token ids of documents; long ones are cut at the end."""
+        spec, head = self.spec, [*self.spec.start, *self.spec.document_prefix]
+        texts = self._text_ids([document.full_text for document in documents])
+        return [[*head, *ids[: spec.max_document_tokens], *spec.end] for ids in texts]
+
+    def queries(self, queries: Sequence[str]) -> list[list[int]]:
+        """Token ids of queries; long ones are cut at the start."""
+        side = self.query_side
+        return [
+            [*side.head, *ids[-side.max_tokens :], *side.tail] for ids in self._text_ids(queries)
+        ]
+
+    @property
+    def query_side(self) -> QuerySide:
+        """What a query is put between."""
+        spec = self.spec
+        head = (*spec.start, *spec.query_prefix)
+        return QuerySide(head, spec.end, spec.pad_id, spec.max_query_tokens)
+
+    def alone(self, query_ids: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Queries as they are read: an encoder never reads them after a document."""
+        return [list(row) for row in query_ids]
+
+    def _text_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return text_ids(self.tokenizer, texts)
+
+
+class Encoder:
+    """A bidirectional encoder with its pooling: reads queries and documents apart.
+
+    It stands where a `Backbone` stands that reads texts alone (see `TextEncoder`). Vectors have
+    length one.
+
+    Attributes:
+        model: the `transformers` model.
+        prompt: turns text into token ids.
+        mixed_precision: whether it multiplies in bfloat16 while it is trained.
+        batch_multiple: times as many texts are read at once outside training.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        prompt: EncoderPrompt,
+        *,
+        mixed_precision: bool = False,
+        batch_multiple: int = 1,
+    ) -> None:
+        self.model = model
+        self.prompt = prompt
+        self.mixed_precision = mixed_precision
+        self.batch_multiple = batch_multiple
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the model lies."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest row that the model can read."""
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        return int(limit) if limit else int(np.iinfo(np.int32).max)
+
+    @property
+    def rounding(self) -> float:
+        """How far apart, relatively, a text's vectors may be that are computed in two batches."""
+        return rounding_on(self.device)
+
+    def pad(
+        self, rows: Sequence[Sequence[int]], width: int = 0
+    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Right-pad token ids, to `width` at least: (ids [n, l], lengths [n])."""
+        ids, lengths = padded_rows(rows, self.prompt.spec.pad_id, width)
+        return to_device(ids, self.device), to_device(lengths, self.device)
+
+    def text_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
+        """A vector of length one for every row, padded to `width` at least: float32 [n, d]."""
+        import torch
+
+        ids, lengths = self.pad(rows, width)
+        rounded = self.mixed_precision and self.model.training
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=rounded):
+            return self.padded_states(ids, lengths)
+
+    def padded_states(self, ids: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
+        """A vector of length one for every right-padded row [n, l] of `lengths` tokens: [n, d]."""
+        import torch
+
+        mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
+        states = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
+        pooling = self.prompt.spec.pooling
+        if pooling == "mean":
+            found = (states * mask[..., None].to(states.dtype)).sum(dim=1) / lengths[:, None]
+        elif pooling == "cls":
+            found = states[:, 0]
+        else:
+            found = last_tokens(states, lengths)
+        return torch.nn.functional.normalize(found.float(), dim=-1)
+
+    def save(self, folder: Path) -> None:
+        """Write model (safetensors), tokenizer and pooling."""
+        self.model.save_pretrained(folder)
+        self.prompt.tokenizer.save_pretrained(folder)
+        write_json(folder / ENCODER_FILE, asdict(self.prompt.spec))
+
+    @classmethod
+    def load(cls, folder: Path, runtime: RuntimeConfig) -> "Encoder":
+        """Read what `save` wrote, ready for inference."""
+        from transformers import AutoModel, AutoTokenizer
+
+        values = json.loads((folder / ENCODER_FILE).read_text(encoding="utf-8"))
+        spec = EncoderSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModel.from_pretrained(folder, local_files_only=True)
+        return cls(
+            model.to(pick_device(runtime)).eval(),
+            EncoderPrompt(spec, tokenizer),
+            mixed_precision=runtime.precision == "mixed",
+            batch_multiple=runtime.batch_multiple,
+        )

@@ -1,0 +1,142 @@
+"""Open a pretrained encoder: a hub id or a folder, pooled as sentence-transformers would."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rabtriever_core.config import PromptConfig, RuntimeConfig
+from rabtriever_core.errors import ModelError
+from rabtriever_core.models.backbone import pick_device
+from rabtriever_core.models.encoder import Encoder, EncoderPrompt, EncoderSpec, Pooling
+from rabtriever_core.models.prompt import text_ids
+
+_OLD_NAMES = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
+
+
+def pretrained_encoder(
+    model: str, prompt: PromptConfig, runtime: RuntimeConfig, setting: str
+) -> Encoder:
+    """A pretrained encoder, ready to be trained.
+
+    Args:
+        model: a hub id, or a folder in the layout of transformers or sentence-transformers.
+        prompt: how long texts may be.
+        runtime: device and precision.
+        setting: `section.name = value` that asked for it, for error messages.
+
+    Raises:
+        ModelError: it is not found, or its vectors are not made by pooling token states alone.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        loaded = AutoModel.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{setting} cannot be loaded: {str(error).splitlines()[0]}; give `minilm`, a hub id of "
+            "an encoder, or a folder with config.json, weights and tokenizer"
+        ) from error
+    if loaded.config.is_encoder_decoder:
+        raise ModelError(f"{setting} has an encoder and a decoder: choose a model of one part")
+    start, end = _special_tokens(tokenizer, setting)
+    prefixes = _prefixes(model, tokenizer)
+    frame = len(start) + len(end) + max(map(len, prefixes))
+    longest = _longest(model, loaded.config, tokenizer) - frame
+    spec = EncoderSpec(
+        pooling=_pooling(model, setting),
+        start=start,
+        end=end,
+        pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
+        max_query_tokens=min(prompt.max_query_tokens, longest),
+        max_document_tokens=min(prompt.max_document_tokens, longest),
+        query_prefix=prefixes[0],
+        document_prefix=prefixes[1],
+    )
+    return Encoder(
+        loaded.float().to(pick_device(runtime)).eval(),
+        EncoderPrompt(spec, tokenizer),
+        mixed_precision=runtime.precision == "mixed",
+        batch_multiple=runtime.batch_multiple,
+    )
+
+
+def _special_tokens(tokenizer: Any, setting: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What the tokenizer puts before and after a text.
+
+    Raises:
+        ModelError: the text does not stand in one piece between them.
+    """
+    bare = tokenizer("text", add_special_tokens=False)["input_ids"]
+    framed = tokenizer("text")["input_ids"]
+    for start in range(len(framed) - len(bare) + 1):
+        if framed[start : start + len(bare)] == bare:
+            return tuple(framed[:start]), tuple(framed[start + len(bare) :])
+    raise ModelError(f"{setting}: its tokenizer changes texts when it adds special tokens")
+
+
+def _longest(model: str, config: Any, tokenizer: Any) -> int:
+    """Tokens that the model is meant to read, special ones included."""
+    said = (_settings_file(model, "sentence_bert_config.json") or {}).get("max_seq_length")
+    limits = [said, getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
+    return min(int(limit) for limit in limits if limit)
+
+
+def _prefixes(model: str, tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Token ids of what the model was trained to see before a query and before a document."""
+    prompts = (_settings_file(model, "config_sentence_transformers.json") or {}).get("prompts", {})
+    texts = [prompts.get("query", ""), prompts.get("document", prompts.get("passage", ""))]
+    query, document = map(tuple, text_ids(tokenizer, texts))
+    return query, document
+
+
+def _pooling(model: str, setting: str) -> Pooling:
+    """What sentence-transformers' files say; the mean where there are none.
+
+    Raises:
+        ModelError: the model has a part that is not supported.
+    """
+    modules = _settings_file(model, "modules.json") or []
+    for module in modules:
+        if module["type"].rsplit(".", 1)[-1] not in _KNOWN_MODULES:
+            raise ModelError(
+                f"{setting} has a part {module['type']}; only pooled token states are supported "
+                f"({', '.join(_KNOWN_MODULES)}): choose another encoder"
+            )
+    folders = [m["path"] for m in modules if m["type"].endswith("Pooling")]
+    if not folders:
+        return "mean"
+    settings = _settings_file(model, f"{folders[0]}/config.json") or {}
+    # Before version 6, sentence-transformers wrote one switch per mode.
+    on = settings.get("pooling_mode") or [
+        _OLD_NAMES.get(name, name)
+        for name, value in settings.items()
+        if name.startswith("pooling_mode") and value
+    ]
+    modes = [on] if isinstance(on, str) else list(on)
+    supported: tuple[Pooling, ...] = ("mean", "cls", "lasttoken")
+    for pooling in supported:
+        if modes == [pooling]:
+            return pooling
+    raise ModelError(
+        f"{setting} pools by {' and '.join(modes) or 'nothing'}; supported are "
+        f"{', '.join(supported)}: choose another encoder"
+    )
+
+
+def _settings_file(model: str, name: str) -> Any:
+    """The content of one of a model's JSON files; None if it has no such file."""
+    from transformers.utils import cached_file
+
+    path = cached_file(
+        model,
+        name,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
