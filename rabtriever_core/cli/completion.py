@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import typer
 
+from rabtriever_core.models.known_models import KNOWN_MODELS
 from rabtriever_core.stages.registry import STAGES
 from rabtriever_core.workspace import workspace_root
 
@@ -22,6 +23,11 @@ def stages(incomplete: str) -> list[str]:
 def retraining_kinds(incomplete: str) -> list[str]:
     """What `rabtriever retrain` can be told."""
     return _starting(incomplete, KINDS)
+
+
+def known_models(incomplete: str) -> list[str]:
+    """What `rabtriever fetch-model` can be told."""
+    return _starting(incomplete, list(KNOWN_MODELS))
 
 
 def release_ids(ctx: typer.Context, incomplete: str) -> list[str]:

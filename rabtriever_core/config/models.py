@@ -82,7 +82,12 @@ class BackboneConfig(Component):
     """The causal language model that teacher, student and bi-encoder are built on."""
 
     model: Shown[str] = "tiny"
-    """tiny (trained here from scratch), a Hugging Face hub id, or a model folder."""
+    """tiny (trained here from scratch), smollm2 (`rabtriever fetch-model smollm2`), a Hugging Face
+    hub id, a model folder, or a .gguf file; relative paths are relative to the workspace."""
+    layers: int | None = Field(None, ge=1)
+    """How many layers of a pretrained model are kept, the first ones; null keeps all."""
+    freeze_embeddings: bool = True
+    """Leave a pretrained model's table of token vectors as it is, whatever else is trained."""
     tiny: TinyConfig = TinyConfig()
     """Shape of the tiny backbone."""
     lora: LoraConfig | None = LoraConfig()

@@ -8,6 +8,8 @@ from typing import Any
 
 from rabtriever_core.config.component import shaping_names
 from rabtriever_core.config.params_file import default_settings
+from rabtriever_core.models.known_models import KNOWN_MODELS
+from rabtriever_core.models.model_source import TINY
 from rabtriever_core.stages.registry import STAGES, Stage
 from rabtriever_core.workspace import PARAMS
 from rabtriever_core.workspace.atomic import write_text
@@ -34,24 +36,25 @@ def sync_pipeline(root: Path) -> bool:
     Raises:
         OSError: it cannot be written.
     """
-    path, text = root / PIPELINE, dvc_yaml(_params(root / PARAMS))
+    path, text = root / PIPELINE, dvc_yaml(_params(root / PARAMS), root)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     write_text(path, text)
     return True
 
 
-def dvc_yaml(params: Mapping[str, Any]) -> str:
+def dvc_yaml(params: Mapping[str, Any], root: Path = Path()) -> str:
     """Text of dvc.yaml.
 
     Args:
         params: content of params.yaml. DVC reads the values there by itself, and only of what is
             there; what is not has its default.
+        root: the workspace.
     """
     import yaml
 
     content = {
-        "stages": {stage.name: _entry(stage, params) for stage in STAGES},
+        "stages": {stage.name: _entry(stage, params, root) for stage in STAGES},
         "metrics": ["reports/benchmark.json"],
         "plots": [
             {f"artifacts/{name}/history.csv": {"x": "step", "y": "loss", "title": f"{name}: loss"}}
@@ -61,7 +64,7 @@ def dvc_yaml(params: Mapping[str, Any]) -> str:
     return _HEADER + yaml.safe_dump(content, sort_keys=False, width=100)
 
 
-def _entry(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(stage: Stage, params: Mapping[str, Any], root: Path) -> dict[str, Any]:
     raw_data = [_value(params, "dataset.folder")] if not stage.inputs else []
     read = [f"artifacts/{name}" for name in stage.used_inputs(partial(_value_now, params))]
     return {
@@ -69,11 +72,25 @@ def _entry(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
         # The workspace is where this file is, whatever RABTRIEVER_WORKSPACE says. The version makes
         # DVC run the stage again where a new package has another one.
         "cmd": f"rabtriever run {stage.name} --workspace . --code-version {stage.version}",
-        "deps": raw_data + read,
+        "deps": raw_data + read + (_own_model(params, root) if stage.name == "backbone" else []),
         "params": list(_settings(stage, params)),
         # The stage replaces its artifact itself, in one move: DVC must not delete it beforehand.
         "outs": [{stage.out: {"persist": True}}],
     }
+
+
+def _own_model(params: Mapping[str, Any], root: Path) -> list[str]:
+    """The folder or file of a local backbone, which DVC is to watch.
+
+    By its path, and not as `${backbone.model}`: DVC would look for a folder when that names a hub
+    id.
+    """
+    section = params.get("backbone")
+    model = section.get("model") if isinstance(section, Mapping) else None
+    path, root = (root / Path(str(model)).expanduser()).resolve(), root.resolve()
+    if not model or model == TINY or model in KNOWN_MODELS or not path.exists():
+        return []
+    return [str(path.relative_to(root) if path.is_relative_to(root) else path)]
 
 
 def _settings(stage: Stage, params: Mapping[str, Any]) -> Iterator[str]:

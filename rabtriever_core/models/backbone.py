@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.arrays import to_device
+from rabtriever_core.models.pretrained import load_pretrained
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.templates import SPECIAL_TOKENS, make_prompt
 
@@ -276,30 +277,44 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> Any:
 
 
 def pretrained_backbone(
-    config: BackboneConfig, prompt: PromptConfig, runtime: RuntimeConfig
+    config: BackboneConfig, prompt: PromptConfig, runtime: RuntimeConfig, root: Path = Path()
 ) -> Backbone:
-    """A model from the Hugging Face hub or a local folder.
+    """A model that was trained by others, from wherever `backbone.model` says.
+
+    Args:
+        config: which model, and how much of it.
+        prompt: how it is asked.
+        runtime: device, precision.
+        root: the workspace, which relative paths are relative to.
 
     Raises:
         ModelError: it is not found, is no causal language model, or does not fit the method.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    where = f"backbone.model = {config.model!r}"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(config.model)
-        model = AutoModelForCausalLM.from_pretrained(
-            config.model, dtype=getattr(torch, runtime.weights_dtype)
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{where} cannot be loaded: {str(error).splitlines()[0]}; give `tiny`, a hub id of a "
-            "causal language model, or a folder with config.json, weights and tokenizer"
-        ) from error
+    model, tokenizer = load_pretrained(config, runtime.weights_dtype, root)
     backbone = Backbone(model.to(pick_device(runtime)).eval(), make_prompt(tokenizer, prompt))
+    where = f"backbone.model = {config.model!r}"
+    check_vocabulary(backbone, where)
     check_linear_head(backbone, where)
     return backbone
+
+
+def check_vocabulary(backbone: Backbone, where: str) -> None:
+    """Check that every token which text or prompt may come to has a vector.
+
+    Raises:
+        ModelError: one has none.
+    """
+    tokenizer, spec = backbone.prompt.tokenizer, backbone.prompt.spec
+    rows = backbone.model.get_input_embeddings().weight.shape[0]
+    # Texts are never read as special tokens, and some tokenizers have ones that no model knows.
+    special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+    used = set(tokenizer.get_vocab().values()) - special
+    used |= {*backbone.prompt.template_ids, spec.true_id, spec.false_id, spec.pad_id}
+    if max(used) >= rows:
+        raise ModelError(
+            f"{where}: its tokenizer has tokens up to number {max(used)}, but its table of token "
+            f"vectors {rows} rows: they do not belong together, or tokens were added to one of them"
+        )
 
 
 def check_linear_head(backbone: Backbone, where: str) -> None:

@@ -37,7 +37,8 @@ def lineage(workspace: Workspace, release: Release) -> list[Link]:
         if meta is None:
             links.append(Link(part, release.parts[part], (), "its record is not on this machine"))
             continue
-        parents = tuple(meta.parents) or (DATA,)
+        # A backbone of somebody else's names the model that it was read from, which is no part.
+        parents = tuple(name for name in meta.parents if name in release.parts) or (DATA,)
         links.append(Link(part, release.parts[part], parents, _rows(part, meta.metrics)))
     return [*links, Link(DATA, release.data, (), _raw_rows(workspace, release))]
 

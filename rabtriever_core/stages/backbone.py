@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from rabtriever_core.models.model_source import model_source
 from rabtriever_core.stages.context import StageContext
+from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.content_hash import ContentHashes
 
 
 def make(context: StageContext) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def make(context: StageContext) -> dict[str, Any]:
         write_history(history, context.output)
         metrics["final_loss"] = history[-1]["loss"]
     else:
-        backbone = pretrained_backbone(config, settings.prompt, runtime)
+        backbone = pretrained_backbone(config, settings.prompt, runtime, context.workspace.root)
         check_context(backbone)
     backbone.save(context.output)
     return metrics | {
@@ -40,3 +43,14 @@ def make(context: StageContext) -> dict[str, Any]:
         "dimension": backbone.dimension,
         "vocabulary": len(backbone.prompt.tokenizer),
     }
+
+
+def read_outside(workspace: Workspace) -> dict[str, str]:
+    """Hash of the pretrained model that is read: other weights under the same name are another one.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    source = model_source(workspace.settings.backbone.model, workspace.root)
+    content = source.content_hash(ContentHashes(workspace.work))
+    return {} if content is None else {"backbone.model": content}

@@ -29,13 +29,16 @@ def stage_identity(workspace: Workspace, stage: Stage, inputs: Mapping[str, Arti
 
     Raises:
         DatasetError: the raw data cannot be read.
+        ModelError: a model that it reads is not there.
     """
+    module = stage_module(stage.name)
+    parents = {name: artifact.hash for name, artifact in inputs.items()}
     return Identity(
         stage=stage.name,
         version=stage.version,
         config=stage_config(workspace.settings, stage),
-        parents={name: artifact.hash for name, artifact in inputs.items()},
-        dataset=data_fingerprint(workspace, stage_module(stage.name), inputs),
+        parents=parents | read_outside(workspace, module),
+        dataset=data_fingerprint(workspace, module, inputs),
     )
 
 
@@ -58,6 +61,18 @@ def data_fingerprint(
         found: str = module.fingerprint(workspace, metrics)
         return found
     return inputs["validated_dataset"].meta.dataset
+
+
+def read_outside(workspace: Workspace, module: ModuleType) -> dict[str, str]:
+    """What a stage reads beside data and artifacts: its setting → hash of its content.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    if not hasattr(module, "read_outside"):
+        return {}
+    found: dict[str, str] = module.read_outside(workspace)
+    return found
 
 
 @cache

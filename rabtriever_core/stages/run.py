@@ -19,6 +19,7 @@ from rabtriever_core.stages.context import StageContext
 from rabtriever_core.stages.identity import (
     data_fingerprint,
     default_values,
+    read_outside,
     stage_identity,
     stage_module,
 )
@@ -73,6 +74,8 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
         changed = [n for n, a in inputs.items() if folder_hash(a.folder) != identity.parents[n]]
         if data_fingerprint(workspace, module, inputs, metrics) != identity.dataset:
             changed.append(str(workspace.dataset_folder))
+        outside = read_outside(workspace, module).items()
+        changed += [name for name, hash_ in outside if hash_ != identity.parents[name]]
         if changed:
             raise StageBusyError(
                 f"{', '.join(changed)} changed while {name} was built from it: another process "

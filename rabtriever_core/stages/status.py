@@ -7,6 +7,7 @@ from rabtriever_core.errors import (
     ArtifactError,
     DatasetError,
     IndexUnavailableError,
+    ModelError,
     ValidationStoppedError,
 )
 from rabtriever_core.stages.identity import default_values, stage_identity, stage_module
@@ -79,7 +80,7 @@ def _status(workspace: Workspace, stage: Stage, earlier: dict[str, StageStatus])
         state, reasons = _compare(workspace, stage, artifact)
     except ValidationStoppedError as error:
         state, reasons = "stopped", [str(error)]
-    except (ArtifactError, DatasetError) as error:
+    except (ArtifactError, DatasetError, ModelError) as error:
         state, reasons = "outdated", [str(error)]
     except IndexUnavailableError as error:
         state, reasons = "unknown", [str(error)]
