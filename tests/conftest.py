@@ -11,7 +11,7 @@ from rabtriever_core.workspace import Workspace
 
 @pytest.fixture(scope="session")
 def workspace_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return init_workspace(tmp_path_factory.mktemp("template")).root
+    return init_workspace(tmp_path_factory.mktemp("template"), preset="tiny").root
 
 
 @pytest.fixture

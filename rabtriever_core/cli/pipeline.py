@@ -15,6 +15,7 @@ from rabtriever_core.cli.options import (
 )
 from rabtriever_core.cli.releases import promote_and_say
 from rabtriever_core.cli.status import show_status
+from rabtriever_core.config.presets import Preset
 from rabtriever_core.errors import VersioningError
 from rabtriever_core.stages.registry import STAGES, Stage
 
@@ -34,6 +35,13 @@ def init(
         Path | None,
         typer.Option(help="Your data in BEIR layout, copied in; the demo set without it."),
     ] = None,
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            help="What a new params.yaml starts with: small pretrained models, or a tiny one "
+            "that is trained from scratch and needs no download."
+        ),
+    ] = "pretrained",
     accept_data: Annotated[
         bool, typer.Option("--accept-data", help="Record demo data that differs from data.dvc.")
     ] = False,
@@ -45,7 +53,7 @@ def init(
     """
     from rabtriever_core.dvc.initialize import init_workspace
 
-    workspace = init_workspace(work, data, accept_data=accept_data)
+    workspace = init_workspace(work, data, accept_data=accept_data, preset=preset)
     name = workspace.settings.dataset.name
     if as_json:
         print_json({"workspace": str(workspace.root), "dataset": name})

@@ -97,4 +97,6 @@ def _scalar(value: Any) -> str:
 if __name__ == "__main__":
     import sys
 
-    Path(sys.argv[1]).write_text(params_yaml(default_settings()), encoding="utf-8")
+    from rabtriever_core.config.presets import preset_settings
+
+    Path(sys.argv[1]).write_text(params_yaml(preset_settings("pretrained")), encoding="utf-8")

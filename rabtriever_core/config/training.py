@@ -75,8 +75,8 @@ class TeacherConfig(Component):
     encoder: Shown[Literal["backbone", "bi_encoder"]] = "backbone"
     """What reads queries and documents apart, for the cosine and for the student: backbone or
     bi_encoder. The paper has the teacher's own backbone. `bi_encoder` takes the trained model of
-    that stage, which may be a pretrained encoder: a small one answers faster, and with its cosine in
-    the margin a small teacher is never far below it."""
+    that stage, which may be a pretrained encoder: a small one answers faster, and with its cosine
+    in the margin a small teacher is never far below it."""
     cosine_scale: Shown[float] = Field(0.0, ge=0)
     """Weight of cos(e_Q, e_D) in the margin. The paper has 0. With `start: bi_encoder`, 20 lets a
     small teacher keep what the bi-encoder knows and add what it learns from reading the pair. The
@@ -186,7 +186,7 @@ class StudentConfig(Component):
 
 
 class BiEncoderConfig(Component):
-    """A bi-encoder on the same data (InfoNCE): the baseline, and what may encode for the student."""
+    """A bi-encoder on the same data (InfoNCE): a baseline, and what may encode for the student."""
 
     encoder: Shown[str] = "backbone"
     """The model it is: backbone, minilm, a Hugging Face hub id, or a folder in the layout of

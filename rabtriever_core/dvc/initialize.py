@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 from rabtriever_core.config import DatasetConfig
-from rabtriever_core.config.params_file import default_settings, params_yaml
+from rabtriever_core.config.params_file import params_yaml
+from rabtriever_core.config.presets import Preset, preset_settings
 from rabtriever_core.data.dataset import qrels_files
 from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.dvc.pipeline import sync_pipeline
@@ -46,13 +47,20 @@ _DVC_IGNORED = """\
 """
 
 
-def init_workspace(root: Path, data: Path | None = None, *, accept_data: bool = False) -> Workspace:
+def init_workspace(
+    root: Path,
+    data: Path | None = None,
+    *,
+    accept_data: bool = False,
+    preset: Preset = "pretrained",
+) -> Workspace:
     """Make `root` a workspace, or bring it up to date; edited settings stay.
 
     Args:
         root: the workspace; created when missing.
         data: a folder in BEIR layout that is copied into it; the demo set without one.
         accept_data: record the demo's bytes although data.dvc holds others.
+        preset: settings that a new workspace starts with.
 
     Raises:
         DatasetError: `data` is not a folder in BEIR layout.
@@ -67,7 +75,7 @@ def init_workspace(root: Path, data: Path | None = None, *, accept_data: bool = 
     dataset = DatasetConfig() if source is None else _settings_for(source)
     params = root / PARAMS
     if not params.exists():
-        settings = default_settings().model_copy(update={"dataset": dataset})
+        settings = preset_settings(preset).model_copy(update={"dataset": dataset})
         params.write_text(params_yaml(settings), encoding="utf-8")
     elif source is not None:
         current = Workspace.open(root).settings.dataset

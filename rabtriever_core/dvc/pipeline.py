@@ -72,23 +72,32 @@ def _entry(stage: Stage, params: Mapping[str, Any], root: Path) -> dict[str, Any
         # The workspace is where this file is, whatever RABTRIEVER_WORKSPACE says. The version makes
         # DVC run the stage again where a new package has another one.
         "cmd": f"rabtriever run {stage.name} --workspace . --code-version {stage.version}",
-        "deps": raw_data + read + (_own_model(params, root) if stage.name == "backbone" else []),
+        "deps": raw_data + read + _own_model(stage, params, root),
         "params": list(_settings(stage, params)),
         # The stage replaces its artifact itself, in one move: DVC must not delete it beforehand.
         "outs": [{stage.out: {"persist": True}}],
     }
 
 
-def _own_model(params: Mapping[str, Any], root: Path) -> list[str]:
-    """The folder or file of a local backbone, which DVC is to watch.
+_MODELS = {
+    "backbone": ("backbone.model", TINY),
+    "bi_encoder": ("bi_encoder.encoder", "backbone"),
+}
+"""Stage → the setting that names a model it reads, and the value that names none."""
+
+
+def _own_model(stage: Stage, params: Mapping[str, Any], root: Path) -> list[str]:
+    """The folder or file of a local model, which DVC is to watch.
 
     By its path, and not as `${backbone.model}`: DVC would look for a folder when that names a hub
     id.
     """
-    section = params.get("backbone")
-    model = section.get("model") if isinstance(section, Mapping) else None
+    if stage.name not in _MODELS:
+        return []
+    setting, none = _MODELS[stage.name]
+    model = _value_now(params, setting)
     path, root = (root / Path(str(model)).expanduser()).resolve(), root.resolve()
-    if not model or model == TINY or model in KNOWN_MODELS or not path.exists():
+    if not model or model == none or model in KNOWN_MODELS or not path.exists():
         return []
     return [str(path.relative_to(root) if path.is_relative_to(root) else path)]
 

@@ -211,7 +211,9 @@ class KnownDocuments:
                 states, read = teacher.pair_states(
                     [self.tokens[d] for d in documents], tokens, numbers, zeros
                 )
-                scores = teacher.scores(states, apart and apart.pairs(zeros, documents, read[0]))
+                scores = teacher.scores(
+                    states, None if apart is None else apart.pairs(zeros, documents, read[0])
+                )
                 margins[batch] = scores.cpu().numpy()
         return margins
 

@@ -128,9 +128,7 @@ def rerank_milliseconds(
 
     def answer(query: str) -> object:
         candidates = np.arange(len(first[query]))[None]
-        return teacher.candidate_margins(
-            [texts[query]], first[query], candidates, None
-        )
+        return teacher.candidate_margins([texts[query]], first[query], candidates, None)
 
     return milliseconds_per_query(answer, queries)["median"]
 

@@ -85,6 +85,11 @@ class Backbone:
         )
         return direction.float()
 
+    def freeze_embeddings(self) -> None:
+        """Keep the table of token vectors out of training, and the head where it is tied to it."""
+        for parameter in self.model.get_input_embeddings().parameters():
+            parameter.requires_grad = False
+
     def scale_answers(self, factor: float) -> None:
         """Multiply w_T − w_F by a factor; the mean of the two rows of the head stays."""
         import torch

@@ -175,7 +175,11 @@ class Encoder:
         from transformers import AutoModel, AutoTokenizer
 
         values = json.loads((folder / ENCODER_FILE).read_text(encoding="utf-8"))
-        spec = EncoderSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        spec = EncoderSpec(**fields)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True)
         return cls(

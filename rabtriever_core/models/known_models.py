@@ -18,6 +18,9 @@ SOURCE_FILE = "source.json"
 """In a fetched folder: where it comes from, and the sha256 of every other file."""
 
 
+Role = Literal["language model", "encoder"]
+
+
 @dataclass(frozen=True)
 class KnownModel:
     """A model, and the one wheel that we know it from."""
@@ -25,7 +28,7 @@ class KnownModel:
     name: str
     """What settings and commands call it."""
     title: str
-    role: Literal["language model", "encoder"]
+    role: Role
     package: str
     version: str
     sha256: str

@@ -1,17 +1,20 @@
-"""What `backbone.model` names: tiny, a known model, a folder, a GGUF file, or a hub id."""
+"""What a setting names as a model: tiny, a known model, a folder, a GGUF file, or a hub id."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rabtriever_core.errors import ModelError
-from rabtriever_core.models.known_models import KNOWN_MODELS, model_folder
+from rabtriever_core.models.known_models import KNOWN_MODELS, Role, model_folder
 from rabtriever_core.workspace.content_hash import ContentHashes
 
 TINY = "tiny"
 
 _READ = frozenset({".json", ".safetensors", ".bin", ".model", ".txt", ".jinja", ".tiktoken"})
 """Suffixes of files that `transformers` may read; model cards and pictures are none of them."""
+
+
+_MADE_HERE: dict[Role, str] = {"language model": TINY, "encoder": "backbone"}
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class ModelSource:
     kind: Literal["tiny", "known", "folder", "gguf", "hub"]
     named: str
     """As the setting has it."""
+    setting: str
+    """`section.name`."""
     path: Path | None = None
     """The folder or file; None for those that are not local, and for known models."""
 
@@ -40,7 +45,7 @@ class ModelSource:
         files = _files(self.path)
         if not files:
             raise ModelError(
-                f"backbone.model = {self.named!r}: there is no model in {self.path}; it needs "
+                f"{self.setting} = {self.named!r}: there is no model in {self.path}; it needs "
                 "config.json, weights and tokenizer"
             )
         return hashes.of(files)
@@ -54,7 +59,7 @@ class ModelSource:
         if self.kind == "known":
             return model_folder(self.named)
         if self.kind != "folder" or self.path is None:
-            raise ModelError(f"backbone.model = {self.named!r} is no folder")
+            raise ModelError(f"{self.setting} = {self.named!r} is no folder")
         return self.path
 
 
@@ -68,31 +73,53 @@ def model_source(model: str, root: Path) -> ModelSource:
     Raises:
         ModelError: it names an encoder, or is a path at which nothing is.
     """
-    where = f"backbone.model = {model!r}"
-    known = [name for name, each in KNOWN_MODELS.items() if each.role == "language model"]
     if model == TINY:
-        return ModelSource("tiny", model)
+        return ModelSource("tiny", model, "backbone.model")
+    return _source(model, root, "backbone.model", "language model")
+
+
+def encoder_source(model: str, root: Path) -> ModelSource:
+    """Understand `bi_encoder.encoder`, where it is not the backbone.
+
+    Args:
+        model: the setting.
+        root: the workspace; relative paths are relative to it.
+
+    Raises:
+        ModelError: it names a known language model, or is a path at which no folder is.
+    """
+    source = _source(model, root, "bi_encoder.encoder", "encoder")
+    if source.kind == "gguf":
+        raise ModelError(f"bi_encoder.encoder = {model!r}: an encoder is read from a folder")
+    return source
+
+
+def _source(model: str, root: Path, setting: str, role: Role) -> ModelSource:
+    where = f"{setting} = {model!r}"
+    known = [name for name, each in KNOWN_MODELS.items() if each.role == role]
+    if model in known:
+        return ModelSource("known", model, setting)
     if model in KNOWN_MODELS:
-        if KNOWN_MODELS[model].role == "encoder":
-            raise ModelError(
-                f"{where} is an encoder, which reads no document before a query and answers "
-                f"nothing: take a language model ({', '.join(known)}, a hub id, a folder)"
-            )
-        return ModelSource("known", model)
+        what = {
+            "encoder": "is an encoder, which reads no document before a query and answers nothing: "
+            "take a language model",
+            "language model": "is a language model, and no encoder: take one",
+        }[KNOWN_MODELS[model].role]
+        raise ModelError(f"{where} {what} ({', '.join(known)}, a hub id, a folder)")
     path = root / Path(model).expanduser()
     if path.is_dir():
-        return ModelSource("folder", model, path)
+        return ModelSource("folder", model, setting, path)
     if path.is_file():
         if path.suffix.lower() != ".gguf":
             raise ModelError(f"{where}: {path} is a file, and no .gguf: give its folder")
-        return ModelSource("gguf", model, path)
+        return ModelSource("gguf", model, setting, path)
     if _is_path(model):
         raise ModelError(
             f"{where} cannot be loaded: there is no {path} (relative paths are relative to the "
             "workspace); give a folder with config.json, weights and tokenizer, a .gguf file, a "
-            f"hub id, {', '.join(known)} or tiny"
+            f"hub id, {', '.join(known)} or {_MADE_HERE[role]}"
         )
-    return ModelSource("hub", model)
+    return ModelSource("hub", model, setting)
 
 
 def _is_path(model: str) -> bool:

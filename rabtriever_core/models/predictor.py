@@ -323,7 +323,8 @@ class AdditivePredictor(Predictor):
 
 
 _KINDS: dict[str, type[Predictor]] = {
-    kind.kind: kind for kind in (GatedPredictor, ProjectedPredictor, WidePredictor, AdditivePredictor)
+    kind.kind: kind
+    for kind in (GatedPredictor, ProjectedPredictor, WidePredictor, AdditivePredictor)
 }
 
 

@@ -8,6 +8,7 @@ from rabtriever_core.config import PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import pick_device
 from rabtriever_core.models.encoder import Encoder, EncoderPrompt, EncoderSpec, Pooling
+from rabtriever_core.models.model_source import ModelSource
 from rabtriever_core.models.prompt import text_ids
 
 _OLD_NAMES = {
@@ -19,21 +20,23 @@ _KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
 
 
 def pretrained_encoder(
-    model: str, prompt: PromptConfig, runtime: RuntimeConfig, setting: str
+    source: ModelSource, prompt: PromptConfig, runtime: RuntimeConfig
 ) -> Encoder:
     """A pretrained encoder, ready to be trained.
 
     Args:
-        model: a hub id, or a folder in the layout of transformers or sentence-transformers.
+        source: which: a hub id, or a folder in the layout of transformers or
+            sentence-transformers.
         prompt: how long texts may be.
         runtime: device and precision.
-        setting: `section.name = value` that asked for it, for error messages.
 
     Raises:
         ModelError: it is not found, or its vectors are not made by pooling token states alone.
     """
     from transformers import AutoModel, AutoTokenizer
 
+    setting = f"{source.setting} = {source.named!r}"
+    model = source.named if source.kind == "hub" else str(source.folder())
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
         loaded = AutoModel.from_pretrained(model)

@@ -103,7 +103,9 @@ class Reranker(ABC):
                     )
                     columns = [column] * len(rows)
                     read = e_d[0].expand(len(rows), -1)
-                    scores = self.scores(states, apart and apart.pairs(rows, columns, read))
+                    scores = self.scores(
+                        states, None if apart is None else apart.pairs(rows, columns, read)
+                    )
                     margins[rows, column] = scores.cpu().numpy()
         return margins
 
@@ -281,7 +283,8 @@ class Reranker(ABC):
                 )
                 read = e_d[0][of_document.tolist()]
                 scores = self.scores(
-                    states, apart and apart.pairs(rows.tolist(), documents.tolist(), read)
+                    states,
+                    None if apart is None else apart.pairs(rows.tolist(), documents.tolist(), read),
                 )
                 yield rows, pairs % k, states, scores
 

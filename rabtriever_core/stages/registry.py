@@ -90,7 +90,14 @@ STAGES: tuple[Stage, ...] = (
         1,
         "Fine-tune the generative reranker (answer token only).",
         ("validated_dataset", "backbone", "bi_encoder"),
-        ("dataset", "teacher", "backbone.model", "backbone.lora", "runtime"),
+        (
+            "dataset",
+            "teacher",
+            "backbone.model",
+            "backbone.lora",
+            "backbone.freeze_embeddings",
+            "runtime",
+        ),
         only_if=TEACHER_READS,
     ),
     Stage(

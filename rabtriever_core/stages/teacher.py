@@ -29,6 +29,8 @@ def make(context: StageContext) -> dict[str, Any]:
     backbone = Backbone.load(context.inputs[config.start].folder, runtime)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, backbone.prompt)
     lora = None if tiny else settings.backbone.lora
+    if not tiny and settings.backbone.freeze_embeddings:
+        backbone.freeze_embeddings()
     encoder = None
     if config.encoder == "bi_encoder":
         encoder = load_text_encoder(context.inputs["bi_encoder"].folder, runtime)

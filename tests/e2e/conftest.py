@@ -16,7 +16,7 @@ SHORT = {"min_steps": 30, "max_steps": 30, "queries_per_step": 8, "checkpoint_st
 
 def small_workspace(folder: Path, data: Path) -> Workspace:
     """Set up a workspace whose training takes seconds."""
-    workspace = init_workspace(folder, data)
+    workspace = init_workspace(folder, data, preset="tiny")
     params = folder / "params.yaml"
     values = yaml.safe_load(params.read_text(encoding="utf-8"))
     schedules = {stage: {"schedule": SHORT} for stage in ("teacher", "student", "bi_encoder")}

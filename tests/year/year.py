@@ -46,7 +46,7 @@ class Year:
             raise SystemExit(f"{self.root} is there already: name a new folder")
         began = time.monotonic()
         versions = write_versions(self.data, self.work / "versions")
-        init_workspace(self.root, versions[0])
+        init_workspace(self.root, versions[0], preset="tiny")
         write_settings(self.workspace, TINY if self.tiny else SHORT)
         stop, answers = self.work / "stop", self.work / "answers.jsonl"
         client: subprocess.Popen[bytes] | None = None
