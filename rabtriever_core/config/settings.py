@@ -46,3 +46,18 @@ class Settings(Component):
                 "are, is null: describe them there, or set student.query_encoder to frozen"
             )
         return self
+
+    @model_validator(mode="after")
+    def _encoders_fit(self) -> "Settings":
+        if self.teacher.start == "bi_encoder" and self.bi_encoder.encoder != "backbone":
+            raise ValueError(
+                f"teacher.start is bi_encoder, but that is no language model "
+                f"(bi_encoder.encoder = {self.bi_encoder.encoder}): set teacher.start to backbone"
+            )
+        if self.teacher.encoder == "bi_encoder" and self.student.predictor != "gated":
+            raise ValueError(
+                f"student.predictor is {self.student.predictor}, but only a gated one leads from "
+                "another encoder's states to the teacher's: set it to gated, or teacher.encoder to "
+                "backbone"
+            )
+        return self

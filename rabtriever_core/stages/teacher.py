@@ -1,13 +1,16 @@
 """Stage: the generative reranker, trained on its answer token, or taken as it is."""
 
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.stages.context import StageContext
 
 if TYPE_CHECKING:
+    from rabtriever_core.models.arrays import Floats
     from rabtriever_core.models.reranker import GenerativeReranker
 
 
@@ -22,6 +25,7 @@ def make(context: StageContext) -> dict[str, Any]:
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.history import History
     from rabtriever_core.training.sft import fine_tune_teacher
+    from rabtriever_core.training.stacking import CANDIDATES
 
     settings = context.settings
     config, runtime = settings.teacher, settings.runtime
@@ -36,8 +40,13 @@ def make(context: StageContext) -> dict[str, Any]:
         encoder = load_text_encoder(context.inputs["bi_encoder"].folder, runtime)
     teacher = GenerativeReranker(backbone, config.cosine_scale, encoder)
 
+    def score(queries: Sequence[str], documents: Sequence[Document]) -> Floats:
+        if encoder is None or not config.cosine_scale:
+            return teacher.margins(queries, documents, progress=True)
+        return teacher.margins_of_nearest(queries, documents, CANDIDATES)
+
     def quality() -> float:
-        dev = dev_metrics(context.dataset(), settings, teacher.margins)
+        dev = dev_metrics(context.dataset(), settings, score)
         return float(dev["MRR@10"])
 
     sft, dpo = (context.checkpoints / part for part in ("sft", "dpo"))
@@ -61,7 +70,6 @@ def make(context: StageContext) -> dict[str, Any]:
         budget = phase if budget is None else budget + phase
     fitted = {} if budget is None else _weigh(context, teacher)
     teacher.save(context.output)
-    score = partial(teacher.margins, progress=True)
     return trained(context, history, score, budget) | fitted
 
 
