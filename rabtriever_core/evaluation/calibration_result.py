@@ -39,7 +39,8 @@ def split_calibration(
         relevant: query → its right documents.
         calibration: fitted on other queries.
         k: best documents per query that are measured.
-        documents: in the pool; all pairs are measured as well where the rankings hold them all.
+        documents: in the pool; all pairs are measured as well where both systems have ranked
+            them all.
     """
     best = gather(student, relevant, k)
     margins = np.array([teacher[query][document] for query, document in best.pairs])
@@ -49,7 +50,8 @@ def split_calibration(
         "abstention": abstention_result(best, calibration),
     }
     everything = gather(student, relevant, documents)
-    if len(everything.pairs) == len(relevant) * documents:
+    known = all(document in teacher[query] for query, document in everything.pairs)
+    if known and len(everything.pairs) == len(relevant) * documents:
         margins = np.array([teacher[q][d] for q, d in everything.pairs])
         result["all_pairs"] = pair_result(everything, calibration, margins)
     return result
