@@ -16,6 +16,7 @@ def make(context: StageContext) -> dict[str, Any]:
     """
     from rabtriever_core.models.backbone import pretrained_backbone, tiny_backbone
     from rabtriever_core.models.context import check_context
+    from rabtriever_core.models.suitability import check_suitable
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.history import write_history
     from rabtriever_core.training.warmup import warm_up
@@ -36,7 +37,7 @@ def make(context: StageContext) -> dict[str, Any]:
         metrics["final_loss"] = history[-1]["loss"]
     else:
         backbone = pretrained_backbone(config, settings.prompt, runtime, context.workspace.root)
-        check_context(backbone)
+        check_suitable(backbone, f"backbone.model = {config.model!r}", config.lora)
     backbone.save(context.output)
     return metrics | {
         "parameters": sum(p.numel() for p in backbone.model.parameters()),
