@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.arrays import to_device
+from rabtriever_core.models.precision import rounding_of, rounds_products, trains_mixed
 from rabtriever_core.models.pretrained import load_pretrained
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.templates import SPECIAL_TOKENS, make_prompt
@@ -140,7 +141,7 @@ class Backbone:
     @property
     def rounding(self) -> float:
         """How far apart, relatively, a text's states may be that are computed in two batches."""
-        return rounding_on(self.device)
+        return rounding_of(self.model.dtype, self.device)
 
     def save(self, folder: Path) -> None:
         """Write model (safetensors), tokenizer and prompt."""
@@ -156,10 +157,11 @@ class Backbone:
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, dtype=getattr(torch, runtime.weights_dtype)
         )
+        model = model.to(pick_device(runtime)).eval()
         return cls(
-            model.to(pick_device(runtime)).eval(),
+            model,
             Prompt.load(folder),
-            mixed_precision=runtime.precision == "mixed",
+            mixed_precision=trains_mixed(runtime, model),
             batch_multiple=runtime.batch_multiple,
         )
 
@@ -187,18 +189,6 @@ def padded_rows(
     return ids, lengths
 
 
-def rounding_on(device: "torch.device") -> float:
-    """How far apart, relatively, a text's states may be that are computed in two batches.
-
-    A step of tf32, where a GPU multiplies in it: batches of two shapes are rounded differently.
-    """
-    import torch
-
-    if device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
-        return 2.0**-10
-    return 0.0
-
-
 def last_tokens(states: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
     """The state at the last of every row's `lengths` tokens, in float32: [n, l, d] → [n, d]."""
     import torch
@@ -216,8 +206,6 @@ def pick_device(runtime: RuntimeConfig) -> str:
 
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
-    rounded = runtime.precision in ("tf32", "mixed")
-    torch.set_float32_matmul_precision("high" if rounded else "highest")
     # cuDNN's attention plans anew for every shape that it has not seen, which takes longer than a
     # step does, and a batch is as wide as its longest text.
     torch.backends.cuda.enable_cudnn_sdp(False)
@@ -226,11 +214,14 @@ def pick_device(runtime: RuntimeConfig) -> str:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if runtime.device == "auto":
-        return next(device for device, there in available.items() if there)
-    if not available[runtime.device]:
-        raise ModelError(f"runtime.device is {runtime.device!r}, but torch finds none: set `auto`")
-    return runtime.device
+    device: str = runtime.device
+    if device == "auto":
+        device = next(name for name, there in available.items() if there)
+    if not available[device]:
+        raise ModelError(f"runtime.device is {device!r}, but torch finds none: set `auto`")
+    rounded = rounds_products(runtime, device)
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    return device
 
 
 def tiny_backbone(

@@ -62,7 +62,7 @@ def make(context: StageContext) -> dict[str, Any]:
     fitted = {} if budget is None else _weigh(context, teacher)
     teacher.save(context.output)
     score = partial(teacher.margins, progress=True)
-    return trained(context, history, score, budget) | fitted
+    return trained(context, history, score, budget, teacher.backbone) | fitted
 
 
 def _weigh(context: StageContext, teacher: "GenerativeReranker") -> dict[str, Any]:
