@@ -17,11 +17,12 @@ class RuntimeConfig(Component):
     """CPU threads of torch; one per core when null. Set it to compare runs bit by bit."""
     device: Shown[Operating[Literal["auto", "cpu", "cuda", "mps"]]] = "auto"
     """Where models run: auto (a GPU when there is one), cpu, cuda or mps."""
-    precision: Shown[Literal["float32", "tf32", "mixed", "bfloat16"]] = "float32"
-    """Number format of the models: float32, tf32, mixed or bfloat16. `tf32` keeps weights in
+    precision: Shown[Literal["auto", "float32", "tf32", "mixed", "bfloat16"]] = "auto"
+    """Number format of the models: auto, float32, tf32, mixed or bfloat16. `tf32` keeps weights in
     float32 and lets an NVIDIA GPU round the factors of matrix products to 10 bits of mantissa;
-    `mixed` is tf32 with language models that multiply in bfloat16 during training. Stored vectors
-    are always float32."""
+    `mixed` is tf32 with language models that multiply in bfloat16 during training. `auto` is mixed
+    where this machine is clearly faster so, and float32 elsewhere; it measures one product. Stored
+    vectors are always float32."""
     batch_multiple: Operating[int] = Field(1, ge=1)
     """Multiplies how many texts and pairs are read at once outside training. Raise it where a small
     model leaves the GPU idle; memory grows in proportion."""

@@ -27,7 +27,7 @@ _PRETRAINED: dict[str, Any] = {
         "encoder": "bi_encoder",
         "cosine_scale": 20.0,
         "schedule": {
-            "epochs": 0.4,
+            "epochs": 0.35,
             "min_steps": 60,
             "max_steps": 1000,
             "queries_per_step": 8,
@@ -47,8 +47,12 @@ _PRETRAINED: dict[str, Any] = {
             "learning_rate": 1e-4,
             "token_dropout": 0.0,
         },
+        "rollout_queries": 200,
+        "documents_per_query": 8,
     },
-    "benchmark": {"teacher_pairs": 10_000, "teacher_depth": 20},
+    "calibration": {"unanswerable_share": 0.1},
+    "benchmark": {"teacher_pairs": 10_000, "teacher_depth": 10, "document_lengths": (16, 64, 128)},
+    "serving": {"rerank_depth": 10},
 }
 
 

@@ -1,6 +1,7 @@
 """The causal language model under everything: pretrained, or tiny and made on the spot."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.arrays import to_device
+from rabtriever_core.models.precision import rounding_of, rounds_products, trains_mixed
 from rabtriever_core.models.pretrained import load_pretrained
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.templates import SPECIAL_TOKENS, make_prompt
@@ -60,6 +62,15 @@ class Backbone:
         config = self.model.config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None)
         return int(limit) if limit else int(np.iinfo(np.int32).max)
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens back its sliding layers look; None where all layers see everything."""
+        config = self.model.config.get_text_config()
+        kinds = getattr(config, "layer_types", None)
+        if kinds is not None and "sliding_attention" not in kinds:
+            return None
+        return getattr(config, "sliding_window", None)
 
     @property
     def body(self) -> Any:
@@ -130,7 +141,7 @@ class Backbone:
     @property
     def rounding(self) -> float:
         """How far apart, relatively, a text's states may be that are computed in two batches."""
-        return rounding_on(self.device)
+        return rounding_of(self.model.dtype, self.device)
 
     def save(self, folder: Path) -> None:
         """Write model (safetensors), tokenizer and prompt."""
@@ -146,10 +157,11 @@ class Backbone:
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, dtype=getattr(torch, runtime.weights_dtype)
         )
+        model = model.to(pick_device(runtime)).eval()
         return cls(
-            model.to(pick_device(runtime)).eval(),
+            model,
             Prompt.load(folder),
-            mixed_precision=runtime.precision == "mixed",
+            mixed_precision=trains_mixed(runtime, model),
             batch_multiple=runtime.batch_multiple,
         )
 
@@ -177,18 +189,6 @@ def padded_rows(
     return ids, lengths
 
 
-def rounding_on(device: "torch.device") -> float:
-    """How far apart, relatively, a text's states may be that are computed in two batches.
-
-    A step of tf32, where a GPU multiplies in it: batches of two shapes are rounded differently.
-    """
-    import torch
-
-    if device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
-        return 2.0**-10
-    return 0.0
-
-
 def last_tokens(states: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
     """The state at the last of every row's `lengths` tokens, in float32: [n, l, d] → [n, d]."""
     import torch
@@ -206,8 +206,6 @@ def pick_device(runtime: RuntimeConfig) -> str:
 
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
-    rounded = runtime.precision in ("tf32", "mixed")
-    torch.set_float32_matmul_precision("high" if rounded else "highest")
     # cuDNN's attention plans anew for every shape that it has not seen, which takes longer than a
     # step does, and a batch is as wide as its longest text.
     torch.backends.cuda.enable_cudnn_sdp(False)
@@ -216,11 +214,14 @@ def pick_device(runtime: RuntimeConfig) -> str:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if runtime.device == "auto":
-        return next(device for device, there in available.items() if there)
-    if not available[runtime.device]:
-        raise ModelError(f"runtime.device is {runtime.device!r}, but torch finds none: set `auto`")
-    return runtime.device
+    device: str = runtime.device
+    if device == "auto":
+        device = next(name for name, there in available.items() if there)
+    if not available[device]:
+        raise ModelError(f"runtime.device is {device!r}, but torch finds none: set `auto`")
+    rounded = rounds_products(runtime, device)
+    torch.set_float32_matmul_precision("high" if rounded else "highest")
+    return device
 
 
 def tiny_backbone(
@@ -296,7 +297,11 @@ def pretrained_backbone(
         ModelError: it is not found, is no causal language model, or does not fit the method.
     """
     model, tokenizer = load_pretrained(config, runtime.weights_dtype, root)
-    backbone = Backbone(model.to(pick_device(runtime)).eval(), make_prompt(tokenizer, prompt))
+    made = make_prompt(tokenizer, prompt)
+    if made.spec.pad_id >= model.get_input_embeddings().weight.shape[0]:
+        # Added to the tokenizer alone, as some do for training; what pads is never looked at.
+        made = Prompt(replace(made.spec, pad_id=0), tokenizer)
+    backbone = Backbone(model.to(pick_device(runtime)).eval(), made)
     where = f"backbone.model = {config.model!r}"
     check_vocabulary(backbone, where)
     check_linear_head(backbone, where)
@@ -314,7 +319,7 @@ def check_vocabulary(backbone: Backbone, where: str) -> None:
     # Texts are never read as special tokens, and some tokenizers have ones that no model knows.
     special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
     used = set(tokenizer.get_vocab().values()) - special
-    used |= {*backbone.prompt.template_ids, spec.true_id, spec.false_id, spec.pad_id}
+    used |= {*backbone.prompt.template_ids, spec.true_id, spec.false_id}
     if max(used) >= rows:
         raise ModelError(
             f"{where}: its tokenizer has tokens up to number {max(used)}, but its table of token "
@@ -337,8 +342,13 @@ def check_linear_head(backbone: Backbone, where: str) -> None:
         logits = backbone.model(input_ids=ids).logits[0, -1].float()
         expected = logits[spec.true_id] - logits[spec.false_id]
         actual = backbone.text_states(rows)[0] @ backbone.answer_direction()
-    tolerance = 5e-2 if next(backbone.model.parameters()).dtype == torch.bfloat16 else 1e-3
-    if not torch.isclose(actual, expected, rtol=tolerance, atol=tolerance):
+    tolerance = rounded = 1e-3
+    if backbone.model.dtype == torch.bfloat16:
+        # Each logit is rounded before they are subtracted, and may be far larger than that.
+        tolerance = 5e-2
+        largest = float(logits[[spec.true_id, spec.false_id]].abs().max())
+        rounded = max(tolerance, torch.finfo(torch.bfloat16).eps * largest)
+    if not torch.isclose(actual, expected, rtol=tolerance, atol=rounded):
         raise ModelError(
             f"{where}: its head is not plainly linear (T − F logit {expected:.4f}, dot product "
             f"{actual:.4f}), so its ranking cannot be a dot product: choose another backbone"

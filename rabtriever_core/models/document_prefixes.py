@@ -90,7 +90,7 @@ class DocumentPrefixes:
     def _add(self, rows: Sequence[tuple[int, ...]], documents: Sequence[Document]) -> None:
         backbone = self.reranker.backbone
         ids, lengths = backbone.pad(rows)
-        read = backbone.read(input_ids=ids, use_cache=True)
+        read = self.reranker.read_documents(ids)
         layers = read.cache.layers
         e_d = self.reranker.documents_apart(documents)
         if e_d is None:

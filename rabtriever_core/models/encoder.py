@@ -11,7 +11,8 @@ import numpy as np
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.arrays import to_device
-from rabtriever_core.models.backbone import last_tokens, padded_rows, pick_device, rounding_on
+from rabtriever_core.models.backbone import last_tokens, padded_rows, pick_device
+from rabtriever_core.models.precision import rounding_of, trains_mixed
 from rabtriever_core.models.prompt import QuerySide, text_ids
 from rabtriever_core.workspace.atomic import write_json
 
@@ -130,7 +131,7 @@ class Encoder:
     @property
     def rounding(self) -> float:
         """How far apart, relatively, a text's vectors may be that are computed in two batches."""
-        return rounding_on(self.device)
+        return rounding_of(self.model.dtype, self.device)
 
     def pad(
         self, rows: Sequence[Sequence[int]], width: int = 0
@@ -182,9 +183,10 @@ class Encoder:
         spec = EncoderSpec(**fields)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = AutoModel.from_pretrained(folder, local_files_only=True)
+        model = model.to(pick_device(runtime)).eval()
         return cls(
-            model.to(pick_device(runtime)).eval(),
+            model,
             EncoderPrompt(spec, tokenizer),
-            mixed_precision=runtime.precision == "mixed",
+            mixed_precision=trains_mixed(runtime, model),
             batch_multiple=runtime.batch_multiple,
         )

@@ -9,6 +9,7 @@ from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import pick_device
 from rabtriever_core.models.encoder import Encoder, EncoderPrompt, EncoderSpec, Pooling
 from rabtriever_core.models.model_source import ModelSource
+from rabtriever_core.models.precision import trains_mixed
 from rabtriever_core.models.prompt import text_ids
 
 _OLD_NAMES = {
@@ -61,10 +62,11 @@ def pretrained_encoder(
         query_prefix=prefixes[0],
         document_prefix=prefixes[1],
     )
+    loaded = loaded.float().to(pick_device(runtime)).eval()
     return Encoder(
-        loaded.float().to(pick_device(runtime)).eval(),
+        loaded,
         EncoderPrompt(spec, tokenizer),
-        mixed_precision=runtime.precision == "mixed",
+        mixed_precision=trains_mixed(runtime, loaded),
         batch_multiple=runtime.batch_multiple,
     )
 

@@ -215,11 +215,20 @@ class Reranker(ABC):
         Returns:
             (e_T [p, d], [e_D, then the states of the layers; each documents × d]).
         """
-        backbone = self.backbone
-        ids, lengths = backbone.pad(document_ids)
-        read = backbone.read(input_ids=ids, use_cache=True, output_hidden_states=bool(layers))
+        ids, lengths = self.backbone.pad(document_ids)
+        read = self.read_documents(ids, output_hidden_states=bool(layers))
         e_t = self.states_after(read.cache, lengths, query_ids, document_index, query_index)
         return e_t, states_of_layers(read, lengths, layers)
+
+    def read_documents(self, ids: "torch.Tensor", **options: Any) -> Any:
+        """What the blocks make of documents [n, l], with all keys and values in its cache.
+
+        The model's own cache would drop what lies outside the window of sliding layers, padding
+        counted in.
+        """
+        from transformers import DynamicCache
+
+        return self.backbone.read(input_ids=ids, use_cache=True, cache=DynamicCache(), **options)
 
     def states_after(
         self,
@@ -248,18 +257,22 @@ class Reranker(ABC):
         of_query = to_device(np.asarray(query_index), device)
         width = cache.layers[0].keys.shape[2]
         query_rows, query_lengths = backbone.pad(query_ids)
-        mask = None
-        if int(lengths.min()) < width:
+        steps = torch.arange(query_rows.shape[1], device=device)[None]
+        positions = lengths[of_document][:, None] + steps
+        mask: Any = None
+        window = backbone.window
+        if window is not None and width + query_rows.shape[1] > window:
+            mask = _window_masks(backbone, lengths[of_document], width, positions, window)
+        elif int(lengths.min()) < width:
             # Shorter documents are padded in the middle of the sequence: hide that.
             real = torch.arange(width, device=device)[None] < lengths[:, None]
             after = torch.ones(len(of_query), query_rows.shape[1], dtype=torch.bool, device=device)
             mask = torch.cat([real[of_document], after], dim=1).long()
-        steps = torch.arange(query_rows.shape[1], device=device)[None]
         states = backbone.read(
             input_ids=query_rows[of_query],
             cache=_repeat_cache(cache, of_document),
             attention_mask=mask,
-            position_ids=lengths[of_document][:, None] + steps,
+            position_ids=positions,
         ).last_hidden_state
         return last_tokens(states, query_lengths[of_query])
 
@@ -430,6 +443,44 @@ def _repeat_cache(cache: Any, index: "torch.Tensor") -> Any:
         shared.keys, shared.values = keys, values
         spread.layers.append(shared)
     return spread
+
+
+def _window_masks(
+    backbone: Backbone,
+    lengths: "torch.Tensor",
+    width: int,
+    positions: "torch.Tensor",
+    window: int,
+) -> Any:
+    """Which keys a query's tokens see in a model with sliding layers, by kind of layer.
+
+    Counted in tokens of the pair and not in places of the padded cache, as the model itself counts.
+
+    Args:
+        backbone: the model.
+        lengths: tokens of every pair's document [p].
+        width: places of documents in the cache.
+        positions: of the query's tokens in the pair [p, l].
+        window: how many tokens back a sliding layer looks.
+    """
+    import torch
+
+    places = torch.arange(width, device=lengths.device).expand(len(lengths), -1)
+    keys = torch.cat([places, positions], dim=1)[:, None, None]
+    real = torch.cat([places < lengths[:, None], torch.ones_like(positions, dtype=torch.bool)], 1)
+    distance = positions[:, None, :, None] - keys
+    seen = (distance >= 0) & real[:, None, None]
+    masks = {"full_attention": seen, "sliding_attention": seen & (distance < window)}
+    config = backbone.model.config.get_text_config()
+    if config._attn_implementation == "eager":  # adds what others take for a choice
+        dtype = backbone.model.dtype
+        least = torch.finfo(dtype).min
+        masks = {
+            kind: torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, least)
+            for kind, mask in masks.items()
+        }
+    mixed = getattr(config, "layer_types", None) is not None
+    return masks if mixed else masks["sliding_attention"]
 
 
 def _length_batches(rows: Sequence[Sequence[int]], batch_tokens: int) -> Sequence[list[int]]:

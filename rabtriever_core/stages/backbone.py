@@ -16,6 +16,8 @@ def make(context: StageContext) -> dict[str, Any]:
     """
     from rabtriever_core.models.backbone import pretrained_backbone, tiny_backbone
     from rabtriever_core.models.context import check_context
+    from rabtriever_core.models.precision import precision_of
+    from rabtriever_core.models.suitability import check_suitable
     from rabtriever_core.training.examples import Examples
     from rabtriever_core.training.history import write_history
     from rabtriever_core.training.warmup import warm_up
@@ -34,9 +36,12 @@ def make(context: StageContext) -> dict[str, Any]:
         history = warm_up(backbone, examples, config, runtime, context.checkpoints)
         write_history(history, context.output)
         metrics["final_loss"] = history[-1]["loss"]
+        metrics["precision"] = precision_of(
+            backbone.model.dtype, backbone.device, mixed=backbone.mixed_precision
+        )
     else:
         backbone = pretrained_backbone(config, settings.prompt, runtime, context.workspace.root)
-        check_context(backbone)
+        check_suitable(backbone, f"backbone.model = {config.model!r}", config.lora)
     backbone.save(context.output)
     return metrics | {
         "parameters": sum(p.numel() for p in backbone.model.parameters()),

@@ -86,8 +86,9 @@ def make(context: StageContext) -> dict[str, Any]:
             if full_pool
             else reranker(teacher, documents, systems["student"], candidates)
         )
-        if teacher.cosine_scale:
+        if teacher.cosine_scale and teacher.encoder is teacher.backbone:
             # What is left of the teacher when it reads no pair: whether reading pays.
+            # Another encoder's cosine is the bi-encoder's, which is there already.
             encode, ids = BiEncoder(teacher.encoder).encode_queries, embeddings.ids
             states = unit_rows(embeddings.states())
             systems["teacher_cosine"] = (

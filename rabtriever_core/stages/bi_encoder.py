@@ -40,6 +40,7 @@ def make(context: StageContext) -> dict[str, Any]:
         history,
         model.scores,
         Budget.of(history, (config.schedule.queries_per_step, config.documents_per_query)),
+        encoder,
     )
 
 

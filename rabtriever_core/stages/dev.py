@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset, Document, Qrels
+from rabtriever_core.models.precision import precision_of
+from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.history import History, write_history
@@ -17,16 +19,22 @@ Score = Callable[[Sequence[str], Sequence[Document]], npt.NDArray[np.float32]]
 
 
 def trained(
-    context: StageContext, history: History, score: Score, budget: Budget | None
+    context: StageContext,
+    history: History,
+    score: Score,
+    budget: Budget | None,
+    encoder: TextEncoder,
 ) -> dict[str, Any]:
-    """A stage's metrics: quality on dev, and where it trained its budget and last loss.
+    """A stage's metrics: quality on dev, and where it trained its budget, last loss and precision.
 
     Writes the loss curve. A model that is taken as it is has neither history nor budget.
     """
     metrics: dict[str, Any] = {"dev": dev_metrics(context.dataset(), context.settings, score)}
     if budget is not None:
         write_history(history, context.output)
+        precision = precision_of(encoder.model.dtype, encoder.device, mixed=encoder.mixed_precision)
         metrics |= {"budget": asdict(budget), "final_loss": history[-1]["loss"]}
+        metrics["precision"] = precision
     return metrics
 
 

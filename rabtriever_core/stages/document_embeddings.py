@@ -90,12 +90,17 @@ def make(context: StageContext) -> dict[str, Any]:
 def _maker(context: StageContext) -> str:
     """Hash of all that a document's state depends on, its text apart."""
     from rabtriever_core.models.backbone import pick_device
+    from rabtriever_core.models.precision import rounds_products
 
     runtime = context.settings.runtime
+    device = pick_device(runtime)
+    precision: str = runtime.precision
+    if precision == "auto":
+        precision = "tf32" if rounds_products(runtime, device) else "float32"
     parts = [
         context.inputs["teacher"].hash,
-        runtime.precision,
-        pick_device(runtime),
+        precision,
+        device,
         f"document_embeddings {context.version}",
         *(f"{name} {version(name)}" for name in ("torch", "transformers")),
     ]

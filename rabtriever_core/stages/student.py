@@ -56,6 +56,7 @@ def make(context: StageContext) -> dict[str, Any]:
         history,
         lambda q, d: student.encode_queries(q) @ student.encode_documents(d).T,
         Budget.of(history, (config.schedule.queries_per_step, documents)),
+        student.encoder,
     )
 
 

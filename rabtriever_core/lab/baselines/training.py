@@ -99,7 +99,7 @@ def train_baseline(context: StageContext, name: str, chosen: Chosen) -> dict[str
 
     def finish(history: History, score: Score, documents_per_query: int) -> dict[str, Any]:
         budget = Budget.of(history, (schedule.queries_per_step, documents_per_query))
-        return trained(context, history, score, budget)
+        return trained(context, history, score, budget, backbone)
 
     if name == "linear_reranker":
         reranker = LinearReranker.fresh(backbone, settings.runtime.seed)

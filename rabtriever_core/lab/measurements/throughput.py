@@ -13,6 +13,7 @@ import torch
 from rabtriever_core.config import Settings
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.models.backbone import Backbone, pick_device, tiny_backbone
+from rabtriever_core.models.precision import precision_of
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.provenance import computer
@@ -83,8 +84,9 @@ def measure_shape(settings: Settings, name: str, workload: Workload, folder: Pat
     measured = {
         "title": f"Throughput: {name}",
         "note": f"Random weights, {body / 1e6:.0f} M parameters in the blocks and embeddings of "
-        f"{runtime.precision}; {workload.documents} documents of {workload.document_tokens} tokens "
-        f"with {workload.queries} queries of {workload.query_tokens} each. FLOPs are those of the "
+        f"{precision_of(dtype, backbone.device)}; {workload.documents} documents of "
+        f"{workload.document_tokens} tokens with {workload.queries} queries of "
+        f"{workload.query_tokens} each. FLOPs are those of the "
         "matrix products, attention included; their share is of the fastest square product that "
         "the same run measured.",
         "machine": computer(backbone.device.type),

@@ -8,7 +8,7 @@ SETTINGS = Settings.model_construct()
 
 
 def test_values_leave_out_what_only_operates() -> None:
-    assert shaping_values(SETTINGS, "runtime") == {"seed": 17, "precision": "float32"}
+    assert shaping_values(SETTINGS, "runtime") == {"seed": 17, "precision": "auto"}
     index = shaping_values(SETTINGS, "index")
     assert index["gauge"] == SETTINGS.index.gauge.model_dump(mode="json")
     assert not {"url", "api_key", "batch_size", "shard_documents"} & set(index)
