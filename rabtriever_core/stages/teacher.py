@@ -70,12 +70,7 @@ def make(context: StageContext) -> dict[str, Any]:
         budget = phase if budget is None else budget + phase
     fitted = {} if budget is None else _weigh(context, teacher)
     teacher.save(context.output)
-<<<<<<< HEAD
-    return trained(context, history, score, budget) | fitted
-=======
-    score = partial(teacher.margins, progress=True)
     return trained(context, history, score, budget, teacher.backbone) | fitted
->>>>>>> pretrained-2
 
 
 def _weigh(context: StageContext, teacher: "GenerativeReranker") -> dict[str, Any]:
