@@ -8,13 +8,17 @@ SHELL := bash
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 VENV := $(ROOT)/.venv
 # Newer than pyproject.toml when these extras are installed: what runs needs no test tools.
-STAMP := $(VENV)/.installed-serve,edge
-DEV_STAMP := $(VENV)/.installed-dev,edge
-STACK_STAMP := $(VENV)/.installed-stack,edge
+STAMP := $(VENV)/.installed-serve,edge,gguf
+DEV_STAMP := $(VENV)/.installed-dev,edge,gguf
+STACK_STAMP := $(VENV)/.installed-stack,edge,gguf
+# The pretrained models that a new workspace starts with; kept in the user's cache for all clones.
+MODELS_STAMP := $(VENV)/.fetched-models
 DOCS_STAMP := $(VENV)/.installed-docs
 PYTHON ?= python3
 PORT ?= 3000
 DATA ?=
+# What a new workspace starts with: pretrained, or tiny (trained from scratch, nothing to fetch).
+PRESET ?= pretrained
 # More options of `make stack`, e.g. STACK="--query-port 8001".
 STACK ?=
 # More options of `make load`, e.g. LOAD="--soak 600".
@@ -48,7 +52,7 @@ dev: workspace  ## Open the Dagster UI on PORT (3000).
 		|| { echo "error: port $(PORT) is taken: choose another one, e.g. make dev PORT=3001" >&2; exit 1; }
 	@cd "$(ROOT)" && dg dev --port $(PORT)
 
-stack: $(STACK_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
+stack: $(STACK_STAMP) $(MODELS_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
 	@cd "$(ROOT)" && python -m deployments.native.stack --workspace "$(WORKSPACE)" --webserver-port $(PORT) $(STACK) $(if $(DATA),--data "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))")
 
 test: $(DEV_STAMP) browser  ## Run the fast tests.
@@ -88,9 +92,13 @@ browser:
 		echo "error: the tests of the search page need Chromium: sudo apt-get install chromium, or name one in CHROMIUM" >&2; exit 1; \
 	fi
 
-workspace: $(STAMP)
-	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)")
+workspace: $(STAMP) $(MODELS_STAMP)
+	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)") --preset $(PRESET)
 	@python -m dagster_project.home "$$DAGSTER_HOME"
+
+$(MODELS_STAMP): $(STAMP)
+	$(if $(filter tiny,$(PRESET)),,@rabtriever fetch-model smollm2 && rabtriever fetch-model minilm)
+	@touch "$@"
 
 $(VENV)/.installed-%: $(ROOT)/pyproject.toml
 	$(PYTHON) -m venv "$(VENV)"

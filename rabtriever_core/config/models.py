@@ -85,7 +85,7 @@ class BackboneConfig(Component):
     model: Shown[str] = "tiny"
     """tiny (trained here from scratch), smollm2 (`rabtriever fetch-model smollm2`), a Hugging Face
     hub id, a model folder, or a .gguf file; relative paths are relative to the workspace."""
-    layers: int | None = Field(None, ge=1)
+    layers: Shown[int | None] = Field(None, ge=1)
     """How many layers of a pretrained model are kept, the first ones; null keeps all."""
     freeze_embeddings: bool = True
     """Leave a pretrained model's table of token vectors as it is, whatever else is trained."""

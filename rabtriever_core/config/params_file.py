@@ -60,7 +60,9 @@ def _lines(
         value, usual = getattr(model, name), getattr(default, name, None)
         if field.exclude or not (SHOWN in field.metadata or not indent or value != usual):
             continue
-        text = first_sentence(field.description or type(value).__doc__ or "") if explain else ""
+        # A preset sets more than people change: that stands there without a word.
+        told = explain and (SHOWN in field.metadata or isinstance(value, Component))
+        text = first_sentence(field.description or type(value).__doc__ or "") if told else ""
         if isinstance(value, Component):
             inner = list(_lines(value, usual, f"{indent}  ", described))
             if inner:

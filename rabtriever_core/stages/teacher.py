@@ -40,7 +40,7 @@ def make(context: StageContext) -> dict[str, Any]:
         encoder = load_text_encoder(context.inputs["bi_encoder"].folder, runtime)
     teacher = GenerativeReranker(backbone, config.cosine_scale, encoder)
 
-    def score(queries: Sequence[str], documents: Sequence[Document]) -> Floats:
+    def score(queries: Sequence[str], documents: Sequence[Document]) -> "Floats":
         if encoder is None or not config.cosine_scale:
             return teacher.margins(queries, documents, progress=True)
         return teacher.margins_of_nearest(queries, documents, CANDIDATES)

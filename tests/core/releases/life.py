@@ -45,7 +45,7 @@ class Student:
     """
 
     dimension = 16
-    backbone = SimpleNamespace(rounding=0.0)
+    encoder = SimpleNamespace(rounding=0.0)
     encoded: list[str] = []  # noqa: RUF012 - counted over all instances
 
     def __init__(self, salt: int, wrong: Sequence[int]) -> None:

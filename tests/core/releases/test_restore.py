@@ -53,7 +53,7 @@ ASKED = ("tell 4", "tell 11", "tell 17")
 class PredictorStudent(Student):
     """The student of these tests with a real predictor between states and vectors."""
 
-    backbone = SimpleNamespace(rounding=1e-6)
+    encoder = SimpleNamespace(rounding=1e-6)
     config = StudentConfig()
 
     def __init__(self, salt: int, wrong: Sequence[int]) -> None:

@@ -32,7 +32,7 @@ class FakeStudent:
     """The interface of Student on word hashes."""
 
     dimension = 16
-    backbone = types.SimpleNamespace(rounding=0.0)
+    encoder = types.SimpleNamespace(rounding=0.0)
     encoded: list[str]
     """Ids of the documents it was asked to encode."""
     defect: Callable[[np.ndarray], np.ndarray]
