@@ -41,7 +41,13 @@ def pretrained_encoder(
     setting = source.where
     with model_files(source, _INSTEAD) as (model, options):
         tokenizer = AutoTokenizer.from_pretrained(model, **options)
-        loaded = AutoModel.from_pretrained(model, **options)
+        loaded, report = AutoModel.from_pretrained(model, output_loading_info=True, **options)
+    # A pooler that many checkpoints lack is not used.
+    if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name):
+        raise ModelError(
+            f"{setting}: its weights lack {', '.join(missing[:3])}, so it is no whole encoder: "
+            f"choose {_INSTEAD}"
+        )
     if loaded.config.is_encoder_decoder:
         raise ModelError(f"{setting} has an encoder and a decoder: choose a model of one part")
     start, end = _special_tokens(tokenizer, setting)
