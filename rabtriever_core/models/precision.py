@@ -93,7 +93,8 @@ def _has_bfloat16() -> bool:
     """Whether the GPU computes in bfloat16, and so in tf32, itself."""
     import torch
 
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    able: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+    return able
 
 
 def _times_as_fast(width: int) -> float:
