@@ -40,6 +40,8 @@ def artifact_metadata(recorded: Recorded) -> Metadata:
         "config": dg.MetadataValue.json(artifact.meta.config),
         "inputs": table(("input", "hash"), sorted(artifact.meta.parents.items())),
     }
+    if "precision" in artifact.meta.metrics:
+        metadata["precision"] = dg.MetadataValue.text(artifact.meta.metrics["precision"])
     history = artifact.folder / "history.csv"
     if history.is_file():
         metadata["history"] = history_plot(history)

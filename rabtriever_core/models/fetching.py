@@ -18,7 +18,8 @@ from rabtriever_core.models.known_models import (
     is_fetched,
     known_model,
 )
-from rabtriever_core.models.pretrained import load_gguf, quiet_transformers, require_gguf
+from rabtriever_core.models.model_files import quiet_transformers, require_gguf
+from rabtriever_core.models.pretrained import load_gguf
 from rabtriever_core.workspace.artifacts import replace_folder
 from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.disk import says_when_full

@@ -29,6 +29,11 @@ class ModelSource:
     path: Path | None = None
     """The folder or file; None for those that are not local, and for known models."""
 
+    @property
+    def where(self) -> str:
+        """The setting and its value, for messages."""
+        return f"{self.setting} = {self.named!r}"
+
     def content_hash(self, hashes: ContentHashes) -> str | None:
         """What the model is, apart from its name: sha256 of what is read of it.
 
@@ -45,7 +50,7 @@ class ModelSource:
         files = _files(self.path)
         if not files:
             raise ModelError(
-                f"{self.setting} = {self.named!r}: there is no model in {self.path}; it needs "
+                f"{self.where}: there is no model in {self.path}; it needs "
                 "config.json, weights and tokenizer"
             )
         return hashes.of(files)
@@ -59,7 +64,7 @@ class ModelSource:
         if self.kind == "known":
             return model_folder(self.named)
         if self.kind != "folder" or self.path is None:
-            raise ModelError(f"{self.setting} = {self.named!r} is no folder")
+            raise ModelError(f"{self.where} is no folder")
         return self.path
 
 

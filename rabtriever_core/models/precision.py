@@ -14,7 +14,9 @@ logger = logging.getLogger(__name__)
 
 _WORTH_IT = 1.5
 """Times as fast as float32 that bfloat16 must be."""
-_ROWS, _REPEATS = 512, 3
+_HOPELESS = 10
+"""Times as slow that bfloat16 is not tried again: there it takes longest."""
+_ROWS, _ROUNDS = 512, 8
 
 
 def trains_mixed(runtime: RuntimeConfig, model: Any) -> bool:
@@ -71,13 +73,11 @@ def rounding_of(dtype: "torch.dtype", device: "torch.device") -> float:
 @cache
 def _bfloat16_pays(device: str, width: int) -> bool:
     """Measured once per process: some CPUs are thirty times slower in bfloat16, not faster."""
-    import torch
-
     if device == "cuda":
         return _has_bfloat16()
     if device != "cpu":
         return False
-    faster = _seconds(width, torch.float32) / _seconds(width, torch.bfloat16)
+    faster = _times_as_fast(width)
     pays = faster > _WORTH_IT
     logger.info(
         "runtime.precision is auto: training multiplies in %s (a product of width %d in bfloat16 "
@@ -93,18 +93,30 @@ def _has_bfloat16() -> bool:
     """Whether the GPU computes in bfloat16, and so in tf32, itself."""
     import torch
 
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    able: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+    return able
 
 
-def _seconds(width: int, dtype: "torch.dtype") -> float:
-    """Time of a layer's product of float32 states and weights, rounded first where they are."""
+def _times_as_fast(width: int) -> float:
+    """How a layer's product of float32 states and weights gains from rounding them first.
+
+    On one thread and in turns, the best of each: other programs take their share of a machine.
+    """
     import torch
 
     states, weights = torch.ones(_ROWS, width), torch.ones(width, width)
-    times = []
-    with torch.inference_mode():
-        for _ in range(_REPEATS):
-            start = time.perf_counter()
-            states.to(dtype) @ weights.to(dtype)
-            times.append(time.perf_counter() - start)
-    return min(times)
+    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for _ in range(_ROUNDS):
+                for dtype in best:
+                    start = time.perf_counter()
+                    states.to(dtype) @ weights.to(dtype)
+                    best[dtype] = min(best[dtype], time.perf_counter() - start)
+                if best[torch.bfloat16] > _HOPELESS * best[torch.float32]:
+                    break
+    finally:
+        torch.set_num_threads(threads)
+    return best[torch.float32] / best[torch.bfloat16]

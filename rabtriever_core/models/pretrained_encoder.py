@@ -8,6 +8,7 @@ from rabtriever_core.config import PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import pick_device
 from rabtriever_core.models.encoder import Encoder, EncoderPrompt, EncoderSpec, Pooling
+from rabtriever_core.models.model_files import model_files
 from rabtriever_core.models.model_source import ModelSource
 from rabtriever_core.models.precision import trains_mixed
 from rabtriever_core.models.prompt import text_ids
@@ -17,6 +18,7 @@ _OLD_NAMES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_lasttoken": "lasttoken",
 }
+_INSTEAD = "minilm, a hub id of an encoder, or a folder with config.json, weights and tokenizer"
 _KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
 
 
@@ -36,16 +38,16 @@ def pretrained_encoder(
     """
     from transformers import AutoModel, AutoTokenizer
 
-    setting = f"{source.setting} = {source.named!r}"
-    model = source.named if source.kind == "hub" else str(source.folder())
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        loaded = AutoModel.from_pretrained(model)
-    except (OSError, ValueError) as error:
+    setting = source.where
+    with model_files(source, _INSTEAD) as (model, options):
+        tokenizer = AutoTokenizer.from_pretrained(model, **options)
+        loaded, report = AutoModel.from_pretrained(model, output_loading_info=True, **options)
+    # A pooler that many checkpoints lack is not used.
+    if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name):
         raise ModelError(
-            f"{setting} cannot be loaded: {str(error).splitlines()[0]}; give `minilm`, a hub id of "
-            "an encoder, or a folder with config.json, weights and tokenizer"
-        ) from error
+            f"{setting}: its weights lack {', '.join(missing[:3])}, so it is no whole encoder: "
+            f"choose {_INSTEAD}"
+        )
     if loaded.config.is_encoder_decoder:
         raise ModelError(f"{setting} has an encoder and a decoder: choose a model of one part")
     start, end = _special_tokens(tokenizer, setting)

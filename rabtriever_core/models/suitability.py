@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import LoraConfig
 from rabtriever_core.data.dataset import Document
@@ -50,7 +50,8 @@ def check_suitable(backbone: Backbone, where: str, lora: LoraConfig | None) -> N
     if lora is not None:
         trained = {name: p.requires_grad for name, p in backbone.model.named_parameters()}
         with _says_what_fails(where, "putting adapters on (backbone.lora.target_modules)"):
-            with_adapters(backbone, lora, 0).unload()
+            adapted: Any = with_adapters(backbone, lora, 0)
+            adapted.unload()
         for name, parameter in backbone.model.named_parameters():
             parameter.requires_grad_(trained[name])
 

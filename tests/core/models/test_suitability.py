@@ -109,7 +109,7 @@ def test_margins_are_those_of_whole_sequences(tmp_path: Path, family: str, token
     close = {"rtol": 1e-4, "atol": 1e-4}
     np.testing.assert_allclose(teacher.margins(QUERIES, DOCUMENTS), expected, **close)
     candidates = np.tile(np.arange(len(documents)), (len(queries), 1))
-    found = teacher.candidate_margins(documents, queries, candidates, None)
+    found = teacher.candidate_margins(QUERIES, DOCUMENTS, candidates, None)
     np.testing.assert_allclose(found, expected, **close)
     prefixes = DocumentPrefixes(teacher, 2**30)
     for _ in range(2):

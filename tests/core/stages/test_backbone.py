@@ -1,6 +1,7 @@
 """A pretrained backbone is up to date as long as its files are what they were."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,16 @@ from rabtriever_core.stages.status import workspace_status
 from rabtriever_core.workspace import Workspace
 from tests.core.checkpoints import byte_level_tokenizer, llama, save, write_gguf
 from tests.core.inputs import finished
-from tests.core.small import small_dataset
+from tests.core.small import TINY, small_dataset
 
 DATASET = small_dataset()
 TOKENIZER = byte_level_tokenizer()
 RUNTIME = {"threads": 1, "device": "cpu"}
 
 
-def workspace_of(root: Path, model: str) -> Workspace:
-    workspace = Workspace(root, Settings(backbone={"model": model}, runtime=RUNTIME))  # type: ignore[arg-type]
+def workspace_of(root: Path, model: str = "", **sections: Any) -> Workspace:
+    settings = {"backbone": {"model": model}, "runtime": RUNTIME} | sections
+    workspace = Workspace(root, Settings.model_validate(settings))
     finished(
         workspace,
         DATASET.fingerprint,
@@ -57,6 +59,16 @@ def test_new_weights_under_the_same_name_are_another_backbone(tmp_path: Path, fo
     second = run_stage(workspace, "backbone")
     assert second.reasons == ("backbone.model changed",)
     assert second.hash != first
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed"])
+def test_what_a_model_was_trained_in_stands_in_its_metrics(tmp_path: Path, precision: str) -> None:
+    warmup = {"min_steps": 2, "max_steps": 2, "queries_per_step": 4}
+    backbone = {"model": "tiny", "tiny": TINY.model_dump(), "warmup": warmup}
+    workspace = workspace_of(
+        tmp_path, backbone=backbone, runtime=RUNTIME | {"precision": precision}
+    )
+    assert run_stage(workspace, "backbone").meta.metrics["precision"] == precision
 
 
 def test_a_model_that_is_gone_or_not_fetched(
