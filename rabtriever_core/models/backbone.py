@@ -28,7 +28,7 @@ class Backbone:
         model: the `transformers` causal language model.
         prompt: turns text into token ids.
         device: where the model lies.
-        mixed_precision: whether its blocks multiply in bfloat16 while they are trained.
+        runtime: says how precisely it is trained; in float32 without it.
         batch_multiple: times as many texts and pairs are read at once outside training.
     """
 
@@ -37,13 +37,18 @@ class Backbone:
         model: Any,
         prompt: Prompt,
         *,
-        mixed_precision: bool = False,
+        runtime: RuntimeConfig | None = None,
         batch_multiple: int = 1,
     ) -> None:
         self.model = model
         self.prompt = prompt
-        self.mixed_precision = mixed_precision
+        self.runtime = runtime
         self.batch_multiple = batch_multiple
+
+    @property
+    def mixed_precision(self) -> bool:
+        """Whether it multiplies in bfloat16 while it is trained; found out when it is asked for."""
+        return self.runtime is not None and trains_mixed(self.runtime, self.model)
 
     @property
     def device(self) -> "torch.device":
@@ -82,7 +87,7 @@ class Backbone:
         import torch
 
         body = self.body
-        if not (self.mixed_precision and body.training):
+        if not (body.training and self.mixed_precision):
             return body(**inputs)
         # Not left to Trainer, which rounds what goes through the whole model's `forward`.
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -161,7 +166,7 @@ class Backbone:
         return cls(
             model,
             Prompt.load(folder),
-            mixed_precision=trains_mixed(runtime, model),
+            runtime=runtime,
             batch_multiple=runtime.batch_multiple,
         )
 
@@ -301,7 +306,7 @@ def pretrained_backbone(
     if made.spec.pad_id >= model.get_input_embeddings().weight.shape[0]:
         # Added to the tokenizer alone, as some do for training; what pads is never looked at.
         made = Prompt(replace(made.spec, pad_id=0), tokenizer)
-    backbone = Backbone(model.to(pick_device(runtime)).eval(), made)
+    backbone = Backbone(model.to(pick_device(runtime)).eval(), made, runtime=runtime)
     where = f"backbone.model = {config.model!r}"
     check_vocabulary(backbone, where)
     check_linear_head(backbone, where)

@@ -94,7 +94,7 @@ class Encoder:
     Attributes:
         model: the `transformers` model.
         prompt: turns text into token ids.
-        mixed_precision: whether it multiplies in bfloat16 while it is trained.
+        runtime: says how precisely it is trained; in float32 without it.
         batch_multiple: times as many texts are read at once outside training.
     """
 
@@ -103,13 +103,18 @@ class Encoder:
         model: Any,
         prompt: EncoderPrompt,
         *,
-        mixed_precision: bool = False,
+        runtime: RuntimeConfig | None = None,
         batch_multiple: int = 1,
     ) -> None:
         self.model = model
         self.prompt = prompt
-        self.mixed_precision = mixed_precision
+        self.runtime = runtime
         self.batch_multiple = batch_multiple
+
+    @property
+    def mixed_precision(self) -> bool:
+        """Whether it multiplies in bfloat16 while it is trained; found out when it is asked for."""
+        return self.runtime is not None and trains_mixed(self.runtime, self.model)
 
     @property
     def device(self) -> "torch.device":
@@ -145,7 +150,7 @@ class Encoder:
         import torch
 
         ids, lengths = self.pad(rows, width)
-        rounded = self.mixed_precision and self.model.training
+        rounded = self.model.training and self.mixed_precision
         with torch.autocast(self.device.type, torch.bfloat16, enabled=rounded):
             return self.padded_states(ids, lengths)
 
@@ -187,6 +192,6 @@ class Encoder:
         return cls(
             model,
             EncoderPrompt(spec, tokenizer),
-            mixed_precision=trains_mixed(runtime, model),
+            runtime=runtime,
             batch_multiple=runtime.batch_multiple,
         )

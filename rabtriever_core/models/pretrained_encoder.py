@@ -10,7 +10,6 @@ from rabtriever_core.models.backbone import pick_device
 from rabtriever_core.models.encoder import Encoder, EncoderPrompt, EncoderSpec, Pooling
 from rabtriever_core.models.model_files import model_files
 from rabtriever_core.models.model_source import ModelSource
-from rabtriever_core.models.precision import trains_mixed
 from rabtriever_core.models.prompt import text_ids
 
 _OLD_NAMES = {
@@ -68,7 +67,7 @@ def pretrained_encoder(
     return Encoder(
         loaded,
         EncoderPrompt(spec, tokenizer),
-        mixed_precision=trains_mixed(runtime, loaded),
+        runtime=runtime,
         batch_multiple=runtime.batch_multiple,
     )
 

@@ -42,8 +42,11 @@ class TextEncoder(Protocol):
     """Gives e_Q of a query and e_D of a document, each read alone."""
 
     model: Any
-    mixed_precision: bool
     batch_multiple: int
+
+    @property
+    def mixed_precision(self) -> bool:
+        """Whether it multiplies in bfloat16 while it is trained."""
 
     @property
     def prompt(self) -> TextPrompt:

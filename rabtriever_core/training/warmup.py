@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from rabtriever_core.config import BackboneConfig, RuntimeConfig
 from rabtriever_core.models.arrays import to_device
 from rabtriever_core.models.backbone import Backbone, pick_device, states_of_layers
-from rabtriever_core.models.precision import trains_mixed
 from rabtriever_core.training.alignment import aligned_layers, contrastive_loss
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.history import History
@@ -30,7 +29,7 @@ def warm_up(
 ) -> History:
     """Train the backbone on `document + query` positives: LM loss, and InfoNCE on e_Q · e_D."""
     backbone.model.to(pick_device(runtime))
-    backbone.mixed_precision = trains_mixed(runtime, backbone.model)
+    backbone.runtime = runtime
     schedule = config.warmup
     layers = aligned_layers(backbone)
 
