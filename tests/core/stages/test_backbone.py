@@ -10,7 +10,6 @@ from rabtriever_core.data.dataset import write_dataset
 from rabtriever_core.dvc.pipeline import sync_pipeline
 from rabtriever_core.errors import ModelError
 from rabtriever_core.stages.run import run_stage
-from rabtriever_core.stages.status import workspace_status
 from rabtriever_core.workspace import Workspace
 from tests.core.checkpoints import byte_level_tokenizer, llama, save, write_gguf
 from tests.core.inputs import finished
@@ -33,10 +32,6 @@ def workspace_of(root: Path, model: str = "", **sections: Any) -> Workspace:
     )
     workspace.dataset_folder.mkdir(parents=True)
     return workspace
-
-
-def reasons(workspace: Workspace) -> tuple[str, ...]:
-    return next(s for s in workspace_status(workspace) if s.stage == "backbone").reasons
 
 
 @pytest.mark.parametrize("form", ["folder", "gguf"])
@@ -65,9 +60,12 @@ def test_new_weights_under_the_same_name_are_another_backbone(tmp_path: Path, fo
 def test_what_a_model_was_trained_in_stands_in_its_metrics(tmp_path: Path, precision: str) -> None:
     warmup = {"min_steps": 2, "max_steps": 2, "queries_per_step": 4}
     backbone = {"model": "tiny", "tiny": TINY.model_dump(), "warmup": warmup}
-    workspace = workspace_of(
-        tmp_path, backbone=backbone, runtime=RUNTIME | {"precision": precision}
-    )
+    sections = {
+        "backbone": backbone,
+        "prompt": {"max_document_tokens": 64, "max_query_tokens": 64},
+        "runtime": RUNTIME | {"precision": precision},
+    }
+    workspace = workspace_of(tmp_path, **sections)
     assert run_stage(workspace, "backbone").meta.metrics["precision"] == precision
 
 
