@@ -126,7 +126,7 @@ class Backbone:
         ids, lengths = padded_rows(rows, self.prompt.spec.pad_id, width)
         return to_device(ids, self.device), to_device(lengths, self.device)
 
-    def text_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
+    def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
         """Final-norm state at the last token of every row, padded to `width`: shape [n, d]."""
         return self.last_states_of_layers(rows, (), width)[0]
 
@@ -346,7 +346,7 @@ def check_linear_head(backbone: Backbone, where: str) -> None:
         ids, _ = backbone.pad(rows)
         logits = backbone.model(input_ids=ids).logits[0, -1].float()
         expected = logits[spec.true_id] - logits[spec.false_id]
-        actual = backbone.text_states(rows)[0] @ backbone.answer_direction()
+        actual = backbone.last_states(rows)[0] @ backbone.answer_direction()
     tolerance = rounded = 1e-3
     if backbone.model.dtype == torch.bfloat16:
         # Each logit is rounded before they are subtracted, and may be far larger than that.

@@ -145,7 +145,7 @@ class Encoder:
         ids, lengths = padded_rows(rows, self.prompt.spec.pad_id, width)
         return to_device(ids, self.device), to_device(lengths, self.device)
 
-    def text_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
+    def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
         """A vector of length one for every row, padded to `width` at least: float32 [n, d]."""
         import torch
 

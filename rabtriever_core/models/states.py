@@ -58,7 +58,7 @@ class DocumentReader:
                 for start in range(0, len(numbers), self.rows):
                     batch = numbers[start : start + self.rows]
                     filled = [rows[n] for n in batch] + [rows[batch[-1]]] * (self.rows - len(batch))
-                    read = self.encoder.text_states(filled, padded)[: len(batch)]
+                    read = self.encoder.last_states(filled, padded)[: len(batch)]
                     found[batch] = read.cpu().numpy()
         return found
 
@@ -107,5 +107,5 @@ def _states(
     with torch.inference_mode():
         for start in starts:
             batch = order[start : start + batch_size]
-            states[batch] = encoder.text_states([rows[r] for r in batch]).cpu().numpy()
+            states[batch] = encoder.last_states([rows[r] for r in batch]).cpu().numpy()
     return states

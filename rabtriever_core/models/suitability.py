@@ -90,15 +90,15 @@ class _Tried:
         import torch
 
         with torch.inference_mode():
-            beside = self.backbone.text_states(self.pairs)[:1]
-            self._compare(beside, self.backbone.text_states(self.pairs[:1]))
+            beside = self.backbone.last_states(self.pairs)[:1]
+            self._compare(beside, self.backbone.last_states(self.pairs[:1]))
 
     def shared_documents(self) -> None:
         """The states of pairs whose document was read before are those of whole sequences."""
         import torch
 
         with torch.inference_mode():
-            self._compare(self._shared(), self.backbone.text_states(self.pairs))
+            self._compare(self._shared(), self.backbone.last_states(self.pairs))
 
     def gradient(self) -> None:
         """So is the gradient of a weight at the bottom, which reaches it through the document."""
@@ -112,7 +112,7 @@ class _Tried:
             direction = self.backbone.answer_direction().detach()
             gradients = [
                 torch.autograd.grad((states @ direction).sum(), weight)[0].float()
-                for states in (self._shared(), self.backbone.text_states(self.pairs))
+                for states in (self._shared(), self.backbone.last_states(self.pairs))
             ]
         weight.requires_grad_(trained)
         self._compare(*gradients)

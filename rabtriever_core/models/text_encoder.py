@@ -76,7 +76,7 @@ class TextEncoder(Protocol):
     def padded_states(self, ids: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
         """States of right-padded rows [n, l] of `lengths` tokens: float32 [n, d]."""
 
-    def text_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
+    def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
         """States of token rows that are padded to `width` at least: float32 [n, d]."""
 
     def save(self, folder: Path) -> None:

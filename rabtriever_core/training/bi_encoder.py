@@ -78,11 +78,11 @@ def train_bi_encoder(
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         rng, queries = start_step("bi_encoder", examples, schedule, runtime.seed, step)
         documents = in_batch_documents(examples, queries, mined, config.hard_negatives, rng)
-        e_d = encoder.text_states(
+        e_d = encoder.last_states(
             examples.thinned_documents(documents, schedule.token_dropout, rng)
         )
         query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
-        e_q = encoder.text_states(encoder.prompt.alone(query_ids))
+        e_q = encoder.last_states(encoder.prompt.alone(query_ids))
         relevant = to_device(examples.relevance(queries, documents), e_q.device)
         return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}
 

@@ -182,7 +182,7 @@ class _Distillation:
         if not self.student.queries_are_read_apart:
             return to_device(rows.e_q, self.device)
         encoder = self.student.query_encoder
-        return encoder.text_states(encoder.prompt.alone(rows.token_rows()))
+        return encoder.last_states(encoder.prompt.alone(rows.token_rows()))
 
     def _margins_everywhere(self, e_q: Tensor) -> Tensor:
         """Margins with all documents [n, m], without the query's offset."""

@@ -76,8 +76,8 @@ def train_distilled_bi_encoder(
         distinct, of_document = np.unique(scored.documents[rows], return_inverse=True)
         columns = to_device(of_document.reshape(len(rows), -1), backbone.device)
         query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
-        e_q = backbone.text_states(backbone.prompt.alone(query_ids))
-        e_d = backbone.text_states(
+        e_q = backbone.last_states(backbone.prompt.alone(query_ids))
+        e_d = backbone.last_states(
             examples.thinned_documents(distinct, schedule.token_dropout, rng)
         )
         scores = cosine_matrix(e_q, e_d).gather(1, columns) / temperature

@@ -111,9 +111,9 @@ def measure(reranker: GenerativeReranker, reading: Reading, seed: int) -> list[d
     ways: dict[str, Callable[[], torch.Tensor]] = {
         CACHED: lambda: reranker.pair_states([document], queries, [0] * len(queries), numbers)[0],
         "whole sequences, one by one": lambda: torch.cat(
-            [backbone.text_states([w]) for w in whole]
+            [backbone.last_states([w]) for w in whole]
         ),
-        "whole sequences, in one batch": lambda: backbone.text_states(whole),
+        "whole sequences, in one batch": lambda: backbone.last_states(whole),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     margins: dict[str, torch.Tensor] = {}

@@ -121,7 +121,7 @@ def measure(backbone: Backbone, workload: Workload, seed: int) -> list[dict[str,
 
     with torch.inference_mode():
         peak = _peak(backbone)
-        embed_seconds = _seconds(lambda: backbone.text_states(documents), workload, backbone)
+        embed_seconds = _seconds(lambda: backbone.last_states(documents), workload, backbone)
         score_seconds = _seconds(score, workload, backbone)
     train_seconds = _seconds(train, workload, backbone)
     d, q = workload.document_tokens, workload.query_tokens

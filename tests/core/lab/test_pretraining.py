@@ -80,7 +80,7 @@ def test_a_pipeline_starts_from_the_folder_with_the_compact_prompt(made: Path) -
     assert taken.prompt.spec == kept.prompt.spec
     rows = [[*kept.prompt.spec.document_prefix, 40, 41], [*kept.prompt.spec.query_prefix, 42]]
     with torch.inference_mode():
-        torch.testing.assert_close(taken.text_states(rows), kept.text_states(rows))
+        torch.testing.assert_close(taken.last_states(rows), kept.last_states(rows))
     assert kept.model.config.head_dim == 8
 
 

@@ -50,7 +50,7 @@ def test_save_and_load_keep_the_states(tmp_path, architecture) -> None:
     loaded = Backbone.load(tmp_path, RUNTIME)
     rows = backbone.prompt.alone(backbone.prompt.queries(["some words", "learn"]))
     with torch.inference_mode():
-        torch.testing.assert_close(loaded.text_states(rows), backbone.text_states(rows))
+        torch.testing.assert_close(loaded.last_states(rows), backbone.last_states(rows))
 
 
 @pytest.mark.parametrize(

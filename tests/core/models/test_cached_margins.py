@@ -53,10 +53,10 @@ def _uncached(backbone: Backbone, scale: float) -> np.ndarray:
     prompt = backbone.prompt
     queries, documents = prompt.queries(QUERIES), prompt.documents(DOCUMENTS)
     with torch.inference_mode():
-        states = [[backbone.text_states([d + q])[0] for d in documents] for q in queries]
+        states = [[backbone.last_states([d + q])[0] for d in documents] for q in queries]
         margins = torch.stack([torch.stack(row) for row in states]) @ backbone.answer_direction()
-        e_q = torch.cat([backbone.text_states([row]) for row in prompt.alone(queries)])
-        e_d = torch.cat([backbone.text_states([row]) for row in documents])
+        e_q = torch.cat([backbone.last_states([row]) for row in prompt.alone(queries)])
+        e_d = torch.cat([backbone.last_states([row]) for row in documents])
         cosines = torch.nn.functional.cosine_similarity(e_q[:, None], e_d[None], dim=-1)
     whole: np.ndarray = (margins + scale * cosines).numpy()
     return whole

@@ -51,10 +51,10 @@ def test_bfloat16_where_it_is_clearly_faster(
     assert torch.get_float32_matmul_precision() == "highest"
     rows = [[5, 6, 7], [8]]
     with torch.inference_mode():
-        exact = small_backbone(small_dataset()).text_states(rows)
-        assert torch.equal(backbone.text_states(rows), exact)
+        exact = small_backbone(small_dataset()).last_states(rows)
+        assert torch.equal(backbone.last_states(rows), exact)
         backbone.model.train()
-        assert torch.equal(backbone.text_states(rows), exact) != mixed
+        assert torch.equal(backbone.last_states(rows), exact) != mixed
 
 
 def test_the_measurement_itself_takes_no_time_worth_the_name() -> None:
@@ -104,7 +104,7 @@ def test_bfloat16_states_stay_within_its_rounding(tmp_path: Path) -> None:
     documents = small_dataset().documents
     rows = backbone.prompt.documents(documents)
     with torch.inference_mode():
-        together = backbone.text_states(rows)
-        alone = torch.cat([backbone.text_states([row]) for row in rows])
+        together = backbone.last_states(rows)
+        alone = torch.cat([backbone.last_states([row]) for row in rows])
     apart = (together - alone).norm(dim=1) / alone.norm(dim=1)
     assert float(apart.max()) <= backbone.rounding == 2.0**-8

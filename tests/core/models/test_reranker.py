@@ -48,7 +48,7 @@ def test_pairs_of_documents_of_different_length_in_one_batch() -> None:
             np.tile(np.arange(m), n).tolist(),
             np.repeat(np.arange(n), m).tolist(),
         )
-        alone = BACKBONE.text_states(prompt.documents(DOCUMENTS))
+        alone = BACKBONE.last_states(prompt.documents(DOCUMENTS))
         margins = (states @ BACKBONE.answer_direction()).view(n, m).numpy()
     np.testing.assert_allclose(margins, TEACHER.margins(QUERIES, DOCUMENTS), atol=1e-5)
     np.testing.assert_allclose(e_d[0].numpy(), alone.numpy(), atol=1e-5)
@@ -66,7 +66,7 @@ def test_gradients_flow_through_the_shared_document() -> None:
         for q in QUERIES[:2]
         for d in DOCUMENTS[:2]
     ]
-    whole = BACKBONE.text_states(rows)
+    whole = BACKBONE.last_states(rows)
     expected = torch.autograd.grad(whole.pow(2).sum(), key)[0]
     torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-3)
 

@@ -100,7 +100,7 @@ def test_margins_are_those_of_whole_sequences(tmp_path: Path, family: str, token
     prompt = backbone.prompt
     documents, queries = prompt.documents(DOCUMENTS), prompt.queries(QUERIES)
     with torch.inference_mode():
-        rows = [[backbone.text_states([d + q])[0] for d in documents] for q in queries]
+        rows = [[backbone.last_states([d + q])[0] for d in documents] for q in queries]
         expected = (torch.stack([torch.stack(r) for r in rows]) @ made.answer_direction()).numpy()
     assert np.ptp(expected, axis=1).min() > 0.05
     if backbone.window is not None:
@@ -146,7 +146,7 @@ def test_large_logits_in_bfloat16_are_still_linear(tmp_path: Path) -> None:
     head, spec = backbone.model.get_output_embeddings().weight, backbone.prompt.spec
     rows = [[*spec.start, *spec.query_prefix, *spec.answer_suffix]]
     with torch.inference_mode():
-        state = backbone.text_states(rows)[0]
+        state = backbone.last_states(rows)[0]
         for row in (spec.true_id, spec.false_id):
             head[row] += 40 * state / (state @ state)
     save(tmp_path / "large", backbone.model, backbone.prompt.tokenizer)

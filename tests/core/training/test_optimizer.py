@@ -97,7 +97,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, killed_at: int) -> N
         def loss_at(step: int) -> dict[str, torch.Tensor]:
             if step >= steps:
                 raise KeyboardInterrupt
-            states = backbone.text_states(rows[step % 3 :: 3])
+            states = backbone.last_states(rows[step % 3 :: 3])
             return {"square": (states.mean(dim=0) - 1).square().mean()}
 
         try:

@@ -23,7 +23,7 @@ def test_scores_are_the_head_on_the_last_state_of_the_whole_sequence() -> None:
     prompt = backbone.prompt
     rows = [d + q for q in prompt.queries(QUERIES) for d in prompt.documents(DATASET.documents)]
     with torch.inference_mode():
-        expected = reranker.head(backbone.text_states(rows)).view(len(QUERIES), -1).numpy()
+        expected = reranker.head(backbone.last_states(rows)).view(len(QUERIES), -1).numpy()
     np.testing.assert_allclose(reranker.margins(QUERIES, DATASET.documents), expected, atol=1e-5)
 
 

@@ -34,7 +34,7 @@ def test_flops_are_those_that_torch_counts() -> None:
     documents = np.random.default_rng(0).integers(99, size=(5, 20)).tolist()
     counter = FlopCounterMode(display=False)
     with sdpa_kernel(SDPBackend.MATH), torch.inference_mode(), counter:
-        BACKBONE.text_states(documents)
+        BACKBONE.last_states(documents)
     # Half of a full attention matrix is masked; torch counts all of it.
     expected = throughput._flops(BACKBONE, 100, 20)
     assert expected == pytest.approx(counter.get_total_flops(), rel=0.01)
