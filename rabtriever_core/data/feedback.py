@@ -15,8 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.data.comparison import normalised
 from rabtriever_core.data.dataset import read_jsonl
-from rabtriever_core.data.overlap import normalised
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.workspace.atomic import replacing, write_bytes
 from rabtriever_core.workspace.disk import says_when_full

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rabtriever_core.data.comparison import normalised
 from rabtriever_core.data.dataset import qrels_files, read_jsonl, read_qrels_rows
 from rabtriever_core.data.feedback import FEEDBACK, query_id, standing
 from rabtriever_core.data.metadata import stated_metadata
-from rabtriever_core.data.overlap import normalised
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -118,7 +118,8 @@ def split_columns(judgements: "DataFrame", texts: dict[str, str], train: str) ->
     """
     leaks = overlap.leaks(judgements, texts, train)
     # A leaking query leaves the training split anyway, so nothing there can repeat it.
-    kept = judgements[[not leak for leak in leaks]]
+    # (`loc`: a bare empty list would select no columns instead of no rows.)
+    kept = judgements.loc[[not leak for leak in leaks]]
     repeated = overlap.repeats(kept, texts)
     keys = zip(judgements["split"], judgements["query"], strict=True)
     return judgements.assign(leak=leaks, repeats=[repeated.get(key, "") for key in keys]).astype(
