@@ -48,6 +48,10 @@ class ValidationOutcome:
     """Split → queries with a relevant document."""
     data_docs: Path
     """Start page of the Data Docs."""
+    findings: dict[str, str]
+    """Broken rule that stops the chain → the first thing it found."""
+    read_as: tuple[str, ...]
+    """What was read otherwise than it is written, and how often."""
     feedback_lines: int = 0
     """Lines of feedback.jsonl that were there."""
 
@@ -76,6 +80,8 @@ def validate_dataset(
         left_out = rows_per_file(broken)
         quarantined = {file: left_out.get(file, 0) for file in rows}
         results += _check_set(run, clean, dataset, config)
+        reading = set_suites.reading_table(raw.noted)
+        results += run.check("reading", reading, set_suites.reading_suite())
         own = {file: count for file, count in rows.items() if file != FEEDBACK}
         files = set_suites.file_table(own, quarantined)
         results += run.check("files", files, set_suites.file_suite(config))
@@ -91,10 +97,11 @@ def validate_dataset(
         run.write_data_docs()
         replace_folder(site, data_docs)
     splits = set_suites.split_table(clean, dataset, config)
-    stopping = tuple(result.rule.name for result in results if result.stops)
+    stopping = {result.rule.name: _finding(result) for result in results if result.stops}
+    read_as = zip(reading["file"], reading["what"], reading["times"], strict=True)
     return ValidationOutcome(
         passed=not stopping,
-        broken=stopping,
+        broken=tuple(stopping),
         rows=rows,
         rows_left={file: count - quarantined[file] for file, count in rows.items()},
         quarantined=quarantined,
@@ -102,6 +109,8 @@ def validate_dataset(
         warnings=tuple(_warning(r) for r in results if r.warns),
         queries=dict(zip(splits["split"], map(int, splits["queries"]), strict=True)),
         data_docs=data_docs / "index.html",
+        findings=stopping,
+        read_as=tuple(f"{file}: {what} ({times} times)" for file, what, times in read_as),
         feedback_lines=raw.feedback_lines,
     )
 
@@ -116,10 +125,12 @@ def _check_set(
     texts = normalised_texts(clean.queries)
     documents = set_suites.document_columns(clean)
     asked = set_suites.asked_columns(clean, texts, dataset.train_split)
+    needed = set_suites.needed_table(clean, dataset)
     splits = set_suites.split_table(clean, dataset, config)
     return [
         *run.check("clean_corpus", documents, set_suites.document_suite(config)),
         *run.check("clean_queries", asked, set_suites.asked_suite()),
+        *run.check("needed_splits", needed, set_suites.needed_suite(dataset)),
         *run.check("clean_splits", splits, set_suites.split_set_suite(dataset, config)),
     ]
 
@@ -130,12 +141,25 @@ def _dataset(clean: CleanTables, name: str) -> Dataset:
     rows = (clean.judgements[column] for column in ("split", "query", "document", "label"))
     for split, query, document, label in zip(*rows, strict=True):
         qrels[split].setdefault(query, {})[document] = int(label)
+    documents = tuple(Document(*row) for row in zip(*columns, strict=True))
+    known = {document.id for document in documents}
+    excluded = {
+        query: tuple(id_ for id_ in ids if id_ in known)
+        for query, ids in zip(clean.queries["id"], clean.queries["excluded"], strict=True)
+    }
     return Dataset(
         name,
-        tuple(Document(*row) for row in zip(*columns, strict=True)),
+        documents,
         dict(zip(clean.queries["id"], clean.queries["text"], strict=True)),
         qrels,
+        {query: ids for query, ids in excluded.items() if ids},
     )
+
+
+def _finding(result: RuleResult) -> str:
+    first = next(iter(result.examples), result.rule.sentence)
+    more = len(result.broken) - 1
+    return f"{first} (and {more} more)" if more > 0 else first
 
 
 def _warning(result: RuleResult) -> str:

@@ -60,7 +60,12 @@ def write_json(path: Path, value: Any, *, indent: int | None = 2, private: bool 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write or replace a file with one JSON value per line."""
     with replacing(path) as unfinished, unfinished.open("wb") as file:
-        file.writelines(_json(row, None) for row in rows)
+        file.writelines(json_line(row) for row in rows)
+
+
+def json_line(row: Any) -> bytes:
+    """A JSON value on a line of its own, for a file of such lines."""
+    return _json(row, None)
 
 
 def _json(value: Any, indent: int | None) -> bytes:
