@@ -193,7 +193,7 @@ def _baselines(context: StageContext) -> dict[str, Ranker]:
     ids = [document.id for document in documents]
     return {
         "popularity": popularity_ranker(dataset, context.settings.dataset.train_split, depth),
-        "bm25": bm25_ranker(documents, depth),
+        "bm25": bm25_ranker(documents, depth, dataset.language),
         "bi_encoder": vector_ranker(model.encode_queries, ids, vectors, depth),
     }
 
