@@ -161,13 +161,18 @@ def _cell(metric: dict[str, float], percent: Any) -> str:
 
 
 def _missing(found: "Evaluated", percent: Any) -> list[str]:
-    """What the collection lacks of the right documents."""
+    """What the collection lacks of the right documents, and what rankings leave out."""
     gone, partly = len(found.unanswerable), len(found.missing) - len(found.unanswerable)
     lines = []
     if gone:
         rest = found.answerable(found.system)
         said = f"; MRR@10 of the others: {percent(rest['MRR@10'])}" if rest else ""
         lines.append(f"queries without a right document in the collection: {gone}, counted 0{said}")
+    if found.left_out:
+        lines.append(
+            "queries whose own document, as in BEIR, or excluded_ids are left out of the ranking: "
+            f"{len(found.left_out)}"
+        )
     if partly:
         lines.append(f"queries of which some right documents are not in the collection: {partly}")
     return lines

@@ -183,7 +183,7 @@ def qrels_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DatasetError(f"no such folder: {folder}")
-    files = sorted(p for p in (folder / "qrels").glob("*.tsv") if not p.name.startswith("."))
+    files = sorted((folder / "qrels").glob("[!.]*.tsv"))
     if not files:
         raise DatasetError(f"no qrels in {folder / 'qrels'}: expected train.tsv, dev.tsv, test.tsv")
     return files

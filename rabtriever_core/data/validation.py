@@ -12,6 +12,7 @@ from rabtriever_core.data import set_suites
 from rabtriever_core.data.dataset import Dataset, Document, Qrels, write_dataset
 from rabtriever_core.data.expectations import ExpectationRun
 from rabtriever_core.data.feedback import FEEDBACK
+from rabtriever_core.data.findings import QUARANTINE
 from rabtriever_core.data.overlap import normalised_texts
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.data.quarantine import rows_per_file, write_quarantine
@@ -42,6 +43,8 @@ class ValidationOutcome:
     """File → quarantined rows."""
     reasons: dict[str, int]
     """Rule → rows quarantined for it."""
+    examples: dict[str, str]
+    """Rule → the first row quarantined for it: its place, and what is wrong."""
     warnings: tuple[str, ...]
     """What was found and left as it is."""
     queries: dict[str, int]
@@ -92,7 +95,7 @@ def validate_dataset(
         sound = _dataset(clean, dataset.name)
         write_dataset(sound, output)
         Profile.of(sound, dataset.train_split).save(output)
-        write_quarantine(broken, output / "quarantine.jsonl")
+        write_quarantine(broken, output / QUARANTINE)
         write_json(output / "validation.json", [r.record() for r in results])
         run.write_data_docs()
         replace_folder(site, data_docs)
@@ -106,6 +109,9 @@ def validate_dataset(
         rows_left={file: count - quarantined[file] for file, count in rows.items()},
         quarantined=quarantined,
         reasons=dict(Counter(row.rule for row in broken)),
+        examples={
+            row.rule: f"{row.file}:{row.line}: {row.reason:.300}" for row in reversed(broken)
+        },
         warnings=tuple(_warning(r) for r in results if r.warns),
         queries=dict(zip(splits["split"], map(int, splits["queries"]), strict=True)),
         data_docs=data_docs / "index.html",

@@ -34,9 +34,7 @@ def detected(texts: Iterable[list[str]]) -> str:
     """The language whose stop words are most frequent in texts (as words); `none` where few are."""
     counts = Counter(islice(chain.from_iterable(texts), _READ))
     total = counts.total()
-    found = {
-        language: sum(counts[word] for word in stop_words(language)) for language in _SNOWBALL
-    }
+    found = {language: sum(counts[word] for word in stop_words(language)) for language in _SNOWBALL}
     best = max(found, key=found.__getitem__)
     return best if total and found[best] >= _STOP_SHARE * total else "none"
 

@@ -9,6 +9,7 @@ from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
 from dagster_project.policy import OWNERS, PARTITIONS, RETRIES
+from rabtriever_core.data.dataset import qrels_files
 from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.dvc.initialize import prepare_data
 from rabtriever_core.dvc.recording import restore_data
@@ -43,7 +44,7 @@ def dataset(config: DatasetRun, workspace: WorkspaceResource) -> "dg.Materialize
     folder = opened.dataset_folder
     files = [
         *(folder / name for name in ("corpus.jsonl", "queries.jsonl", FEEDBACK)),
-        *folder.glob("qrels/*.tsv"),
+        *qrels_files(folder),
     ]
     present = sorted(file for file in files if file.is_file())
     rows = [(str(path.relative_to(folder)), path.stat().st_size, _rows(path)) for path in present]
