@@ -18,15 +18,14 @@ _RUNS = regex.compile(
     rf"|[[\p{{L}}\p{{M}}\p{{N}}_]--[{_UNSPACED}]]+",
     regex.VERSION1,
 )
-_SHORTEST = 2
 
 
-def words(text: str) -> list[str]:
+def words(text: str, *, shortest: int = 1) -> list[str]:
     """The words of a text, normalised, in order.
 
-    Letters, marks, digits and underscores make a word; of one character it is none. A script that
-    is written without spaces gives overlapping pairs of characters (bigrams) instead, or its one
-    character where it stands alone.
+    Letters, marks, digits and underscores make a word, of at least `shortest` characters. A script
+    that is written without spaces gives overlapping pairs of characters (bigrams) instead, or its
+    one character where it stands alone.
     """
     found = []
     for run in _RUNS.finditer(normalised(text)):
@@ -34,6 +33,6 @@ def words(text: str) -> list[str]:
         if run["unspaced"]:
             pairs = [characters[at : at + 2] for at in range(len(characters) - 1)]
             found += pairs or [characters]
-        elif len(characters) >= _SHORTEST:
+        elif len(characters) >= shortest:
             found.append(characters)
     return found

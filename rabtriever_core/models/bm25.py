@@ -38,7 +38,7 @@ class Bm25:
         if not documents:
             raise ValueError("no documents: BM25 needs at least one to index")
         _bm25s()  # before stop words are taken from it: see there
-        texts = [words(document.full_text) for document in documents]
+        texts = [_words(document.full_text) for document in documents]
         if language == "auto":
             language = detected(texts)
         tokens = _tokens(texts, language)
@@ -54,12 +54,16 @@ class Bm25:
         scores = np.zeros((len(queries), self._documents), dtype=np.float32)
         if self._index is None:
             return scores
-        texts = [words(query) for query in queries]
+        texts = [_words(query) for query in queries]
         for row, tokens in zip(scores, _tokens(texts, self.language), strict=True):
             known = [token for token in tokens if token in self._index.vocab_dict]
             if known:
                 row[:] = self._index.get_scores(known)
         return scores
+
+
+def _words(text: str) -> list[str]:
+    return words(text, shortest=2)
 
 
 def _tokens(texts: Sequence[list[str]], language: str) -> list[list[str]]:

@@ -110,8 +110,8 @@ class Evaluated:
                 "reranked": self.reranked,
                 "without_a_right_document": len(self.unanswerable),
                 "with_some_missing": len(self.missing) - len(self.unanswerable),
-                "with_documents_left_out": len(self.left_out),
-            },
+            }
+            | ({"with_documents_left_out": len(self.left_out)} if self.left_out else {}),
             "systems": {name: self._system(name) for name in self.runs},
             "comparisons": self.comparisons(),
         }
@@ -124,7 +124,6 @@ class Evaluated:
                 "query": text,
                 "right": sorted(self.judged.right(query)),
                 "missing": self.missing.get(query, []),
-                "left_out": self.left_out.get(query, []),
                 "systems": {
                     name: {
                         "ranking": ranking(run[query]),
@@ -132,7 +131,7 @@ class Evaluated:
                     }
                     for name, run in self.runs.items()
                 },
-            }
+            } | ({"left_out": self.left_out[query]} if query in self.left_out else {})
 
     def _right(self, query: str) -> int:
         return len(self.judged.right(query))
