@@ -250,15 +250,16 @@ def file_suite(config: ValidationConfig) -> list[Rule]:
 
 
 def reading_table(noted: Mapping[str, Noted]) -> "DataFrame":
-    """One row per way of reading a file otherwise than it is written: place, what, times."""
+    """One row per way of reading a file otherwise than it is written: place, said, times."""
     from pandas import DataFrame
 
     rows = [
-        (f"{file}, {what}", file, what, times)
+        (file, f"{what} ({'once' if times == 1 else f'{times} times'})", times)
         for file, counts in noted.items()
         for what, times in sorted(counts.items())
     ]
-    return DataFrame(rows, columns=["place", "file", "what", "times"])
+    table = DataFrame(rows, columns=["file", "said", "times"])
+    return table.assign(place=[f"{file}: {said}" for file, said, _ in rows])
 
 
 def reading_suite() -> list[Rule]:
@@ -271,7 +272,7 @@ def reading_suite() -> list[Rule]:
             "Every row is written as BEIR's layout has it.",
             gxe.ExpectColumnValuesToBeBetween,
             {"column": "times", "max_value": 0},
-            "in {file}, {what} ({times} times)",
+            "read as BEIR would have it",
             level="set",
             severity="warning",
         )

@@ -101,7 +101,6 @@ def validate_dataset(
         replace_folder(site, data_docs)
     splits = set_suites.split_table(clean, dataset, config)
     stopping = {result.rule.name: _finding(result) for result in results if result.stops}
-    read_as = zip(reading["file"], reading["what"], reading["times"], strict=True)
     return ValidationOutcome(
         passed=not stopping,
         broken=tuple(stopping),
@@ -116,7 +115,7 @@ def validate_dataset(
         queries=dict(zip(splits["split"], map(int, splits["queries"]), strict=True)),
         data_docs=data_docs / "index.html",
         findings=stopping,
-        read_as=tuple(f"{file}: {what} ({times} times)" for file, what, times in read_as),
+        read_as=tuple(reading["place"]),
         feedback_lines=raw.feedback_lines,
     )
 

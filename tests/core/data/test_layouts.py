@@ -58,9 +58,9 @@ def test_another_layout_is_read_as_beirs(tmp_path: Path) -> None:
     assert not any(outcome.quarantined.values())
     assert set(outcome.read_as) == {
         "corpus.jsonl: _id is a whole number (4 times)",
-        *(f"corpus.jsonl: {name} stands for _id (1 times)" for name in ("id", "doc_id", "docid")),
+        *(f"corpus.jsonl: {name} stands for _id (once)" for name in ("id", "doc_id", "docid")),
         *(
-            f"corpus.jsonl: {name} stands for text (1 times)"
+            f"corpus.jsonl: {name} stands for text (once)"
             for name in ("content", "contents", "passage")
         ),
         "queries.jsonl: query_id stands for _id (30 times)",
@@ -68,13 +68,14 @@ def test_another_layout_is_read_as_beirs(tmp_path: Path) -> None:
         "qrels/train.tsv: TREC's four columns (24 times)",
         "qrels/dev.tsv: TREC's four columns (3 times)",
         "qrels/test.tsv: scores are written as decimals, such as 1.0 (3 times)",
-        *(f"qrels/{split}.tsv: there is no header line (1 times)" for split in qrels),
+        *(f"qrels/{split}.tsv: there is no header line (once)" for split in qrels),
     }
     assert outcome.warnings == (f"rows_written_as_beir: {len(outcome.read_as)} of "
                                 f"{len(outcome.read_as)} rows in reading",)  # fmt: skip
     found = json.loads((tmp_path / "a" / "out" / "validation.json").read_text("utf-8"))
     (rule,) = (rule for rule in found if rule["name"] == "rows_written_as_beir")
-    assert rule["examples"][0].endswith("in corpus.jsonl, _id is a whole number (4 times)")
+    said = "corpus.jsonl: _id is a whole number (4 times): read as BEIR would have it"
+    assert rule["examples"][0] == said
 
 
 def test_eval_reads_it_too(tmp_path: Path) -> None:

@@ -130,17 +130,17 @@ def test_a_run_says_what_went_to_quarantine(
 ) -> None:
     documents, queries, qrels = clean_rows()
     documents[0] = {"id": "d0", "text": "document 0"}
-    qrels["train"] += ["q1\tnothing\t1", "q1\td1\tyes"]
+    qrels["train"] += ["q1\tnothing\t1", "q2\td1\tyes"]
     write(tmp_path / "raw", documents, queries, qrels)
     artifact = run_stage(workspace(tmp_path), "validated_dataset")
     lines = [
         "quarantined: 2 rows (2 of 26 in qrels/train.tsv), see "
         f"{artifact.folder / 'quarantine.jsonl'}",
-        "  judgement_document_known: 1, such as qrels/train.tsv:26: dangling: document 'nothing' is "
-        "not in corpus.jsonl",
+        "  judgement_document_known: 1, such as qrels/train.tsv:26: dangling: document 'nothing' "
+        "is not in corpus.jsonl",
         "  judgement_label_allowed: 1, such as qrels/train.tsv:27: label 'yes' is not one of 0, 1, "
         "2, 3",
-        "read in another layout: corpus.jsonl: id stands for _id (1 times)",
+        "read in another layout: corpus.jsonl: id stands for _id (once)",
     ]
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == lines
     # And again, where the validation is up to date.
