@@ -1,6 +1,5 @@
 """`rabtriever eval`: the served release on the judged queries of any BEIR folder."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,6 +59,7 @@ def evaluate(
     """
     from rabtriever_core.serving.retriever import Retriever
     from rabtriever_core.serving.served_quality import evaluate as evaluate_served
+    from rabtriever_core.workspace.atomic import json_line
 
     wanted = _wanted(at_least or ())
     if per_query is not None and not per_query.parent.is_dir():
@@ -85,9 +85,7 @@ def evaluate(
         for metric, least in wanted
     ]
     if per_query is not None:
-        per_query.write_text(
-            "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in found.lines()), "utf-8"
-        )
+        per_query.write_bytes(b"".join(json_line(row) for row in found.lines()))
     if as_json:
         print_json({"folder": str(folder), **found.plain(), "at_least": held})
     else:

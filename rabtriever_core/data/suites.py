@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import ValidationConfig
 from rabtriever_core.data import overlap
+from rabtriever_core.data.comparison import normalised
 from rabtriever_core.data.ids import id_problem
 from rabtriever_core.data.metadata import LONE_SURROGATE, metadata_problem
 from rabtriever_core.data.raw import CORPUS, QUERIES
@@ -184,7 +185,7 @@ def _text_columns(table: "DataFrame", full: list[str]) -> "DataFrame":
     return table.assign(
         occurrence=occurrence,
         characters=[len(text.strip()) for text in full],
-        visible=[bool(text.strip()) for text in full],
+        visible=[bool(normalised(text)) for text in full],
         unicode=[not LONE_SURROGATE.search(f"{id_}{text}") for id_, text in both],
         id_problem=problems,
     ).astype({"id_problem": object})

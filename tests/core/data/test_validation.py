@@ -23,7 +23,7 @@ def messy_rows() -> tuple[Rows, Rows, dict[str, list[str]]]:
         {"text": "no id"},
         {"_id": 7.5, "text": "number"},
         {"_id": "d1", "text": "again"},
-        {"_id": "blank", "title": " ", "text": "\t"},
+        {"_id": "blank", "title": " ", "text": "\t\u200b\ufeff"},
         {"_id": "nulled", "text": None},
         {"_id": "long", "text": "x" * 61},
         {"_id": "half", "text": "\ud83d"},
