@@ -58,6 +58,12 @@ def test_words_of_any_text_are_those_of_its_normal_form(text: str) -> None:
     assert not any(character.isspace() for word in found for character in word)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(codec="ascii")))
+def test_plain_text_has_the_words_that_it_has_beside_other_text(text: str) -> None:
+    assert words(text) == words(f"{text} é")[:-1]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
