@@ -3,6 +3,8 @@
 Every suite comes with the function that adds the columns it looks at.
 """
 
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import ValidationConfig
@@ -79,16 +81,19 @@ def judgement_columns(
     added: dict[str, Any] = {}
     for column, file, raw, sound in places:
         state = dict.fromkeys(raw["id"], "is quarantined") | dict.fromkeys(sound["id"], "")
-        states = judgements[column].map(state).fillna(f"is not in {file}")
-        added[f"{column}_problem"] = states.astype(object)
+        added[f"{column}_problem"] = [
+            state.get(id_, f"is not in {file}") for id_ in judgements[column]
+        ]
     excluded = dict(zip(sound_ids[1]["id"], map(set, sound_ids[1]["excluded"]), strict=True))
     columns = (judgements[name] for name in ("query", "document", "label"))
     added["excluded"] = [
         label != "0" and document in excluded.get(query, ())
         for query, document, label in zip(*columns, strict=True)
     ]
-    keys = ["split", "query", "document"]
-    return judgements.assign(**added, occurrence=judgements.groupby(keys).cumcount() + 1)
+    keys = zip(*(judgements[name] for name in ("split", "query", "document")), strict=True)
+    return judgements.assign(**added, occurrence=_occurrences(keys)).astype(
+        {"document_problem": object, "query_problem": object}
+    )
 
 
 def judgement_suite(config: ValidationConfig) -> list[Rule]:
@@ -177,9 +182,23 @@ def split_suite(config: ValidationConfig) -> list[Rule]:
     ]
 
 
+def _occurrences(keys: Iterable[Hashable]) -> list[int]:
+    """Of every key which occurrence it is, from 1.
+
+    Not by pandas, whose text type refuses half a surrogate pair, which a rule reports.
+    """
+    seen: Counter[Hashable] = Counter()
+    numbers = []
+    for key in keys:
+        seen[key] += 1
+        numbers.append(seen[key])
+    return numbers
+
+
 def _text_columns(table: "DataFrame", full: list[str]) -> "DataFrame":
     # Missing ids break their own rule; they are no duplicates of one another.
-    occurrence = (table.groupby("id").cumcount() + 1).where(table["id"] != "", 1)
+    counted = zip(table["id"], _occurrences(table["id"]), strict=True)
+    occurrence = [number if id_ else 1 for id_, number in counted]
     both = zip(table["id"], full, strict=True)
     problems = [id_problem(id_) for id_ in table["id"]]
     return table.assign(

@@ -88,7 +88,7 @@ def test_a_few(tables: dict[str, list[Any]]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(TABLES)
 def test_many(tables: dict[str, list[Any]]) -> None:
     with tempfile.TemporaryDirectory() as home:

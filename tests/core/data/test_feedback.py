@@ -185,14 +185,15 @@ def test_feedback_is_validated_like_all_data(tmp_path: Path) -> None:
         line(half, "d1"),
         line("x" * 20_001, "d0"),
         line("turned", "d3"),
+        line("turned", half),  # 14
     ]
     (raw / FEEDBACK).write_text("".join(lines))
     outcome = validate_dataset(
         raw, tmp_path / "out", tmp_path / "docs", DatasetConfig(), ValidationConfig()
     )
     assert outcome.passed
-    assert outcome.feedback_lines == 13
-    assert outcome.rows[FEEDBACK] == 12
+    assert outcome.feedback_lines == 14
+    assert outcome.rows[FEEDBACK] == 13
     assert outcome.warnings == ("feedback_usable: 1 of 1 rows in feedback",)
     left = [json.loads(text) for text in (tmp_path / "out" / "quarantine.jsonl").open()]
     assert {f"{row['file']}:{row['line']}": row["reasons"] for row in left} == {
@@ -212,6 +213,7 @@ def test_feedback_is_validated_like_all_data(tmp_path: Path) -> None:
             "too long: 20001 characters, allowed are 20000",
             f"dangling: query {query_id('x' * 20_001)!r} is quarantined",
         ],
+        "feedback.jsonl:14": [f"dangling: document {half!r} is not in corpus.jsonl"],
     }
     dataset = read_dataset(tmp_path / "out")
     new, turned = query_id("brand new"), query_id("turned")
