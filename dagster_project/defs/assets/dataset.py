@@ -11,6 +11,7 @@ from dagster_project.failures import as_failure
 from dagster_project.policy import OWNERS, PARTITIONS, RETRIES
 from rabtriever_core.data.dataset import qrels_files
 from rabtriever_core.data.feedback import FEEDBACK
+from rabtriever_core.data.layouts import is_header
 from rabtriever_core.dvc.initialize import prepare_data
 from rabtriever_core.dvc.recording import restore_data
 
@@ -64,6 +65,8 @@ def dataset(config: DatasetRun, workspace: WorkspaceResource) -> "dg.Materialize
 
 
 def _rows(path: Path) -> int:
-    with path.open("rb") as file:
-        lines = sum(1 for line in file if line.strip())
-    return lines - 1 if path.suffix == ".tsv" else lines  # its header is no row
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = (line for line in file if line.strip())
+        first = next(lines, None)
+        headed = path.suffix == ".tsv" and first is not None and is_header(first.split("\t"))
+        return sum(1 for _ in lines) + (first is not None and not headed)  # a header is no row

@@ -195,6 +195,7 @@ def test_queries_that_are_documents_do_not_find_themselves(tmp_path: Path, pairs
     folder = run_stage(workspace, "benchmark_report").folder
     written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
     assert written["dataset"]["left_out"] == {"test": 6}
+    assert "own or excluded documents are left out of 6 rankings" in summary_table(written)
     assert "\n6 queries of test." in (folder / "benchmark.html").read_text("utf-8")
     results = Results.read(folder)
     for system, result in written["splits"]["test"]["systems"].items():
