@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rabtriever_core.config import RetrainingConfig
 from rabtriever_core.data.changes import changed_rows, changed_training
+from rabtriever_core.data.findings import broken_rules
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.errors import ArtifactError, ConfigError, ReleaseError, ValidationStoppedError
 from rabtriever_core.releases.data_changes import compare_versions
@@ -189,7 +190,7 @@ def retrain(
     done("validated_dataset", validated)
     verdict = compare_versions(workspace)
     if not validated.meta.metrics["passed"] or verdict.broken:
-        broken = [*validated.meta.metrics["broken"], *verdict.broken]
+        broken = [*broken_rules(validated.meta.metrics), *verdict.broken]
         raise ValidationStoppedError(f"nothing is trained: the data broke {'; '.join(broken)}")
     need = needed_now(workspace) if kind is None else Need(kind, "as asked for")
     logger.info("%s: %s", need.kind, need.reason)

@@ -120,7 +120,7 @@ def _asked(text: str | None, file: Path | None) -> list[str]:
         read = sys.stdin.read() if str(file) == "-" else Path(file or "").read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"--queries {file} cannot be read: {error}") from None
-    lines = [line.strip() for line in read.split("\n") if line.strip()]
+    lines = [line.strip() for line in read.removeprefix("\ufeff").split("\n") if line.strip()]
     if not lines:
         raise DatasetError(f"--queries {file} has no query: expected one a line")
     return lines

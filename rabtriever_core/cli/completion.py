@@ -39,7 +39,9 @@ def release_ids(ctx: typer.Context, incomplete: str) -> list[str]:
 def splits(ctx: typer.Context, incomplete: str) -> list[str]:
     """Qrels files of the folder that was named, or of the workspace's validated data."""
     folder = ctx.params.get("folder") or _root(ctx) / "artifacts" / "validated_dataset"
-    return _starting(incomplete, sorted(path.stem for path in Path(folder, "qrels").glob("*.tsv")))
+    return _starting(
+        incomplete, sorted(path.stem for path in Path(folder, "qrels").glob("[!.]*.tsv"))
+    )
 
 
 def plans(incomplete: str) -> list[str]:

@@ -1,6 +1,5 @@
 """`rabtriever eval`: the served release on the judged queries of any BEIR folder."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,6 +59,7 @@ def evaluate(
     """
     from rabtriever_core.serving.retriever import Retriever
     from rabtriever_core.serving.served_quality import evaluate as evaluate_served
+    from rabtriever_core.workspace.atomic import json_line
 
     wanted = _wanted(at_least or ())
     if per_query is not None and not per_query.parent.is_dir():
@@ -85,9 +85,7 @@ def evaluate(
         for metric, least in wanted
     ]
     if per_query is not None:
-        per_query.write_text(
-            "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in found.lines()), "utf-8"
-        )
+        per_query.write_bytes(b"".join(json_line(row) for row in found.lines()))
     if as_json:
         print_json({"folder": str(folder), **found.plain(), "at_least": held})
     else:
@@ -161,13 +159,18 @@ def _cell(metric: dict[str, float], percent: Any) -> str:
 
 
 def _missing(found: "Evaluated", percent: Any) -> list[str]:
-    """What the collection lacks of the right documents."""
+    """What the collection lacks of the right documents, and what rankings leave out."""
     gone, partly = len(found.unanswerable), len(found.missing) - len(found.unanswerable)
     lines = []
     if gone:
         rest = found.answerable(found.system)
         said = f"; MRR@10 of the others: {percent(rest['MRR@10'])}" if rest else ""
         lines.append(f"queries without a right document in the collection: {gone}, counted 0{said}")
+    if found.left_out:
+        lines.append(
+            "queries whose own document, as in BEIR, or excluded_ids are left out of the ranking: "
+            f"{len(found.left_out)}"
+        )
     if partly:
         lines.append(f"queries of which some right documents are not in the collection: {partly}")
     return lines

@@ -224,10 +224,16 @@ def _say_stage(
     workspace: "Workspace", stage: str, artifact: "Artifact", *, aside: bool
 ) -> dict[str, Any]:
     """What came of a stage, as a line (aside: on stderr) and for JSON."""
+    from rabtriever_core.data.findings import QUARANTINE, findings
+
     seconds = None if artifact.reused else workspace.seconds()[stage]
     why = "; ".join(artifact.reasons)
     done = "up to date" if seconds is None else f"built in {seconds:.1f} s ({why})"
     typer.echo(f"{stage}: {done}, {artifact.folder} ({artifact.hash})", err=aside)
+    if artifact.reused and stage == "validated_dataset":
+        # What is left out stays worth knowing; the validation itself logs it when it runs.
+        for line in findings(artifact.meta.metrics, artifact.folder / QUARANTINE):
+            typer.echo(f"  {line}", err=aside)
     return {
         "stage": stage,
         "hash": artifact.hash,
@@ -240,14 +246,15 @@ def _say_stage(
 
 def _data(workspace: "Workspace", *, aside: bool) -> dict[str, Any]:
     """Whether the validated data are fit for use, and how they differ from the version before."""
+    from rabtriever_core.data.findings import broken_rules
     from rabtriever_core.releases.data_changes import compare_versions
     from rabtriever_core.workspace.artifacts import load_artifact
 
     validated = load_artifact(workspace.artifact("validated_dataset"))
     if not validated.meta.metrics["passed"]:
-        broken = list(validated.meta.metrics["broken"])
-        _red(f"the data set broke: {', '.join(broken)}", workspace.data_docs)
-        return {"broken": broken, "warnings": []}
+        said = "; ".join(broken_rules(validated.meta.metrics))
+        _red(f"the data set broke: {said}", workspace.data_docs)
+        return {"broken": list(validated.meta.metrics["broken"]), "warnings": []}
     verdict = compare_versions(workspace)
     for line in verdict.warnings:
         typer.echo(f"  against the version before: {line}", err=aside)

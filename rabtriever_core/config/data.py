@@ -23,6 +23,11 @@ class DatasetConfig(Component):
     dev_split: Shown[str] = "dev"
     """Judgements that choices are made on: qrels/dev.tsv. Every other split is used by the
     benchmark alone."""
+    language: Literal[
+        "auto", "none", "da", "de", "en", "es", "fr", "it", "nl", "no", "pt", "ru", "sv", "tr"
+    ] = "auto"
+    """Whose word endings and stop words BM25 leaves out; `auto` tells it by the documents, `none`
+    leaves words as they are. Scripts without spaces between words need no setting."""
 
 
 class ChangesConfig(Component):

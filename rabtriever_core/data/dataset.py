@@ -1,13 +1,16 @@
 """Datasets in BEIR layout: `corpus.jsonl`, `queries.jsonl`, `qrels/<split>.tsv`."""
 
-import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.data.ids import id_problem
+from rabtriever_core.data.layouts import Noted, is_header, qrels_columns
 from rabtriever_core.data.metadata import Metadata, canonical, metadata_problem, stated_metadata
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.workspace.atomic import write_json_lines, write_text
@@ -44,6 +47,10 @@ class Dataset:
     """Query id → text."""
     qrels: dict[str, Qrels] = field(default_factory=dict)
     """Split → judgements."""
+    excluded: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Query id → documents that its rankings leave out, as queries.jsonl says (`excluded_ids`)."""
+    language: str = "auto"
+    """Of its texts, as `dataset.language` says it; no part of the content."""
 
     @property
     def fingerprint(self) -> str:
@@ -51,7 +58,10 @@ class Dataset:
         digest = hashlib.sha256()
         for rows in (
             sorted(["d", d.id, d.title, d.text, *_said(d)] for d in self.documents),
-            sorted(["q", id_, text] for id_, text in self.queries.items()),
+            sorted(
+                ["q", id_, text, *sorted(self.excluded.get(id_, ()))]
+                for id_, text in self.queries.items()
+            ),
             sorted(
                 ["j", split, query, document, str(label)]
                 for split, qrels in self.qrels.items()
@@ -79,6 +89,23 @@ class Dataset:
         """Ids of the relevant documents of a query."""
         return {d for d, label in self.qrels[split].get(query, {}).items() if label > 0}
 
+    @cached_property
+    def left_out(self) -> dict[str, frozenset[str]]:
+        """Query id → documents that its rankings leave out; queries that have none are not named.
+
+        These are the excluded ones, and as in BEIR the document with the query's own id: where
+        queries are documents, too, each would find itself. One that some split judges right stays.
+        """
+        documents = {document.id for document in self.documents}
+        found = {}
+        for query in self.queries:
+            ids = {query, *self.excluded.get(query, ())} & documents
+            for split in self.qrels if ids else ():
+                ids -= self.relevant(split, query)
+            if ids:
+                found[query] = frozenset(ids)
+        return found
+
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number, object) of a JSON Lines file; blank lines are skipped.
@@ -90,7 +117,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DatasetError(
             f"no file {path}: a BEIR folder holds corpus.jsonl, queries.jsonl, qrels/"
         )
-    with path.open(encoding="utf-8", errors="strict") as file:
+    # A byte order mark, which some editors write, is no part of the first row.
+    with path.open(encoding="utf-8-sig", errors="strict") as file:
         number = 0
         try:
             for number, line in enumerate(file, start=1):
@@ -103,6 +131,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                         f"{path}, line {number}: not valid JSON ({error.msg} at column "
                         f"{error.colno}): {line.strip()[:80]!r}"
                     ) from None
+                except (ValueError, RecursionError) as error:
+                    raise DatasetError(f"{path}, line {number}: cannot be read ({error})") from None
                 if not isinstance(row, dict):
                     raise DatasetError(
                         f"{path}, line {number}: expected an object, got {row!r:.80}"
@@ -112,49 +142,60 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DatasetError(f"{path}, after line {number}: not UTF-8 ({error.reason})") from None
 
 
-def read_qrels_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def read_qrels_rows(path: Path, noted: Noted | None = None) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, [query id, document id, label]) of a qrels file, header skipped.
+
+    Args:
+        path: the file.
+        noted: counts what is read otherwise than BEIR writes it (see `data.layouts`).
 
     Raises:
         DatasetError: a line does not have three tab-separated columns; names file and line.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        number = 0
-        while True:
-            number += 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except (UnicodeDecodeError, csv.Error) as error:
-                raise DatasetError(f"{path}, line {number}: cannot be read ({error})") from None
-            if not row or (number == 1 and row[-1] in ("score", "label", "relevance")):
-                continue
-            if len(row) != 3:
-                raise DatasetError(
-                    f"{path}, line {number}: expected query-id, corpus-id and score separated by "
-                    f"tabs, got {row!r:.80}"
-                )
-            yield number, row
+    noted = Counter() if noted is None else noted
+    with path.open(encoding="utf-8-sig") as file:
+        number, first = 0, True
+        try:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                row = qrels_columns(line.rstrip("\n"), noted)
+                if first:
+                    first = False
+                    if is_header(row):
+                        continue
+                    noted["there is no header line"] += 1
+                if len(row) != 3:
+                    raise DatasetError(
+                        f"{path}, line {number}: expected query-id, corpus-id and score separated "
+                        f"by tabs, got {row!r:.80}"
+                    )
+                yield number, row
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"{path}, line {number + 1}: cannot be read ({error})") from None
 
 
 def qrels_files(folder: Path) -> list[Path]:
-    """The qrels files of a BEIR folder, sorted.
+    """The qrels files of a BEIR folder, sorted; hidden ones, as macOS leaves them, are none.
 
     Raises:
         DatasetError: the folder does not exist, or has no qrels.
     """
     if not folder.is_dir():
         raise DatasetError(f"no such folder: {folder}")
-    files = sorted((folder / "qrels").glob("*.tsv"))
+    files = sorted((folder / "qrels").glob("[!.]*.tsv"))
     if not files:
         raise DatasetError(f"no qrels in {folder / 'qrels'}: expected train.tsv, dev.tsv, test.tsv")
     return files
 
 
-def read_dataset(folder: Path, name: str | None = None) -> Dataset:
+def read_dataset(folder: Path, name: str | None = None, language: str = "auto") -> Dataset:
     """Read a clean BEIR folder (validate foreign data first: `validate_dataset`).
+
+    Args:
+        folder: of the data set.
+        name: of the data set; the folder's when not given.
+        language: of its texts (`dataset.language`).
 
     Raises:
         DatasetError: anything is missing or malformed.
@@ -162,20 +203,36 @@ def read_dataset(folder: Path, name: str | None = None) -> Dataset:
     files = qrels_files(folder)
     corpus = folder / "corpus.jsonl"
     documents = tuple(_document(row, f"{corpus}, line {n}") for n, row in read_jsonl(corpus))
-    queries = {str(row["_id"]): str(row["text"]) for _, row in read_jsonl(folder / "queries.jsonl")}
+    queries: dict[str, str] = {}
+    excluded: dict[str, tuple[str, ...]] = {}
+    for _, row in read_jsonl(folder / "queries.jsonl"):
+        queries[str(row["_id"])] = str(row["text"])
+        if row.get("excluded_ids"):
+            excluded[str(row["_id"])] = tuple(map(str, row["excluded_ids"]))
     qrels: dict[str, Qrels] = {}
     for path in files:
         split = qrels.setdefault(path.stem, {})
         for _, (query, document, label) in read_qrels_rows(path):
             split.setdefault(query, {})[document] = int(label)
-    return Dataset(name or folder.name, documents, queries, qrels)
+    return Dataset(name or folder.name, documents, queries, qrels, excluded, language)
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:
-    """Write a data set in BEIR layout; the same content gives the same bytes."""
+    """Write a data set in BEIR layout; the same content gives the same bytes.
+
+    Raises:
+        DatasetError: qrels cannot hold an id; nothing is written.
+    """
+    check_ids([document.id for document in dataset.documents], "document")
+    check_ids(list(dataset.queries), "query")
     write_json_lines(folder / "corpus.jsonl", (_row(d) for d in dataset.documents))
     write_json_lines(
-        folder / "queries.jsonl", ({"_id": i, "text": t} for i, t in dataset.queries.items())
+        folder / "queries.jsonl",
+        (
+            {"_id": id_, "text": text}
+            | ({"excluded_ids": list(dataset.excluded[id_])} if id_ in dataset.excluded else {})
+            for id_, text in dataset.queries.items()
+        ),
     )
     for split, qrels in dataset.qrels.items():
         lines = ["query-id\tcorpus-id\tscore"] + [
@@ -184,6 +241,17 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
             for document, label in labels.items()
         ]
         write_text(folder / "qrels" / f"{split}.tsv", "\n".join(lines) + "\n")
+
+
+def check_ids(ids: Sequence[str], kind: str) -> None:
+    """Refuse ids that a line with tabs between its columns cannot hold.
+
+    Raises:
+        DatasetError: one is such; names it.
+    """
+    for id_ in ids:
+        if problem := id_problem(id_):
+            raise DatasetError(f"the {kind} id {id_!r} {problem}: give it another id")
 
 
 def _said(document: Document) -> list[str]:

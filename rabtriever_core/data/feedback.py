@@ -7,7 +7,6 @@ next validation makes training examples of them; the last judgement of a query a
 
 import errno
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.data.dataset import read_jsonl
-from rabtriever_core.data.overlap import normalised
+from rabtriever_core.data.comparison import normalised
+from rabtriever_core.data.dataset import check_ids, read_jsonl
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.workspace.atomic import replacing, write_bytes
+from rabtriever_core.workspace.atomic import json_line, replacing, write_bytes
 from rabtriever_core.workspace.disk import says_when_full
 
 FEEDBACK = "feedback.jsonl"
@@ -74,11 +73,12 @@ def add_feedback(folder: Path, judgement: Judgement, lock: Path) -> bool:
     Raises:
         ConfigError: there is no data set here, its folder cannot be written to or is too busy, or
             the file is full.
-        DatasetError: the file is damaged.
+        DatasetError: the file is damaged, or no data set can hold the document's id.
         DiskFullError: there is no room.
     """
     from filelock import FileLock, Timeout
 
+    check_ids([judgement.document_id], "document")
     if not folder.is_dir():
         raise ConfigError(
             f"no data set in {folder} to add feedback to: `rabtriever init` or `dvc pull` brings "
@@ -129,7 +129,12 @@ def query_id(text: str) -> str:
 def feedback_lines(folder: Path) -> list[bytes]:
     """The file's lines without their ends, up to the last that is not blank; none without one."""
     path = folder / FEEDBACK
-    return path.read_bytes().rstrip().splitlines() if path.is_file() else []
+    # Bytes are parted at line feeds and carriage returns alone, as `read_jsonl` parts them; other
+    # line ends may stand in somebody's text.
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    while lines and not lines[-1].decode("utf-8-sig", errors="replace").strip():
+        lines.pop()
+    return lines
 
 
 def _replace(path: Path, row: Mapping[str, Any], outside: Path) -> None:
@@ -137,7 +142,7 @@ def _replace(path: Path, row: Mapping[str, Any], outside: Path) -> None:
     before = path.read_bytes() if path.is_file() else b""
     if before and not before.endswith(b"\n"):
         before += b"\n"
-    content = before + json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    content = before + json_line(row)
     try:
         with replacing(path, scratch=outside) as unfinished:
             unfinished.write_bytes(content)

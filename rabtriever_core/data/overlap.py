@@ -4,16 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rabtriever_core.data.comparison import normalised
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Key = tuple[str, str]
 """Split and query id."""
-
-
-def normalised(text: str) -> str:
-    """The text as it is compared: case folded, white space collapsed."""
-    return " ".join(text.casefold().split())
 
 
 def normalised_texts(queries: "DataFrame") -> dict[str, str]:

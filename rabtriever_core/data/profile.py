@@ -6,7 +6,7 @@ whose bytes are no longer here; nothing of its texts can be read from it.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rabtriever_core.data.comparison import normalised
 from rabtriever_core.data.dataset import Dataset, Document, read_dataset
 from rabtriever_core.data.metadata import canonical
-from rabtriever_core.data.overlap import normalised
+from rabtriever_core.data.words import words
 from rabtriever_core.errors import ArtifactError
 
 FILE = "profile.safetensors"
 TABLES = ("documents", "queries", "judgements")
+_FORM = 2
+"""Of what is hashed: raised when words, or texts as they are compared, are taken otherwise."""
 _LENGTHS = 1001
 """Quantiles kept of text lengths; all lengths of smaller sets."""
 _VOCABULARY = 100_000
@@ -56,14 +59,14 @@ class Profile:
             "queries": dataset.queries,
             "judgements": {"\0".join(row[:3]): str(row[3]) for row in judged},
         }
-        arrays: dict[str, npt.NDArray[Any]] = {}
+        arrays: dict[str, npt.NDArray[Any]] = {"form": np.array([_FORM], np.int64)}
         for name, table in rows.items():
             ids, contents = _hashes(table), _hashes(table.values())
             order = np.argsort(ids)
             arrays |= {f"{name} ids": ids[order], f"{name} rows": contents[order]}
         for name, texts in (("documents", documents), ("queries", dataset.queries)):
             arrays[f"{name} lengths"] = _lengths(texts.values())
-            arrays |= _counted(name, "words", (w for t in texts.values() for w in _words(t)))
+            arrays |= _counted(name, "words", (w for t in texts.values() for w in words(t)))
         for split, qrels in dataset.qrels.items():
             labels = Counter(row[3] for row in judged if row[0] == split)
             arrays[f"labels {split}"] = np.array(sorted(labels.items()), np.int64).reshape(-1, 2)
@@ -86,22 +89,14 @@ class Profile:
 
     @classmethod
     def load(cls, folder: Path, train: str) -> "Profile":
-        """Read what `save` wrote; of a data set validated before there were profiles, take it.
+        """Read what `save` wrote; of a data set that has none of today's form, take it.
 
         Raises:
             ArtifactError: the file is damaged.
             DatasetError: there is neither profile nor data set.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        path = folder / FILE
-        if not path.is_file():
-            return cls.of(read_dataset(folder), train)
-        try:
-            return cls(load_file(path))
-        except SafetensorError as error:
-            raise ArtifactError(f"{path} is damaged ({error}): validate the data again") from None
+        arrays = _stored(folder)
+        return cls.of(read_dataset(folder), train) if arrays is None else cls(arrays)
 
     def splits(self) -> list[str]:
         """Names of its splits."""
@@ -118,6 +113,33 @@ def hashed(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
+def is_comparable(folder: Path) -> bool:
+    """Whether a folder holds a profile of today's form.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    return _stored(folder) is not None
+
+
+def _stored(folder: Path) -> dict[str, npt.NDArray[Any]] | None:
+    """The arrays of a profile of today's form; None where there is none.
+
+    Hashes of two forms have nothing in common: everything would seem to have changed.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        arrays: dict[str, npt.NDArray[Any]] = load_file(path)
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} is damaged ({error}): validate the data again") from None
+    return arrays if arrays.get("form", np.ones(1))[0] == _FORM else None
+
+
 def _content(document: Document) -> str:
     said = f"\0{canonical(document.metadata)}" if document.metadata else ""
     return f"{document.title}\0{document.text}{said}"
@@ -125,10 +147,6 @@ def _content(document: Document) -> str:
 
 def _hashes(texts: Iterable[str]) -> Hashes:
     return np.fromiter((hashed(text) for text in texts), np.uint64)
-
-
-def _words(text: str) -> Sequence[str]:
-    return normalised(text).split()
 
 
 def _lengths(texts: Iterable[str]) -> Numbers:

@@ -53,7 +53,7 @@ def check_rows(
         (file, line) not in gone and (file != FEEDBACK or id_ in judged)
         for file, line, id_ in zip(*columns_, strict=True)
     ]
-    queries = queries[stays].reset_index(drop=True)
+    queries = queries.loc[stays].reset_index(drop=True)
     return CleanTables(corpus, queries, judgements, raw.splits), broken, results
 
 

@@ -1,10 +1,13 @@
 """Rules about the whole data set, checked on what is left after quarantine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data import overlap
+from rabtriever_core.data.layouts import Noted
+from rabtriever_core.data.raw import qrels_file
 from rabtriever_core.data.rules import Rule
 
 if TYPE_CHECKING:
@@ -140,8 +143,18 @@ def split_table(
     return DataFrame(rows)
 
 
-def split_set_suite(dataset: DatasetConfig, config: ValidationConfig) -> list[Rule]:
-    """Rules for the splits as a whole."""
+def needed_table(clean: CleanTables, dataset: DatasetConfig) -> "DataFrame":
+    """One row per split that there must be: place, present, others."""
+    from pandas import DataFrame
+
+    needed = dict.fromkeys((dataset.train_split, dataset.dev_split))
+    others = ", ".join(qrels_file(split) for split in clean.splits)
+    rows = [(qrels_file(split), split in clean.splits, others) for split in needed]
+    return DataFrame(rows, columns=["place", "present", "others"])
+
+
+def needed_suite(dataset: DatasetConfig) -> list[Rule]:
+    """Which splits there must be."""
     import great_expectations.expectations as gxe
 
     train, dev = dataset.train_split, dataset.dev_split
@@ -149,10 +162,20 @@ def split_set_suite(dataset: DatasetConfig, config: ValidationConfig) -> list[Ru
         Rule(
             "splits_present",
             f"There are qrels for {train} (training) and {dev} (choices).",
-            gxe.ExpectColumnDistinctValuesToContainSet,
-            {"column": "split", "value_set": [train, dev]},
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "present", "value_set": [True]},
+            "there is no such file; there are {others}",
             level="set",
         ),
+    ]
+
+
+def split_set_suite(dataset: DatasetConfig, config: ValidationConfig) -> list[Rule]:
+    """Rules for the splits as a whole."""
+    import great_expectations.expectations as gxe
+
+    train = dataset.train_split
+    return [
         Rule(
             "splits_not_empty",
             "Every split has judgements after quarantine.",
@@ -222,6 +245,36 @@ def file_suite(config: ValidationConfig) -> list[Rule]:
             {"column": "share", "max_value": config.max_quarantined_share},
             "{quarantined} of {rows} rows quarantined ({share:.1%})",
             level="set",
+        )
+    ]
+
+
+def reading_table(noted: Mapping[str, Noted]) -> "DataFrame":
+    """One row per way of reading a file otherwise than it is written: place, said, times."""
+    from pandas import DataFrame
+
+    rows = [
+        (file, f"{what} ({'once' if times == 1 else f'{times} times'})", times)
+        for file, counts in noted.items()
+        for what, times in sorted(counts.items())
+    ]
+    table = DataFrame(rows, columns=["file", "said", "times"])
+    return table.assign(place=[f"{file}: {said}" for file, said, _ in rows])
+
+
+def reading_suite() -> list[Rule]:
+    """What was read although BEIR writes it otherwise: said, for whoever did not mean it."""
+    import great_expectations.expectations as gxe
+
+    return [
+        Rule(
+            "rows_written_as_beir",
+            "Every row is written as BEIR's layout has it.",
+            gxe.ExpectColumnValuesToBeBetween,
+            {"column": "times", "max_value": 0},
+            "read as BEIR would have it",
+            level="set",
+            severity="warning",
         )
     ]
 

@@ -3,10 +3,14 @@
 Every suite comes with the function that adds the columns it looks at.
 """
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import ValidationConfig
 from rabtriever_core.data import overlap
+from rabtriever_core.data.comparison import normalised
+from rabtriever_core.data.ids import id_problem
 from rabtriever_core.data.metadata import LONE_SURROGATE, metadata_problem
 from rabtriever_core.data.raw import CORPUS, QUERIES
 from rabtriever_core.data.rules import Rule
@@ -41,12 +45,24 @@ def corpus_suite(config: ValidationConfig) -> list[Rule]:
 
 def query_columns(queries: "DataFrame") -> "DataFrame":
     """Add what the queries suite looks at."""
-    return _text_columns(queries, list(queries["text"]))
+    listed = [ids is not None for ids in queries["excluded"]]
+    return _text_columns(queries, list(queries["text"])).assign(excluded_listed=listed)
 
 
 def query_suite(config: ValidationConfig) -> list[Rule]:
     """Rules for queries.jsonl."""
-    return _text_rules("query", "text", config.max_query_characters)
+    import great_expectations.expectations as gxe
+
+    return [
+        *_text_rules("query", "text", config.max_query_characters),
+        Rule(
+            "query_excluded_ids",
+            "Documents that a query's ranking leaves out are a list of ids.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "excluded_listed", "value_set": [True]},
+            "excluded_ids is no list of document ids",
+        ),
+    ]
 
 
 def judgement_columns(
@@ -62,13 +78,22 @@ def judgement_columns(
         sound_ids: corpus and queries without the quarantined rows.
     """
     places = zip(("document", "query"), (CORPUS, QUERIES), raw_ids, sound_ids, strict=True)
-    added = {}
+    added: dict[str, Any] = {}
     for column, file, raw, sound in places:
         state = dict.fromkeys(raw["id"], "is quarantined") | dict.fromkeys(sound["id"], "")
-        states = judgements[column].map(state).fillna(f"is not in {file}")
-        added[f"{column}_problem"] = states.astype(object)
-    keys = ["split", "query", "document"]
-    return judgements.assign(**added, occurrence=judgements.groupby(keys).cumcount() + 1)
+        added[f"{column}_problem"] = [
+            state.get(id_, f"is not in {file}") for id_ in judgements[column]
+        ]
+    excluded = dict(zip(sound_ids[1]["id"], map(set, sound_ids[1]["excluded"]), strict=True))
+    columns = (judgements[name] for name in ("query", "document", "label"))
+    added["excluded"] = [
+        label != "0" and document in excluded.get(query, ())
+        for query, document, label in zip(*columns, strict=True)
+    ]
+    keys = zip(*(judgements[name] for name in ("split", "query", "document")), strict=True)
+    return judgements.assign(**added, occurrence=_occurrences(keys)).astype(
+        {"document_problem": object, "query_problem": object}
+    )
 
 
 def judgement_suite(config: ValidationConfig) -> list[Rule]:
@@ -105,6 +130,13 @@ def judgement_suite(config: ValidationConfig) -> list[Rule]:
             {"column": "occurrence", "value_set": [1]},
             "duplicate judgement: {split} judges {query!r} and {document!r} in an earlier row",
         ),
+        Rule(
+            "judgement_not_excluded",
+            "No judgement calls a document right that its query's ranking leaves out.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "excluded", "value_set": [False]},
+            "excluded_ids of query {query!r} has document {document!r}, which is judged right here",
+        ),
     ]
 
 
@@ -118,7 +150,8 @@ def split_columns(judgements: "DataFrame", texts: dict[str, str], train: str) ->
     """
     leaks = overlap.leaks(judgements, texts, train)
     # A leaking query leaves the training split anyway, so nothing there can repeat it.
-    kept = judgements[[not leak for leak in leaks]]
+    # (`loc`: a bare empty list would select no columns instead of no rows.)
+    kept = judgements.loc[[not leak for leak in leaks]]
     repeated = overlap.repeats(kept, texts)
     keys = zip(judgements["split"], judgements["query"], strict=True)
     return judgements.assign(leak=leaks, repeats=[repeated.get(key, "") for key in keys]).astype(
@@ -149,16 +182,32 @@ def split_suite(config: ValidationConfig) -> list[Rule]:
     ]
 
 
+def _occurrences(keys: Iterable[Hashable]) -> list[int]:
+    """Of every key which occurrence it is, from 1.
+
+    Not by pandas, whose text type refuses half a surrogate pair, which a rule reports.
+    """
+    seen: Counter[Hashable] = Counter()
+    numbers = []
+    for key in keys:
+        seen[key] += 1
+        numbers.append(seen[key])
+    return numbers
+
+
 def _text_columns(table: "DataFrame", full: list[str]) -> "DataFrame":
     # Missing ids break their own rule; they are no duplicates of one another.
-    occurrence = (table.groupby("id").cumcount() + 1).where(table["id"] != "", 1)
+    counted = zip(table["id"], _occurrences(table["id"]), strict=True)
+    occurrence = [number if id_ else 1 for id_, number in counted]
     both = zip(table["id"], full, strict=True)
+    problems = [id_problem(id_) for id_ in table["id"]]
     return table.assign(
         occurrence=occurrence,
         characters=[len(text.strip()) for text in full],
-        visible=[bool(text.strip()) for text in full],
+        visible=[bool(normalised(text)) for text in full],
         unicode=[not LONE_SURROGATE.search(f"{id_}{text}") for id_, text in both],
-    )
+        id_problem=problems,
+    ).astype({"id_problem": object})
 
 
 def _text_rules(kind: str, text: str, limit: int) -> list[Rule]:
@@ -178,6 +227,13 @@ def _text_rules(kind: str, text: str, limit: int) -> list[Rule]:
             gxe.ExpectColumnValuesToBeInSet,
             {"column": "occurrence", "value_set": [1]},
             "duplicate _id {id!r}: an earlier row has it",
+        ),
+        Rule(
+            f"{kind}_id_writable",
+            "Every _id can stand in qrels: no tab or line end is in it.",
+            gxe.ExpectColumnValuesToBeInSet,
+            {"column": "id_problem", "value_set": [""]},
+            "_id {id!r} {id_problem}",
         ),
         Rule(
             f"{kind}_has_text",

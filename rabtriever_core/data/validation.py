@@ -12,6 +12,7 @@ from rabtriever_core.data import set_suites
 from rabtriever_core.data.dataset import Dataset, Document, Qrels, write_dataset
 from rabtriever_core.data.expectations import ExpectationRun
 from rabtriever_core.data.feedback import FEEDBACK
+from rabtriever_core.data.findings import QUARANTINE
 from rabtriever_core.data.overlap import normalised_texts
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.data.quarantine import rows_per_file, write_quarantine
@@ -42,12 +43,18 @@ class ValidationOutcome:
     """File → quarantined rows."""
     reasons: dict[str, int]
     """Rule → rows quarantined for it."""
+    examples: dict[str, str]
+    """Rule → the first row quarantined for it: its place, and what is wrong."""
     warnings: tuple[str, ...]
     """What was found and left as it is."""
     queries: dict[str, int]
     """Split → queries with a relevant document."""
     data_docs: Path
     """Start page of the Data Docs."""
+    findings: dict[str, str]
+    """Broken rule that stops the chain → the first thing it found."""
+    read_as: tuple[str, ...]
+    """What was read otherwise than it is written, and how often."""
     feedback_lines: int = 0
     """Lines of feedback.jsonl that were there."""
 
@@ -76,6 +83,8 @@ def validate_dataset(
         left_out = rows_per_file(broken)
         quarantined = {file: left_out.get(file, 0) for file in rows}
         results += _check_set(run, clean, dataset, config)
+        reading = set_suites.reading_table(raw.noted)
+        results += run.check("reading", reading, set_suites.reading_suite())
         own = {file: count for file, count in rows.items() if file != FEEDBACK}
         files = set_suites.file_table(own, quarantined)
         results += run.check("files", files, set_suites.file_suite(config))
@@ -86,22 +95,27 @@ def validate_dataset(
         sound = _dataset(clean, dataset.name)
         write_dataset(sound, output)
         Profile.of(sound, dataset.train_split).save(output)
-        write_quarantine(broken, output / "quarantine.jsonl")
+        write_quarantine(broken, output / QUARANTINE)
         write_json(output / "validation.json", [r.record() for r in results])
         run.write_data_docs()
         replace_folder(site, data_docs)
     splits = set_suites.split_table(clean, dataset, config)
-    stopping = tuple(result.rule.name for result in results if result.stops)
+    stopping = {result.rule.name: _finding(result) for result in results if result.stops}
     return ValidationOutcome(
         passed=not stopping,
-        broken=stopping,
+        broken=tuple(stopping),
         rows=rows,
         rows_left={file: count - quarantined[file] for file, count in rows.items()},
         quarantined=quarantined,
         reasons=dict(Counter(row.rule for row in broken)),
+        examples={
+            row.rule: f"{row.file}:{row.line}: {row.reason:.300}" for row in reversed(broken)
+        },
         warnings=tuple(_warning(r) for r in results if r.warns),
         queries=dict(zip(splits["split"], map(int, splits["queries"]), strict=True)),
         data_docs=data_docs / "index.html",
+        findings=stopping,
+        read_as=tuple(reading["place"]),
         feedback_lines=raw.feedback_lines,
     )
 
@@ -116,10 +130,12 @@ def _check_set(
     texts = normalised_texts(clean.queries)
     documents = set_suites.document_columns(clean)
     asked = set_suites.asked_columns(clean, texts, dataset.train_split)
+    needed = set_suites.needed_table(clean, dataset)
     splits = set_suites.split_table(clean, dataset, config)
     return [
         *run.check("clean_corpus", documents, set_suites.document_suite(config)),
         *run.check("clean_queries", asked, set_suites.asked_suite()),
+        *run.check("needed_splits", needed, set_suites.needed_suite(dataset)),
         *run.check("clean_splits", splits, set_suites.split_set_suite(dataset, config)),
     ]
 
@@ -130,12 +146,25 @@ def _dataset(clean: CleanTables, name: str) -> Dataset:
     rows = (clean.judgements[column] for column in ("split", "query", "document", "label"))
     for split, query, document, label in zip(*rows, strict=True):
         qrels[split].setdefault(query, {})[document] = int(label)
+    documents = tuple(Document(*row) for row in zip(*columns, strict=True))
+    known = {document.id for document in documents}
+    excluded = {
+        query: tuple(id_ for id_ in ids if id_ in known)
+        for query, ids in zip(clean.queries["id"], clean.queries["excluded"], strict=True)
+    }
     return Dataset(
         name,
-        tuple(Document(*row) for row in zip(*columns, strict=True)),
+        documents,
         dict(zip(clean.queries["id"], clean.queries["text"], strict=True)),
         qrels,
+        {query: ids for query, ids in excluded.items() if ids},
     )
+
+
+def _finding(result: RuleResult) -> str:
+    first = next(iter(result.examples), result.rule.sentence)
+    more = len(result.broken) - 1
+    return f"{first} (and {more} more)" if more > 0 else first
 
 
 def _warning(result: RuleResult) -> str:

@@ -116,7 +116,7 @@ def prepare_data(workspace: Workspace, *, accept: bool = False) -> str:
     qrels_files(folder)
     recorded = data_md5(workspace.root)
     changed = recorded not in (None, folder_hash(workspace.root / DATA))
-    if demo and not accept and changed and not _only_feedback_differs(folder):
+    if demo and not accept and changed and not _only_additions_differ(folder):
         raise VersioningError(
             f"{workspace.root / DATA} does not hold the bytes that {DATA_FILE} records: `dvc "
             f"checkout {DATA_FILE}` restores them, deleting {folder} writes the demo anew, and "
@@ -125,16 +125,18 @@ def prepare_data(workspace: Workspace, *, accept: bool = False) -> str:
     return add_data(workspace)
 
 
-def _only_feedback_differs(folder: Path) -> bool:
-    """Whether a folder is the bundled demo set with somebody's feedback."""
+def _only_additions_differ(folder: Path) -> bool:
+    """Whether a folder is the bundled demo set with feedback, or with what macOS leaves behind."""
     from rabtriever_core.data.demo import write_demo
 
-    if not (folder / FEEDBACK).is_file():
+    here = folder_md5s(folder)
+    added = {k for k in here if k == FEEDBACK or Path(k).name.startswith((".DS_Store", "._"))}
+    if not added:
         return False
     with tempfile.TemporaryDirectory() as scratch:
         write_demo(Path(scratch) / "demo")
         written = folder_md5s(Path(scratch) / "demo")
-    return {k: v for k, v in folder_md5s(folder).items() if k != FEEDBACK} == written
+    return {k: v for k, v in here.items() if k not in added} == written
 
 
 def _check_layout(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Comparing systems on the same queries: quality, significance, speed."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from rabtriever_core.config import BenchmarkConfig
 from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.evaluation.latency import Answer, milliseconds_per_query
-from rabtriever_core.evaluation.metrics import METRICS, Run, mean_values, per_query
+from rabtriever_core.evaluation.metrics import METRICS, Run, mean_values, per_query, without
 from rabtriever_core.evaluation.schema import SYSTEMS, in_order
 from rabtriever_core.evaluation.significance import confidence_interval, paired_test, with_holm
 from rabtriever_core.evaluation.systems import Ranker
@@ -63,12 +64,25 @@ def sample(items: Sequence[str], limit: int | None, seed: int) -> list[str]:
     return [items[i] for i in sorted(picked)]
 
 
-def rank_systems(systems: Mapping[str, Ranker], queries: Mapping[str, str]) -> dict[str, Run]:
-    """Let every system rank every query (id → text)."""
+def rank_systems(
+    systems: Mapping[str, Ranker],
+    queries: Mapping[str, str],
+    left_out: Mapping[str, Collection[str]] = MappingProxyType({}),
+    depth: int | None = None,
+) -> dict[str, Run]:
+    """Let every system rank every query.
+
+    Args:
+        systems: they return `most_left_out` documents more than `depth`.
+        queries: query id → text.
+        left_out: query id → documents that its ranking leaves out (`Dataset.left_out`).
+        depth: documents kept per query; all that are ranked when not given.
+    """
     runs = {}
     for name, rank in systems.items():
         logger.info("%s ranks %d queries", name, len(queries))
-        runs[name] = dict(zip(queries, rank(list(queries.values())), strict=True))
+        ranked = dict(zip(queries, rank(list(queries.values())), strict=True))
+        runs[name] = without(ranked, left_out, depth)
     return runs
 
 

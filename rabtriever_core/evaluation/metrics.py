@@ -1,7 +1,7 @@
 """Ranking metrics with ir-measures, and rankings from score matrices."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,27 @@ def aggregate(qrels: Qrels, run: Run) -> dict[str, float]:
 def mean_values(values: dict[str, dict[str, float]]) -> dict[str, float]:
     """Metric → mean of what `per_query` gave."""
     return {name: math.fsum(v.values()) / len(v) for name, v in values.items()}
+
+
+def without(run: Run, left_out: Mapping[str, Collection[str]], depth: int | None) -> Run:
+    """Every query's best `depth` documents but for those that its ranking leaves out.
+
+    Args:
+        run: its rankings are longer than `depth` by `most_left_out`, or hold all documents.
+        left_out: query → documents; see `Dataset.left_out`.
+        depth: documents kept per query; None for all.
+    """
+    kept = {}
+    for query, scores in run.items():
+        away = left_out.get(query, ())
+        best = [document for document in ranking(scores) if document not in away][:depth]
+        kept[query] = {document: scores[document] for document in best}
+    return kept
+
+
+def most_left_out(left_out: Mapping[str, Collection[str]], queries: Iterable[str]) -> int:
+    """How many documents the rankings of these queries leave out at most."""
+    return max((len(left_out.get(query, ())) for query in queries), default=0)
 
 
 def first_right_rank(scores: Mapping[str, float], right: set[str]) -> int | None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.data.dataset import Dataset, Qrels, read_jsonl
+from rabtriever_core.data.dataset import Dataset, Qrels, check_ids, read_jsonl
 from rabtriever_core.errors import ArtifactError, DatasetError
 from rabtriever_core.evaluation.metrics import METRICS, Run, mean_values, per_query, ranking
 from rabtriever_core.workspace.atomic import write_json_lines, write_text
@@ -33,6 +33,8 @@ class JudgedQuery:
     """Right document → label."""
     titles: dict[str, str]
     """Right document → its title, or its text where it has none."""
+    left_out: tuple[str, ...] = ()
+    """Documents that its rankings leave out."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,15 @@ def write_runs(folder: Path, dataset: Dataset, runs: Mapping[str, Mapping[str, R
         folder: of the report.
         dataset: texts and judgements.
         runs: split → system → run; all systems of a split rank the same queries.
+
+    Raises:
+        DatasetError: a ranking cannot hold an id; nothing is written.
     """
+    check_ids([document.id for document in dataset.documents], "document")
+    check_ids(list(dataset.queries), "query")
     (folder / _RUNS).mkdir(parents=True, exist_ok=True)
     titles = {d.id: d.title or d.text for d in dataset.documents}
+    left_out = dataset.left_out
     rows: list[dict[str, Any]] = [{"fingerprint": dataset.fingerprint}]
     for split, systems in runs.items():
         for name, run in systems.items():
@@ -142,6 +150,7 @@ def write_runs(folder: Path, dataset: Dataset, runs: Mapping[str, Mapping[str, R
                     "text": dataset.queries[query],
                     "right": [{"id": d, "label": labels[d], "title": titles[d]} for d in right],
                 }
+                | ({"left_out": sorted(left_out[query])} if query in left_out else {})
             )
     write_json_lines(folder / _QUERIES, rows)
 
@@ -172,7 +181,8 @@ def _judged(path: Path, fingerprint: str) -> Iterator[tuple[str, str, JudgedQuer
         for _, row in rows:
             labels = {right["id"]: int(right["label"]) for right in row["right"]}
             titles = {right["id"]: str(right["title"]) for right in row["right"]}
-            yield row["split"], row["query"], JudgedQuery(row["text"], labels, titles)
+            away = tuple(map(str, row.get("left_out", ())))
+            yield row["split"], row["query"], JudgedQuery(row["text"], labels, titles, away)
     except (DatasetError, StopIteration, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{path} is damaged ({type(error).__name__}: {error}): {_AGAIN}"

@@ -50,6 +50,9 @@ class DatasetFacts(_Part):
     documents: int = Field(ge=1)
     queries: dict[str, int]
     """Split → judged queries (a sample of them may have been evaluated)."""
+    left_out: dict[str, int] | None = None
+    """Split → evaluated queries whose rankings leave documents out: the query's own, or excluded
+    ones; splits without any are not named."""
 
 
 class SystemResult(_Part):

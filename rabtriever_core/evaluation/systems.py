@@ -30,9 +30,9 @@ _BLOCK = 256
 _DOCUMENTS_PER_BATCH = 64
 
 
-def bm25_ranker(documents: Sequence[Document], depth: int) -> Ranker:
-    """BM25 over all documents."""
-    index = Bm25.fit(documents)
+def bm25_ranker(documents: Sequence[Document], depth: int, language: str = "auto") -> Ranker:
+    """BM25 over all documents, in their language (`dataset.language`)."""
+    index = Bm25.fit(documents, language)
     return score_ranker(index.scores, [d.id for d in documents], depth)
 
 

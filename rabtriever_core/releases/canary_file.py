@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rabtriever_core.data.dataset import read_jsonl
+from rabtriever_core.data.ids import id_problem
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.workspace import Workspace
 
@@ -30,6 +31,14 @@ class Canary(BaseModel):
     """Document ids; none of them."""
     within: int | None = Field(None, ge=1)
     """Places looked at; `gates.canary_depth` when not given."""
+
+    @field_validator("must", "must_not")
+    @classmethod
+    def _of_a_data_set(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        for id_ in ids:
+            if problem := id_problem(id_):
+                raise ValueError(f"no data set can hold the id {id_!r}: it {problem}")
+        return ids
 
 
 def canary_path(workspace: Workspace) -> Path:

@@ -12,7 +12,7 @@ from rabtriever_core.data.change_verdict import Previous, Verdict, read_verdict,
 from rabtriever_core.data.changes import compare
 from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.data.profile import FILE as PROFILE
-from rabtriever_core.data.profile import Profile
+from rabtriever_core.data.profile import Profile, is_comparable
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.releases.documents import release_documents
 from rabtriever_core.releases.record import Release
@@ -128,7 +128,12 @@ def _previous(
     if not (last / _HASH).is_file():
         return None, None
     hash_ = (last / _HASH).read_text(encoding="utf-8").strip()
-    return (None, None) if hash_ == current else (Previous(release=None, hash=hash_), last)
+    # Of a profile in an earlier form there are no data left to take it from anew.
+    return (
+        (None, None)
+        if hash_ == current or not is_comparable(last)
+        else (Previous(release=None, hash=hash_), last)
+    )
 
 
 def _remember(workspace: Workspace, folder: Path, hash_: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rabtriever_core.data.dataset import Document, read_dataset
-from rabtriever_core.evaluation.metrics import per_query
+from rabtriever_core.evaluation.metrics import per_query, without
 from rabtriever_core.evaluation.results import RUN_DEPTH, Results
 from rabtriever_core.evaluation.systems import score_ranker
 from rabtriever_core.releases.documents import release_documents
@@ -52,15 +52,18 @@ def remeasured(
     stored = opened.tower.gauge.documents(
         _vectors(workspace, served, documents, opened.tower.student)
     )
+    every = (judged for queries in asked.queries.values() for judged in queries.values())
+    further = max((len(judged.left_out) for judged in every), default=0)
     rank = score_ranker(
         lambda texts: opened.tower.encode(texts).margins(stored),
         [document.id for document in documents],
-        RUN_DEPTH,
+        RUN_DEPTH + further,
     )
     values = {}
     for split, queries in asked.queries.items():
         ranked = rank([judged.text for judged in queries.values()])
-        run = dict(zip(queries, ranked, strict=True))
+        left_out = {query: judged.left_out for query, judged in queries.items()}
+        run = without(dict(zip(queries, ranked, strict=True)), left_out, RUN_DEPTH)
         values[split] = per_query({q: judged.right for q, judged in queries.items()}, run)[METRIC]
     return values
 

@@ -113,6 +113,8 @@ def summary_table(benchmark: Mapping[str, Any]) -> str:
             cells = "".join(f"{percent(result['metrics'][metric]):>9}" for metric in METRICS)
             time = milliseconds(result["ms_per_query"])
             lines.append(f"  {SYSTEM_LABELS[system]:<{width}}{cells}{time:>11}")
+        if count := (benchmark["dataset"].get("left_out") or {}).get(name):
+            lines.append(f"  own or excluded documents are left out of {count} rankings")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import Field, StrictBool, field_validator
 
 from rabtriever_core.data.feedback import CONTROL_CHARACTERS, Judgement, add_feedback
+from rabtriever_core.data.ids import id_problem
 from rabtriever_core.errors import UnknownReleaseError
 from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.releases.log import now
@@ -47,6 +48,13 @@ class FeedbackRequest(Asked):
         if found := CONTROL_CHARACTERS.search(text):
             raise ValueError(f"it holds the control character U+{ord(found[0]):04X}")
         return text.strip()
+
+    @field_validator("document_id")
+    @classmethod
+    def _of_a_data_set(cls, id_: str) -> str:
+        if problem := id_problem(id_):
+            raise ValueError(f"no data set can hold the id: it {problem}")
+        return id_
 
 
 class FeedbackAnswer(Answered):

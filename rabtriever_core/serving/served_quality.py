@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from rabtriever_core.data.judgements import Judged, read_judged
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.evaluation.benchmark import TESTED_METRICS, sample
-from rabtriever_core.evaluation.metrics import METRICS, Run, mean_values, per_query, ranking
+from rabtriever_core.evaluation.metrics import (
+    METRICS,
+    Run,
+    mean_values,
+    most_left_out,
+    per_query,
+    ranking,
+    without,
+)
 from rabtriever_core.evaluation.significance import confidence_interval, paired_test, with_holm
 from rabtriever_core.evaluation.systems import bm25_ranker
 from rabtriever_core.index.lookup import all_documents, present
@@ -36,6 +44,8 @@ class Evaluated:
     """Queries of the split with a right document, of which those are a sample or all."""
     missing: dict[str, list[str]]
     """Query → its right documents that the collection does not have."""
+    left_out: dict[str, list[str]]
+    """Query → documents of the collection that its ranking leaves out: its own, excluded ones."""
     runs: dict[str, Run]
     """System → its rankings: first what the release answers, then what it is compared with."""
     reranked: int
@@ -100,7 +110,8 @@ class Evaluated:
                 "reranked": self.reranked,
                 "without_a_right_document": len(self.unanswerable),
                 "with_some_missing": len(self.missing) - len(self.unanswerable),
-            },
+            }
+            | ({"with_documents_left_out": len(self.left_out)} if self.left_out else {}),
             "systems": {name: self._system(name) for name in self.runs},
             "comparisons": self.comparisons(),
         }
@@ -120,7 +131,7 @@ class Evaluated:
                     }
                     for name, run in self.runs.items()
                 },
-            }
+            } | ({"left_out": self.left_out[query]} if query in self.left_out else {})
 
     def _right(self, query: str) -> int:
         return len(self.judged.right(query))
@@ -168,18 +179,19 @@ def evaluate(
 
     whole = read_judged(folder, split)
     asked = sample(list(whole.queries), max_queries, seed)
-    judged = Judged(
-        {query: whole.queries[query] for query in asked},
-        {query: whole.qrels[query] for query in asked},
-    )
+    judged = whole.only(asked)
     right = {query: judged.right(query) for query in asked}
+    left_out = {query: judged.left_out(query) for query in asked}
     documents: list[Document] = []
     with retriever.held() as (opened, client):
         release = opened.release
-        there = present(client, release.collection, set().union(*right.values()))
+        named = set().union(*right.values(), *left_out.values())
+        there = present(client, release.collection, named)
         if bm25:
             documents = list(all_documents(client, release.collection))
-    run, releases, reranked = _asked(retriever, judged.queries, rerank)
+    left_out = {query: ids & there for query, ids in left_out.items() if ids & there}
+    depth = DEPTH + most_left_out(left_out, asked)
+    run, releases, reranked = _asked(retriever, judged.queries, rerank, depth)
     if releases != {release.id}:
         raise ReleaseError(
             f"releases {', '.join(sorted(releases | {release.id}))} were served while the queries "
@@ -187,7 +199,8 @@ def evaluate(
         )
     runs = {"two_stage" if rerank else "student": run}
     if bm25:
-        rank = bm25_ranker(documents, DEPTH)
+        language = release.settings["dataset"].get("language", "auto")
+        rank = bm25_ranker(documents, depth, language)
         runs["bm25"] = dict(zip(asked, rank(list(judged.queries.values())), strict=True))
     return Evaluated(
         split=split,
@@ -196,14 +209,15 @@ def evaluate(
         judged=judged,
         available=len(whole.queries),
         missing={query: sorted(ids - there) for query, ids in right.items() if ids - there},
-        runs=runs,
+        left_out={query: sorted(ids) for query, ids in left_out.items()},
+        runs={name: without(run, left_out, DEPTH) for name, run in runs.items()},
         reranked=reranked,
         seed=seed,
     )
 
 
 def _asked(
-    retriever: "Retriever", queries: Mapping[str, str], rerank: "Rerank"
+    retriever: "Retriever", queries: Mapping[str, str], rerank: "Rerank", depth: int
 ) -> tuple[Run, set[str], int]:
     """Rankings, the releases that answered, and how often the teacher put documents in order."""
     from tqdm import tqdm
@@ -213,7 +227,7 @@ def _asked(
     reranked = 0
     with tqdm(total=len(queries), desc="queries", unit="query", disable=None) as bar:
         for batch in _batches(list(queries)):
-            answers = retriever.search_batch([queries[q] for q in batch], DEPTH, rerank=rerank)
+            answers = retriever.search_batch([queries[q] for q in batch], depth, rerank=rerank)
             for query, answer in zip(batch, answers, strict=True):
                 # By place: the teacher's order is not that of the student's margins.
                 run[query] = {hit.document_id: -float(i) for i, hit in enumerate(answer.hits)}

@@ -69,7 +69,8 @@ class LexicalSearch:
         if self._index is None or self._index[0].id != self._retriever.release.id:
             self._index = None  # before the next one takes its room
             release, documents = self._documents(None)
-            self._index = release, Bm25.fit(documents), documents
+            language = release.settings["dataset"].get("language", "auto")
+            self._index = release, Bm25.fit(documents, language), documents
         return self._index
 
     def _documents(self, conditions: SearchFilter | None) -> tuple[Release, list[Document]]:

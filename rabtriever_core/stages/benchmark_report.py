@@ -1,13 +1,14 @@
 """Stage: all systems on the same queries, as JSON, page, plots and rankings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.evaluation import benchmark as bench
 from rabtriever_core.evaluation import two_stage
 from rabtriever_core.evaluation.calibration_result import split_calibration
 from rabtriever_core.evaluation.fidelity import graph_recall, sampled_margins
-from rabtriever_core.evaluation.metrics import Run, ranking
+from rabtriever_core.evaluation.metrics import Run, most_left_out, ranking
 from rabtriever_core.evaluation.results import write_runs
 from rabtriever_core.evaluation.scaling import measure_response_time
 from rabtriever_core.evaluation.schema import in_order
@@ -72,19 +73,22 @@ def make(context: StageContext) -> dict[str, Any]:
     most_queries = max(len(queries) for queries in chosen.values())
     full_pool = len(documents) * most_queries <= config.teacher_pairs
     candidates = min(config.teacher_depth, config.depth, len(documents))
+    # Systems rank so much deeper that `config.depth` documents are there without those left out.
+    further = most_left_out(dataset.left_out, dataset.queries)
+    depth = config.depth + further
 
     with connect(settings.index, context.workspace.qdrant) as client:
         built = physical_collection(client, inputs["qdrant_collection"].meta.metrics["collection"])
         hashes = {part: inputs[part].hash for part in _BUILDING_PARTS}
         check_built_by(built, hashes | {"gauge": tower.gauge.fingerprint})
-        systems = _baselines(context)
+        systems = _baselines(context, depth)
         systems["student"] = qdrant_ranker(
-            tower, client, built.name, config.depth, search_params(settings.index)
+            tower, client, built.name, depth, search_params(settings.index)
         )
         systems["teacher"] = (
-            teacher_ranker(teacher, documents, config.depth)
+            teacher_ranker(teacher, documents, depth)
             if full_pool
-            else reranker(teacher, documents, systems["student"], candidates)
+            else reranker(teacher, documents, systems["student"], candidates + further)
         )
         if teacher.cosine_scale and teacher.encoder is teacher.backbone:
             # What is left of the teacher when it reads no pair: whether reading pays.
@@ -92,12 +96,17 @@ def make(context: StageContext) -> dict[str, Any]:
             encode, ids = BiEncoder(teacher.encoder).encode_queries, embeddings.ids
             states = unit_rows(embeddings.states())
             systems["teacher_cosine"] = (
-                vector_ranker(encode, ids, states, config.depth)
+                vector_ranker(encode, ids, states, depth)
                 if full_pool
-                else vector_reranker(encode, ids, states, systems["student"], candidates)
+                else vector_reranker(encode, ids, states, systems["student"], candidates + further)
             )
         runs = {
-            split: bench.rank_systems(systems, {id_: dataset.queries[id_] for id_ in queries})
+            split: bench.rank_systems(
+                systems,
+                {id_: dataset.queries[id_] for id_ in queries},
+                dataset.left_out,
+                config.depth,
+            )
             for split, queries in chosen.items()
         }
         dev_run = _dev_run(context, systems["student"], runs)
@@ -114,6 +123,7 @@ def make(context: StageContext) -> dict[str, Any]:
             "fingerprint": dataset.fingerprint,
             "documents": len(documents),
             "queries": {split: len(dataset.split_queries(split)) for split in dataset.qrels},
+            **_left_out(dataset, chosen),
         },
         "seed": runtime.seed,
         "splits": bench.corrected(
@@ -185,16 +195,26 @@ def make(context: StageContext) -> dict[str, Any]:
     }
 
 
-def _baselines(context: StageContext) -> dict[str, Ranker]:
+def _left_out(dataset: Dataset, chosen: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """How many queries leave documents out of their rankings; nothing where none does."""
+    counts = {
+        split: sum(query in dataset.left_out for query in queries)
+        for split, queries in chosen.items()
+    }
+    some = {split: count for split, count in counts.items() if count}
+    return {"left_out": some} if some else {}
+
+
+def _baselines(context: StageContext, depth: int) -> dict[str, Ranker]:
     """Popularity, BM25 and the bi-encoder; its documents are embedded before anything is timed."""
-    dataset, depth = context.dataset(), context.settings.benchmark.depth
+    dataset = context.dataset()
     documents = dataset.documents
     model = BiEncoder.load(context.inputs["bi_encoder"].folder, context.settings.runtime)
     vectors = model.encode_documents(documents)
     ids = [document.id for document in documents]
     return {
         "popularity": popularity_ranker(dataset, context.settings.dataset.train_split, depth),
-        "bm25": bm25_ranker(documents, depth),
+        "bm25": bm25_ranker(documents, depth, dataset.language),
         "bi_encoder": vector_ranker(model.encode_queries, ids, vectors, depth),
     }
 
@@ -227,7 +247,8 @@ def _dev_run(context: StageContext, student: Ranker, runs: Mapping[str, Mapping[
     judged = dataset.split_queries(split)
     queries = bench.sample(judged, two_stage.MAX_QUERIES, bench.SAMPLE_SEED)
     texts = {query: dataset.queries[query] for query in queries}
-    return bench.rank_systems({"student": student}, texts)["student"]
+    depth = context.settings.benchmark.depth
+    return bench.rank_systems({"student": student}, texts, dataset.left_out, depth)["student"]
 
 
 def _two_stage(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rabtriever_core.evaluation.calibration import calibrate, gather
 from rabtriever_core.evaluation.calibration_result import abstention_result, pair_result
+from rabtriever_core.evaluation.metrics import most_left_out, without
 from rabtriever_core.evaluation.systems import score_ranker
 from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.stages.context import StageContext
@@ -35,14 +36,16 @@ def make(context: StageContext) -> dict[str, Any]:
     relevant = {query: dataset.relevant(split, query) for query in queries}
     # Deep enough to find the best wrong document of every query.
     depth = max(config.documents_per_query, *map(len, relevant.values())) + 1
+    further = most_left_out(dataset.left_out, queries)
 
     def margins(texts: Sequence[str]) -> NDArray[np.float32]:
         phi, offsets = student.encode_queries_with_offsets(texts)
         scores: NDArray[np.float32] = phi @ vectors.T + offsets[:, None]
         return scores
 
-    rank = score_ranker(margins, documents.ids, depth)
+    rank = score_ranker(margins, documents.ids, depth + further)
     run = dict(zip(queries, rank([dataset.queries[query] for query in queries]), strict=True))
+    run = without(run, dataset.left_out, depth)
     evidence = gather(run, relevant, config.documents_per_query)
     calibration = calibrate(evidence, config)
     calibration.save(context.output)

@@ -33,4 +33,4 @@ class StageContext:
     def dataset(self) -> Dataset:
         """The validated data set."""
         folder = self.inputs["validated_dataset"].folder
-        return read_dataset(folder, self.settings.dataset.name)
+        return read_dataset(folder, self.settings.dataset.name, self.settings.dataset.language)

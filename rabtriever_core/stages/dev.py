@@ -49,14 +49,22 @@ def dev_metrics(dataset: Dataset, settings: Settings, score: Score) -> dict[str,
     for hours again what already is there. So a system that was trained before they changed keeps
     the figures of the sample it was measured on; their sizes are written beside them.
     """
-    from rabtriever_core.evaluation.metrics import aggregate, run_from_scores
+    from rabtriever_core.evaluation.metrics import (
+        aggregate,
+        most_left_out,
+        run_from_scores,
+        without,
+    )
 
     split = settings.dataset.dev_split
     queries = dev_queries(dataset, settings)
     qrels = {query: dataset.qrels[split][query] for query in queries}
     documents = _documents(dataset, qrels, settings)
     scores = score([dataset.queries[q] for q in queries], documents)
-    run = run_from_scores(queries, [d.id for d in documents], scores, settings.benchmark.depth)
+    depth, left_out = settings.benchmark.depth, dataset.left_out
+    further = most_left_out(left_out, queries)
+    run = run_from_scores(queries, [d.id for d in documents], scores, depth + further)
+    run = without(run, left_out, depth)
     return aggregate(qrels, run) | {"queries": len(queries), "documents": len(documents)}
 
 

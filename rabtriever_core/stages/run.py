@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rabtriever_core.data.change_verdict import broken_changes
+from rabtriever_core.data.findings import broken_rules
 from rabtriever_core.errors import (
     ArtifactError,
     DeviceMemoryError,
@@ -131,7 +132,7 @@ def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
     if validated is not None and not validated.meta.metrics["passed"]:
         raise ValidationStoppedError(
             f"{stage.name} does not run: the data set broke "
-            f"{', '.join(validated.meta.metrics['broken'])}; see {workspace.data_docs}"
+            f"{'; '.join(broken_rules(validated.meta.metrics))}; see {workspace.data_docs}"
         )
     if validated is not None and (broken := broken_changes(workspace, validated.hash)):
         raise ValidationStoppedError(

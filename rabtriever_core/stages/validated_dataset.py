@@ -1,16 +1,21 @@
 """Stage validated_dataset: the raw folder in, a clean BEIR folder and its findings out."""
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.data.dataset import qrels_files
 from rabtriever_core.data.feedback import FEEDBACK, feedback_lines
+from rabtriever_core.data.findings import QUARANTINE, findings
 from rabtriever_core.data.raw import CORPUS, QUERIES
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 LINES = "feedback_lines"
 
@@ -40,8 +45,13 @@ def make(context: StageContext) -> dict[str, Any]:
         "rows": outcome.rows,
         "quarantined": outcome.quarantined,
         "reasons": outcome.reasons,
+        "examples": outcome.examples,
+        "findings": outcome.findings,
+        "read_as": list(outcome.read_as),
         "warnings": list(outcome.warnings),
     }
+    for line in findings(metrics, context.workspace.artifact("validated_dataset") / QUARANTINE):
+        logger.warning(line)
     return metrics | ({LINES: outcome.feedback_lines} if outcome.feedback_lines else {})
 
 
@@ -54,11 +64,11 @@ def fingerprint(workspace: Workspace, metrics: Mapping[str, Any] | None = None) 
             since a service goes on adding to it while others validate, train and release.
 
     Raises:
-        DatasetError: there is no raw folder.
+        DatasetError: there is no raw folder, or a file of it is missing.
     """
     folder = _raw_folder(workspace)
     digest = hashlib.sha256()
-    for path in (folder / CORPUS, folder / QUERIES, *sorted((folder / "qrels").glob("*.tsv"))):
+    for path in (folder / CORPUS, folder / QUERIES, *qrels_files(folder)):
         if not path.is_file():
             raise DatasetError(f"no file {path}: a BEIR folder holds {CORPUS}, {QUERIES}, qrels/")
         with path.open("rb") as file:

@@ -23,6 +23,8 @@ class Examples:
     """Document numbers relevant to every query."""
     template_ids: frozenset[int] = frozenset()
     """Token ids of the prompt's fixed parts."""
+    language: str = "auto"
+    """Of the texts (`dataset.language`)."""
 
     @classmethod
     def of(cls, dataset: Dataset, split: str, prompt: TextPrompt) -> "Examples":
@@ -37,6 +39,7 @@ class Examples:
             prompt.documents(dataset.documents),
             [frozenset(number[d] for d in dataset.relevant(split, id_)) for id_ in ids],
             prompt.template_ids,
+            dataset.language,
         )
 
     def tokenized(self, prompt: TextPrompt) -> "Examples":

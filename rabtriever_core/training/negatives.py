@@ -56,7 +56,7 @@ def lexical_negatives(
     examples: Examples, pool: npt.NDArray[np.int64], depth: int, *, block: int = 1024
 ) -> list[npt.NDArray[np.int64]]:
     """Non-relevant documents of the pool by BM25, best first; none that shares no word."""
-    index = Bm25.fit(examples.documents)
+    index = Bm25.fit(examples.documents, examples.language)
 
     def scores(rows: slice) -> Floats:
         found = index.scores(examples.queries[rows])

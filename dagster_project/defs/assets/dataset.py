@@ -9,7 +9,9 @@ from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
 from dagster_project.policy import OWNERS, PARTITIONS, RETRIES
+from rabtriever_core.data.dataset import qrels_files
 from rabtriever_core.data.feedback import FEEDBACK
+from rabtriever_core.data.layouts import is_header
 from rabtriever_core.dvc.initialize import prepare_data
 from rabtriever_core.dvc.recording import restore_data
 
@@ -43,7 +45,7 @@ def dataset(config: DatasetRun, workspace: WorkspaceResource) -> "dg.Materialize
     folder = opened.dataset_folder
     files = [
         *(folder / name for name in ("corpus.jsonl", "queries.jsonl", FEEDBACK)),
-        *folder.glob("qrels/*.tsv"),
+        *qrels_files(folder),
     ]
     present = sorted(file for file in files if file.is_file())
     rows = [(str(path.relative_to(folder)), path.stat().st_size, _rows(path)) for path in present]
@@ -63,6 +65,8 @@ def dataset(config: DatasetRun, workspace: WorkspaceResource) -> "dg.Materialize
 
 
 def _rows(path: Path) -> int:
-    with path.open("rb") as file:
-        lines = sum(1 for line in file if line.strip())
-    return lines - 1 if path.suffix == ".tsv" else lines  # its header is no row
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = (line for line in file if line.strip())
+        first = next(lines, None)
+        headed = path.suffix == ".tsv" and first is not None and is_header(first.split("\t"))
+        return sum(1 for _ in lines) + (first is not None and not headed)  # a header is no row

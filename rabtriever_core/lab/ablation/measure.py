@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Dataset, Document, Qrels
 from rabtriever_core.evaluation.benchmark import sample
-from rabtriever_core.evaluation.metrics import Run, first_right_rank, mean_values, per_query
+from rabtriever_core.evaluation.metrics import (
+    Run,
+    first_right_rank,
+    mean_values,
+    most_left_out,
+    per_query,
+    without,
+)
 from rabtriever_core.evaluation.systems import Ranker, teacher_ranker, vector_ranker
 from rabtriever_core.lab.ablation.plan import Plan, System
 from rabtriever_core.workspace.artifacts import Artifact
@@ -89,9 +96,11 @@ def measured(
     if path.is_file():
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
-    rank = ranker(system, artifacts, task.documents, runtime)
+    left_out = task.dataset.left_out
+    depth = DEPTH + most_left_out(left_out, task.queries)
+    rank = ranker(system, artifacts, task.documents, runtime, depth)
     texts = [task.dataset.queries[query] for query in task.queries]
-    run = dict(zip(task.queries, rank(texts), strict=True))
+    run = without(dict(zip(task.queries, rank(texts), strict=True)), left_out, DEPTH)
     result = quality(task, run)
     write_json(path, result, indent=None)
     return result

@@ -14,6 +14,7 @@ from rabtriever_core.evaluation.benchmark import (
     sample,
     split_result,
 )
+from rabtriever_core.evaluation.metrics import most_left_out
 from rabtriever_core.evaluation.results import Results
 from rabtriever_core.evaluation.schema import SYSTEM_LABELS, in_order
 from rabtriever_core.lab.ablation.measure import ranker
@@ -99,9 +100,12 @@ def _splits(
     # As the teacher: on what it ranked, so that the two are compared on equal terms.
     candidates = results.benchmark.get("teacher_candidates")
     retrieve = None
+    further = most_left_out(dataset.left_out, dataset.queries)
     if candidates is not None and "linear_reranker" in chosen.systems:
-        retrieve = (ranker("student", dict(inputs), documents, runtime, candidates), candidates)
-    rankers = baseline_rankers(chosen, artifacts, documents, runtime, config.depth, retrieve)
+        most = candidates + further
+        retrieve = (ranker("student", dict(inputs), documents, runtime, most), most)
+    depth = config.depth + further
+    rankers = baseline_rankers(chosen, artifacts, documents, runtime, depth, retrieve)
     asked = {
         split: {query: dataset.queries[query] for query in queries}
         for split, queries in results.queries.items()
@@ -119,7 +123,7 @@ def _splits(
         splits[split] = split_result(
             dataset,
             split,
-            runs | rank_systems(rankers, queries),
+            runs | rank_systems(rankers, queries, dataset.left_out, config.depth),
             times | latency,
             permutations=config.permutations,
             seed=runtime.seed,

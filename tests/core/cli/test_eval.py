@@ -122,6 +122,27 @@ def test_rows_per_query(rabtriever: Rabtriever, folder: Path, tmp_path: Path) ->
     rabtriever("eval", folder, "--per-query", tmp_path / "none" / "rows.jsonl", code=2)
 
 
+def test_own_and_excluded_documents_are_left_out_and_said(
+    rabtriever: Rabtriever, tmp_path: Path
+) -> None:
+    # `tell 1` finds d1 first: its own document, or one that it excludes.
+    folder = beir(tmp_path / "own", {"d1": ("tell 1", {"d2": 1}), "b": ("tell 3", {"d4": 1})})
+    asked = [json.loads(line) for line in (folder / "queries.jsonl").open()]
+    asked[1]["excluded_ids"] = ["d3", "N/A"]
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, asked)))
+    file = tmp_path / "rows.jsonl"
+    shown = rabtriever("eval", folder, "--bm25", "--per-query", file).stdout
+    assert "or excluded_ids are left out of the ranking: 2" in shown
+    rows = {row["query_id"]: row for row in map(json.loads, file.open())}
+    for query, away in (("d1", "d1"), ("b", "d3")):
+        assert rows[query]["left_out"] == [away]
+        for system in rows[query]["systems"].values():
+            assert away not in system["ranking"]
+            assert len(system["ranking"]) == 10
+    found = evaluated(rabtriever("eval", folder, "--json"))
+    assert found["queries"]["with_documents_left_out"] == 2
+
+
 def test_what_must_be_reached(rabtriever: Rabtriever, folder: Path) -> None:
     rabtriever("eval", folder, "--at-least", "R@1=0.5", "--at-least", "MRR@10=0.4")
     wanted = ("--at-least", "R@1=0.5", "--at-least", "MRR@10=0.9", "--json")

@@ -6,6 +6,8 @@ import re
 
 import Stemmer
 
+from rabtriever_core.data.words import words
+
 # Closed-class words only: they bind sentences together whatever the sentences are about. Anything
 # that names a thing, a quality, an action or a number is content and stays out of this list.
 _CLOSED_CLASSES = {
@@ -26,12 +28,11 @@ _CLOSED_CLASSES = {
 }
 FUNCTION_WORDS = frozenset(word for words in _CLOSED_CLASSES.values() for word in words.split())
 
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_CONTRACTION = re.compile(r"(?:n't|'[^\W\d_]+)$")
+_CONTRACTION = re.compile(r"(?:n't|'[^\W\d_]+)\b")
 
 
 def content_words(text: str) -> set[str]:
     """Return the stems of the text's content words."""
     stemmer = Stemmer.Stemmer("english")
-    words = (_CONTRACTION.sub("", word) for word in _WORD.findall(text.lower()))
-    return {stemmer.stemWord(word) for word in words if word not in FUNCTION_WORDS}
+    found = words(_CONTRACTION.sub("", text.lower()))
+    return {stemmer.stemWord(word) for word in found if word not in FUNCTION_WORDS}

@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 
 from rabtriever_core.data.dataset import Dataset, Document, read_dataset, write_dataset
 from rabtriever_core.data.demo import write_demo
+from rabtriever_core.data.ids import id_problem
 from rabtriever_core.data.metadata import canonical, metadata_problem
 from rabtriever_core.errors import DatasetError
 from rabtriever_core.index.reuse import text_hash
 from tests.core.data.authored import clean_rows, write
 
-# Ids are columns of tab-separated lines, so they hold no tabs and line breaks.
-IDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=6)
+# All of Unicode; ids that qrels cannot hold are refused, everything else is read back.
+ANY_IDS = st.text(st.characters(), min_size=1, max_size=6)
+IDS = ANY_IDS.filter(lambda id_: not id_problem(id_))
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+SEPARATORS = "\t\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS
@@ -40,11 +43,14 @@ def datasets(draw: st.DrawFn) -> Dataset:
     labels = st.dictionaries(st.sampled_from(sorted(documents)), st.integers(0, 3), min_size=1)
     qrels = st.dictionaries(st.sampled_from(sorted(queries)), labels)
     splits = draw(st.dictionaries(st.sampled_from(["dev", "test", "train"]), qrels, min_size=1))
+    left_out = st.lists(st.sampled_from(sorted(documents)), min_size=1, unique=True).map(tuple)
+    excluded = draw(st.dictionaries(st.sampled_from(sorted(queries)), left_out))
     return Dataset(
         "set",
         tuple(Document(id_, *fields) for id_, fields in documents.items()),
         queries,
         splits,
+        excluded,
     )
 
 
@@ -54,6 +60,40 @@ def test_what_is_written_is_read_back(dataset: Dataset) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(dataset, Path(folder))
         assert read_dataset(Path(folder), "set") == dataset
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANY_IDS | st.sampled_from([f"a{c}b" for c in SEPARATORS]), st.booleans())
+def test_an_id_is_refused_or_read_back(id_: str, of_query: bool) -> None:
+    document, query = ("d", id_) if of_query else (id_, "q")
+    written = Dataset(
+        "set", (Document(document, "x"),), {query: "y"}, {"dev": {query: {document: 1}}}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        if id_problem(id_):
+            with pytest.raises(DatasetError, match=r"give it another id"):
+                write_dataset(written, Path(folder))
+            assert not any(Path(folder).iterdir()), "nothing is written"
+        else:
+            write_dataset(written, Path(folder))
+            assert read_dataset(Path(folder), "set") == written
+
+
+@pytest.mark.parametrize("character", SEPARATORS)
+def test_every_line_end_and_tab_is_a_problem_of_an_id(character: str) -> None:
+    assert id_problem(f"faq{character}7")
+    assert len(f"faq{character}7".splitlines()) == (1 if character == "\t" else 2)
+
+
+def test_own_and_excluded_documents_are_left_out_unless_they_are_right() -> None:
+    dataset = Dataset(
+        "set",
+        tuple(Document(id_, id_) for id_ in "abcd"),
+        {"a": "own", "b": "own and right", "q": "excluding", "r": "nothing"},
+        {"dev": {"a": {"c": 1, "a": 0}, "q": {"d": 1}}, "test": {"b": {"b": 2}, "r": {"a": 1}}},
+        {"q": ("c", "d", "elsewhere")},
+    )
+    assert dataset.left_out == {"a": {"a"}, "q": {"c"}}
 
 
 @settings(max_examples=30, deadline=None)
@@ -69,6 +109,9 @@ def test_fingerprint_ignores_order_and_notices_content(dataset: Dataset) -> None
     first = dataset.documents[0]
     changed = (replace(first, text=first.text + "!"), *dataset.documents[1:])
     assert replace(dataset, documents=changed).fingerprint != dataset.fingerprint
+    query = next(iter(dataset.queries))
+    more = dataset.excluded | {query: (*dataset.excluded.get(query, ()), "another")}
+    assert replace(dataset, excluded=more).fingerprint != dataset.fingerprint
 
 
 @settings(max_examples=30, deadline=None)

@@ -17,11 +17,19 @@ from hypothesis import strategies as st
 
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data import feedback
-from rabtriever_core.data.dataset import read_dataset
-from rabtriever_core.data.feedback import FEEDBACK, Judgement, add_feedback, query_id, standing
+from rabtriever_core.data.dataset import read_dataset, read_jsonl
+from rabtriever_core.data.feedback import (
+    FEEDBACK,
+    Judgement,
+    add_feedback,
+    feedback_lines,
+    query_id,
+    standing,
+)
+from rabtriever_core.data.ids import id_problem
 from rabtriever_core.data.validation import validate_dataset
 from rabtriever_core.dvc.initialize import init_workspace
-from rabtriever_core.errors import ConfigError
+from rabtriever_core.errors import ConfigError, DatasetError
 from rabtriever_core.stages import run_stage
 from rabtriever_core.stages.validated_dataset import fingerprint
 from rabtriever_core.workspace import Workspace
@@ -69,6 +77,41 @@ def test_what_cannot_be_stored_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / FEEDBACK).mkdir()
     with pytest.raises(ConfigError, match="cannot be stored"):
         add_feedback(tmp_path, JUDGED, lock)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.just("half \ud83d"),
+    st.text(st.characters(), min_size=1, max_size=4),
+)
+def test_any_text_is_stored_as_one_line_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, text: str, id_: str
+) -> None:
+    folder = tmp_path_factory.mktemp("data")
+    judged = [replace(JUDGED, query=q, document_id=id_, comment=text) for q in (text, "next")]
+    if id_problem(id_):
+        with pytest.raises(DatasetError, match="give it another id"):
+            add_feedback(folder, judged[0], folder / "lock")
+        assert not (folder / FEEDBACK).exists()
+        return
+    for each in judged:
+        assert add_feedback(folder, each, folder / "lock")
+    stored = [row for _, row in read_jsonl(folder / FEEDBACK)]
+    assert [(r["query"], r["document_id"], r.get("comment", "")) for r in stored] == [
+        (each.query, id_, text) for each in judged
+    ]
+    assert len(feedback_lines(folder)) == len(stored)
+
+
+@pytest.mark.parametrize("end", ["", "\n", " \n\n", "\u00a0\n", "\u2028", "\x0c\r\n\x85\n"])
+def test_the_lines_that_count_are_those_that_are_read(tmp_path: Path, end: str) -> None:
+    row = '{"query": "one\u2028two\x85", "document_id": "d", "label": 1}'
+    (tmp_path / FEEDBACK).write_bytes(f"\ufeff{row}\r{row}\n{end}".encode())
+    numbers = [number for number, _ in read_jsonl(tmp_path / FEEDBACK)]
+    assert numbers == [1, 2]
+    assert len(feedback_lines(tmp_path)) == 2
+    (tmp_path / FEEDBACK).write_bytes(f"\ufeff{end}".encode())
+    assert not feedback_lines(tmp_path)
 
 
 def judge_for_ever(folder: Path, name: str) -> None:
@@ -142,14 +185,15 @@ def test_feedback_is_validated_like_all_data(tmp_path: Path) -> None:
         line(half, "d1"),
         line("x" * 20_001, "d0"),
         line("turned", "d3"),
+        line("turned", half),  # 14
     ]
     (raw / FEEDBACK).write_text("".join(lines))
     outcome = validate_dataset(
         raw, tmp_path / "out", tmp_path / "docs", DatasetConfig(), ValidationConfig()
     )
     assert outcome.passed
-    assert outcome.feedback_lines == 13
-    assert outcome.rows[FEEDBACK] == 12
+    assert outcome.feedback_lines == 14
+    assert outcome.rows[FEEDBACK] == 13
     assert outcome.warnings == ("feedback_usable: 1 of 1 rows in feedback",)
     left = [json.loads(text) for text in (tmp_path / "out" / "quarantine.jsonl").open()]
     assert {f"{row['file']}:{row['line']}": row["reasons"] for row in left} == {
@@ -169,6 +213,7 @@ def test_feedback_is_validated_like_all_data(tmp_path: Path) -> None:
             "too long: 20001 characters, allowed are 20000",
             f"dangling: query {query_id('x' * 20_001)!r} is quarantined",
         ],
+        "feedback.jsonl:14": [f"dangling: document {half!r} is not in corpus.jsonl"],
     }
     dataset = read_dataset(tmp_path / "out")
     new, turned = query_id("brand new"), query_id("turned")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rabtriever_core.cli import app
 from rabtriever_core.config import DatasetConfig, ValidationConfig
-from rabtriever_core.data import overlap
 from rabtriever_core.data.validation import validate_dataset
 from rabtriever_core.errors import DatasetError, ValidationStoppedError
 from rabtriever_core.stages import run_stage, stage_named
@@ -110,5 +112,44 @@ def test_a_missing_folder_is_named_unless_the_demo_is_wanted(tmp_path: Path) -> 
     assert not any(metrics["quarantined"].values())
 
 
-def test_texts_are_compared_without_case_and_spacing() -> None:
-    assert overlap.normalised(" Straße\n\tNR  5 ") == overlap.normalised("STRASSE nr 5")
+def test_a_missing_split_is_named(tmp_path: Path) -> None:
+    documents, queries, qrels = clean_rows()
+    del qrels["dev"]
+    write(tmp_path / "raw", documents, queries, qrels)
+    run_stage(workspace(tmp_path), "validated_dataset")
+    said = r"qrels/dev\.tsv: there is no such file; there are qrels/test\.tsv, qrels/train\.tsv"
+    with pytest.raises(ValidationStoppedError, match=rf"splits_present \({said}\)"):
+        load_inputs(workspace(tmp_path), stage_named("backbone"))
+    ran = CliRunner().invoke(app, ["run", "validated_dataset", "-w", str(tmp_path)])
+    assert ran.exit_code == 1
+    assert re.search(rf"the data set broke: splits_present \({said}\)", ran.output)
+
+
+def test_a_run_says_what_went_to_quarantine(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    documents, queries, qrels = clean_rows()
+    documents[0] = {"id": "d0", "text": "document 0"}
+    qrels["train"] += ["q1\tnothing\t1", "q2\td1\tyes"]
+    write(tmp_path / "raw", documents, queries, qrels)
+    artifact = run_stage(workspace(tmp_path), "validated_dataset")
+    lines = [
+        "quarantined: 2 rows (2 of 26 in qrels/train.tsv), see "
+        f"{artifact.folder / 'quarantine.jsonl'}",
+        "  judgement_document_known: 1, such as qrels/train.tsv:26: dangling: document 'nothing' "
+        "is not in corpus.jsonl",
+        "  judgement_label_allowed: 1, such as qrels/train.tsv:27: label 'yes' is not one of 0, 1, "
+        "2, 3",
+        "read in another layout: corpus.jsonl: id stands for _id (once)",
+    ]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == lines
+    # And again, where the validation is up to date.
+    ran = CliRunner().invoke(app, ["run", "validated_dataset", "-w", str(tmp_path)])
+    assert [line.removeprefix("  ") for line in ran.stdout.split("\n")[1:5]] == lines
+
+
+def test_macos_leftovers_change_nothing(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", *clean_rows())
+    before = fingerprint(workspace(tmp_path))
+    (raw / "qrels" / "._train.tsv").write_bytes(b"\x00\x05\x16\x07")
+    assert fingerprint(workspace(tmp_path)) == before

@@ -41,6 +41,16 @@ def test_run_again_nothing_changes_and_dvc_is_not_called(
     assert snapshot(workspace.root) == before
 
 
+def test_the_demo_with_macos_leftovers_is_still_the_demo(workspace: Workspace) -> None:
+    for name in (".DS_Store", "._corpus.jsonl", "qrels/._train.tsv"):
+        (workspace.dataset_folder / name).write_bytes(b"\x00\x05\x16\x07")
+    init_workspace(workspace.root)
+    with (workspace.dataset_folder / "queries.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(VersioningError, match="does not hold the bytes"):
+        init_workspace(workspace.root)
+
+
 def test_own_data_replaces_the_demo_and_follows_its_source(
     workspace: Workspace, beir: Path
 ) -> None:

@@ -17,6 +17,7 @@ from rabtriever_core.evaluation.benchmark import (
     rank_systems,
     split_result,
 )
+from rabtriever_core.evaluation.metrics import most_left_out
 from rabtriever_core.evaluation.schema import SYSTEMS
 from rabtriever_core.evaluation.systems import bm25_ranker, popularity_ranker, vector_ranker
 from rabtriever_core.report.examples import pick_examples
@@ -73,6 +74,20 @@ def test_ranks_and_times_every_system() -> None:
     assert list(runs["bi_encoder"]["q02"]) == ["d0", "d1", "d2"]
     latency = measure_latency(systems, ["about word1"])
     assert latency["bm25"]["median"] > 0
+
+
+def test_a_querys_own_document_is_left_out_of_every_ranking() -> None:
+    # As in ArguAna and Quora: every query is a document, too.
+    queries = {"d1": "about word1", "d3": "about word3"}
+    asked = Dataset("own", DATASET.documents, queries, {"test": {q: {"d0": 1} for q in queries}})
+    systems = {"bm25": bm25_ranker(asked.documents, 3 + most_left_out(asked.left_out, queries))}
+    alone = rank_systems(systems, queries)["bm25"]
+    assert [next(iter(run)) for run in alone.values()] == ["d1", "d3"]
+    runs = rank_systems(systems, queries, asked.left_out, 3)["bm25"]
+    assert runs == {
+        "d1": {"d0": 0.0, "d2": 0.0, "d3": 0.0},
+        "d3": {"d0": 0.0, "d1": 0.0, "d2": 0.0},
+    }
 
 
 def test_split_result_compares_the_student_with_all_others() -> None:

@@ -1,6 +1,7 @@
 """The stage on real, untrained tiny models and a real local index."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,16 +68,21 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def make_workspace(
-    root: Path, sections: dict[str, Any], *, made: str = "", cosine_scale: float = 0.0
+    root: Path,
+    sections: dict[str, Any],
+    *,
+    made: str = "",
+    cosine_scale: float = 0.0,
+    dataset: Dataset = DATASET,
 ) -> Workspace:
     """Stand-ins for what is trained, except for the teacher where the stage makes it itself."""
     workspace = Workspace(root, Settings(**sections))
-    texts = [d.text for d in DATASET.documents] + list(DATASET.queries.values())
+    texts = [d.text for d in dataset.documents] + list(dataset.queries.values())
     backbone = tiny_backbone(BackboneConfig(tiny=TINY), PromptConfig(max_query_tokens=64), texts, 1)
     predictor = make_predictor(backbone.dimension, StudentConfig(hidden_multiple=2), 1)
     metrics = PASSED | {"budget": {"steps": 2, "queries": 4, "pairs": 8}}
-    build = partial(finished, workspace, DATASET.fingerprint, metrics=metrics)
-    data = build("validated_dataset", {}, lambda folder: write_dataset(DATASET, folder))
+    build = partial(finished, workspace, dataset.fingerprint, metrics=metrics)
+    data = build("validated_dataset", {}, lambda folder: write_dataset(dataset, folder))
     build("backbone", {"validated_dataset": data}, backbone.save)
     build("bi_encoder", {"validated_dataset": data}, backbone.save)
     if made == "teacher":
@@ -175,6 +181,35 @@ def test_large_pool_lets_the_teacher_rerank_the_student(
     ranked = (folder / "runs" / "test-teacher.tsv").read_text(encoding="utf-8").splitlines()
     assert len(ranked) == 1 + 10 * written["splits"]["test"]["systems"]["teacher"]["queries"]
     assert "the student's best\n10 documents" in (folder / "benchmark.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("pairs", [1000, 10], ids=["whole pool", "student's best"])
+def test_queries_that_are_documents_do_not_find_themselves(tmp_path: Path, pairs: int) -> None:
+    own = tuple(Document(query, text) for query, text in DATASET.queries.items())
+    dataset = replace(
+        DATASET, documents=DATASET.documents + own, excluded={"q12": ("d00", "q13", "d01")}
+    )
+    depths = {"teacher_pairs": pairs, "teacher_depth": 10}
+    sections = SETTINGS | {"benchmark": SETTINGS["benchmark"] | depths}
+    workspace = make_workspace(tmp_path, sections, dataset=dataset)
+    folder = run_stage(workspace, "benchmark_report").folder
+    written = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    assert written["dataset"]["left_out"] == {"test": 6}
+    assert "own or excluded documents are left out of 6 rankings" in summary_table(written)
+    assert "\n6 queries of test." in (folder / "benchmark.html").read_text("utf-8")
+    results = Results.read(folder)
+    for system, result in written["splits"]["test"]["systems"].items():
+        for query, ranked in results.run("test", system).items():
+            assert len(ranked) == 10
+            left_out = {query, *dataset.excluded.get(query, ())}
+            assert left_out == set(results.queries["test"][query].left_out)
+            assert not left_out & set(ranked)
+        values = results.values("test", system)
+        assert np.mean(list(values["MRR@10"].values())) == pytest.approx(
+            result["metrics"]["MRR@10"], abs=1e-6
+        )
+    # Every query shares all its words with its own document alone, and its number with the right.
+    assert written["splits"]["test"]["systems"]["bm25"]["metrics"]["R@1"] == 1.0
 
 
 def test_a_teacher_without_training_is_benchmarked_without_a_budget(tmp_path: Path) -> None:

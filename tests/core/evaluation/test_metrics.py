@@ -13,9 +13,11 @@ from rabtriever_core.evaluation.metrics import (
     METRICS,
     aggregate,
     first_right_rank,
+    most_left_out,
     per_query,
     ranking,
     run_from_scores,
+    without,
 )
 
 
@@ -112,6 +114,57 @@ def _plain(labels: dict[str, int], scores: dict[str, float], name: str) -> float
 
 def _dcg(gains: np.ndarray) -> float:
     return float((gains / np.log2(np.arange(len(gains)) + 2)).sum())
+
+
+def test_agrees_with_pytrec_eval() -> None:
+    """Ties, several grades, several right documents, none found, none judged right, own document.
+
+    The reference breaks ties by descending id, so it is given them broken by ascending id.
+    """
+    import pytrec_eval
+
+    qrels = {
+        "graded": {"d1": 3, "d2": 2, "d3": 1, "d4": 0, "d7": 2},
+        "tied": {"d2": 1, "d5": 2},
+        "none found": {"d6": 1},
+        "nothing right": {"d1": 0},
+        "own": {"d3": 1},
+        "not asked": {"d1": 1},
+    }
+    found = {
+        "graded": {"d3": 0.9, "d4": 0.8, "d1": 0.7, "d9": 0.6, "d2": 0.5, "d7": 0.4},
+        "tied": dict.fromkeys(["d9", "d5", "d1", "d2", "d7"], 0.25),
+        "none found": {"d1": 2.0, "d2": 1.0},
+        "nothing right": {"d1": 1.0},
+        "own": {"own": 9.0, "d3": 1.0, "d1": 2.0},
+    }
+    run = without(found, {"own": {"own"}}, 100)
+    values = per_query(qrels, run)
+    strict = {
+        query: {document: -float(rank) for rank, document in enumerate(ranking(scores))}
+        for query, scores in run.items()
+    }
+    measures = {"ndcg_cut.10", "recall.1,3,5,10", "recip_rank"}
+    reference = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(strict)
+    names = {"nDCG@10": "ndcg_cut_10", "MRR@10": "recip_rank"}
+    names |= {f"R@{k}": f"recall_{k}" for k in (1, 3, 5, 10)}
+    assert set(names) == set(METRICS)
+    for metric, name in names.items():
+        expected = {query: row[name] for query, row in reference.items()}
+        # Queries with nothing right have no value; queries that were not asked count 0.
+        del expected["nothing right"]
+        assert values[metric] == pytest.approx(expected | {"not asked": 0.0}), metric
+    assert values["nDCG@10"]["graded"] == pytest.approx(0.7002, abs=5e-5)
+    assert values["MRR@10"]["own"] == 0.5
+
+
+def test_left_out_documents_leave_the_ranking_and_others_move_up() -> None:
+    run = {"a": {"a": 3.0, "b": 2.0, "d": 1.0, "c": 1.0}, "q": {"a": 1.0, "b": 0.5, "c": 0.25}}
+    left_out = {"a": {"a", "z"}, "elsewhere": {"b", "c", "d"}}
+    assert without(run, left_out, 2) == {"a": {"b": 2.0, "c": 1.0}, "q": {"a": 1.0, "b": 0.5}}
+    assert without(run, {}, None) == run
+    assert most_left_out(left_out, run) == 2
+    assert most_left_out(left_out, ["q"]) == most_left_out({}, []) == 0
 
 
 def test_bad_scores_are_named() -> None:

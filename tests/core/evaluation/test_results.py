@@ -1,13 +1,18 @@
 """What a benchmark wrote is what is read, and damage is named."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rabtriever_core.errors import ArtifactError
+from rabtriever_core.data.dataset import Dataset, Document
+from rabtriever_core.data.ids import id_problem
+from rabtriever_core.errors import ArtifactError, DatasetError
 from rabtriever_core.evaluation.metrics import per_query, ranking
-from rabtriever_core.evaluation.results import RUN_DEPTH, Results
+from rabtriever_core.evaluation.results import RUN_DEPTH, JudgedQuery, Results, write_runs
 from tests.core.evaluation.reports import DATASET, HOSTILE, made_runs, write
 
 
@@ -34,6 +39,31 @@ def test_queries_survive_the_files(results: Results) -> None:
     assert query.titles == {"d01": "Title 1", "d02": "text 2"}
     assert results.queries["test"]["q00"].right == {"d00": 1}, "label 0 is not right"
     assert results.queries["test_2"]["q16"].right == {"d01": 2}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.text(st.characters(), min_size=1, max_size=5),
+)
+def test_any_text_survives_and_ids_do_or_are_refused(text: str, id_: str) -> None:
+    documents = (Document(id_, text), Document("d", "x", text))
+    dataset = Dataset("any", documents, {id_: text}, {"test": {id_: {id_: 1}}}, {id_: ("d",)})
+    runs = {"test": {"student": {id_: {id_: 1.0, "d": 2.0}}}}
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home)
+        if id_problem(id_):
+            with pytest.raises(DatasetError, match="give it another id"):
+                write_runs(folder, dataset, runs)
+            return
+        write_runs(folder, dataset, runs)
+        facts = {"dataset": {"fingerprint": dataset.fingerprint}, "splits": {"test": {}}}
+        (folder / "benchmark.json").write_text(json.dumps(facts))
+        results = Results.read(folder)
+        left_out = () if id_ == "d" else ("d",)
+        titles = {id_: text}
+        assert results.queries["test"] == {id_: JudgedQuery(text, {id_: 1}, titles, left_out)}
+        assert ranking(results.run("test", "student")[id_]) == list(dict.fromkeys(["d", id_]))
 
 
 def test_a_workspace_or_its_reports_folder(results: Results) -> None:

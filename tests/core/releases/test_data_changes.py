@@ -11,7 +11,7 @@ from rabtriever_core.config import RetrainingConfig, Settings
 from rabtriever_core.data.change_verdict import read_verdict, verdict_file
 from rabtriever_core.data.changes import Rows, compare
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
-from rabtriever_core.data.profile import Profile
+from rabtriever_core.data.profile import Profile, is_comparable
 from rabtriever_core.errors import ArtifactError, ValidationStoppedError
 from rabtriever_core.releases.data_changes import DOCS, PLOT, compare_versions, score_drift
 from rabtriever_core.releases.promotion import promote
@@ -91,6 +91,44 @@ def test_rows_and_drifts_of_a_made_change() -> None:
     assert found.answers > 0
     # Every example names another text now.
     assert found.training == 1.0
+
+
+def test_a_profile_of_an_earlier_form_is_taken_anew(tmp_path: Path) -> None:
+    dataset = life_dataset()
+    write_dataset(dataset, tmp_path)
+    earlier = Profile.of(dataset, "train")
+    arrays = {name: array + 1 for name, array in earlier.arrays.items() if name != "form"}
+    Profile(arrays).save(tmp_path)
+    assert not is_comparable(tmp_path)
+    found = compare(Profile.load(tmp_path, "train"), earlier, dataset, "train")
+    assert {*found.words.values(), *found.unseen.values()} == {0.0}
+    earlier.save(tmp_path)
+    assert is_comparable(tmp_path)
+
+
+def test_an_earlier_profile_alone_is_no_version_to_compare_with(tmp_path: Path) -> None:
+    dataset = life_dataset()
+    workspace = validated(tmp_path, dataset)
+    assert compare_versions(workspace).previous is None
+    remembered = Profile.load(workspace.data_changes / "last", "train")
+    Profile({k: v for k, v in remembered.arrays.items() if k != "form"}).save(
+        workspace.data_changes / "last"
+    )
+    workspace = validated(tmp_path, replace(dataset, documents=dataset.documents[:-1]))
+    assert compare_versions(workspace).previous is None
+
+
+def test_texts_without_spaces_drift_by_their_characters() -> None:
+    said = ["我最近失眠让我很难受", "一想到考试心里乱糟糟的", "这个月房租怎么办才好"]
+    before = replace(life_dataset(), queries={f"q{n}": said[n % 3] for n in range(20)})
+    again = replace(before, queries={q: f"{t}，{t}" for q, t in before.queries.items()})
+    other = replace(before, queries={q: "打印机又坏了没有纸" for q in before.queries})
+    profiles = [Profile.of(dataset, "train") for dataset in (before, again, other)]
+    unseen = [
+        compare(profiles[0], now, version, "train").unseen["queries"]
+        for now, version in ((profiles[1], again), (profiles[2], other))
+    ]
+    assert unseen == [0.0, 1.0]
 
 
 def test_changed_metadata_are_changed_rows_and_nothing_more() -> None:

@@ -127,6 +127,7 @@ def test_canaries_must_and_must_not(make: Make) -> None:
         ({"query": "a"}, "neither must nor must_not"),
         ({"must": ["d1"]}, "query = .*Field required"),
         ({"query": "a", "must": "d1"}, "must = 'd1'"),
+        ({"query": "a", "must_not": ["d\t1"]}, r"must_not = .*'d\\t1': it holds a tab"),
         ({"query": "a", "must": ["d1"], "within": 0}, "within = 0"),
         ({"query": "a", "must": ["d1"], "k": 3}, "k = 3"),
     ],

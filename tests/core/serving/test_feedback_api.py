@@ -48,6 +48,7 @@ def test_a_judgement_becomes_a_training_example(make: Make) -> None:
 
 
 REFUSED: list[tuple[dict[str, object], int, str]] = [
+    ({"document_id": "faq\t7"}, 422, "no data set can hold the id: it holds a tab"),
     ({"document_id": "gone"}, 404, "not in the served collection: 'gone'"),
     ({"release": "0099-aaaaaa"}, 404, "there is no release 0099-aaaaaa"),
     ({"release": "../../etc/passwd"}, 422, "String should match pattern"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rabtriever_core.config import Settings
-from rabtriever_core.data.dataset import Document
+from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.stages import run_stage
 from rabtriever_core.stages.dev import dev_metrics
 from rabtriever_core.workspace import Workspace
@@ -26,6 +26,20 @@ def test_two_systems_see_the_same_sample() -> None:
     first, _ = (dev_metrics(small_dataset(), settings, score) for _ in range(2))
     assert seen[0] == seen[1]
     assert (first["queries"], first["documents"]) == (5, 7)
+
+
+def test_a_querys_own_document_is_no_wrong_hit() -> None:
+    documents = tuple(Document(f"q{n}", f"text {n}") for n in range(4))
+    queries = {f"q{n}": f"text {n}" for n in range(3)}
+    qrels = {query: {"q3": 1} for query in queries}
+    dataset = Dataset("own", documents, queries, {"train": {}, "dev": qrels})
+
+    def score(queries: Sequence[str], documents: Sequence[Document]) -> np.ndarray:
+        return np.array(
+            [[(q == d.text) + 0.1 * (d.id == "q3") for d in documents] for q in queries]
+        )
+
+    assert dev_metrics(dataset, Settings(), score)["MRR@10"] == 1
 
 
 def test_another_size_of_the_dev_sample_trains_nothing_again(

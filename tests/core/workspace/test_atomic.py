@@ -33,6 +33,7 @@ def test_a_file_is_written_with_the_folders_above_it(tmp_path: Path) -> None:
 
 def test_json_lines_are_one_value_each_and_hold_broken_text(tmp_path: Path) -> None:
     rows = [{"text": "Grüße\nan alle"}, {"text": "half a pair: \udc80"}]
+    rows.append({"text": "every\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029line\r\nend \\\u2028"})
     write_json_lines(tmp_path / "rows.jsonl", iter(rows))
     lines = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == rows
