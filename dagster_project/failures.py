@@ -5,22 +5,29 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.errors import IndexUnavailableError, RabtrieverError
+from rabtriever_core.workspace.access import refusal
 
 
 @contextlib.contextmanager
 def as_failure() -> Iterator[None]:
-    """Turn a `RabtrieverError` into a failure that says what to do.
+    """Turn an expected error into a failure that says what to do.
+
+    Expected are a `RabtrieverError`, and files that this user may not touch.
 
     Raises:
         dagster.Failure: with the error's message; only an unreachable index is worth a retry.
     """
     try:
         yield
-    except RabtrieverError as error:
+    except (RabtrieverError, OSError) as error:
+        said = str(error) if isinstance(error, RabtrieverError) else refusal(error)
+        if said is None:
+            raise
         # The message is complete; Dagster would print the trace of an expected error twice over.
         raise dg.Failure(
-            description=str(error),
+            description=without_secrets(said),
             metadata={"error": type(error).__name__},
             allow_retries=isinstance(error, IndexUnavailableError),
         ) from None

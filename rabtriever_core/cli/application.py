@@ -9,8 +9,11 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.errors import RabtrieverError
+from rabtriever_core.workspace.access import refusal
 from rabtriever_core.workspace.disk import is_full
+from rabtriever_core.workspace.encodable import encodable
 
 MAKE, ASK, RELEASE, MEASURE = "Make", "Ask what is served", "Release", "Measure and compare"
 SECTIONS = MAKE, ASK, RELEASE, MEASURE
@@ -29,13 +32,13 @@ class _Commands(TyperGroup):
         except RabtrieverError as error:
             if ctx.params["debug"]:
                 raise
-            message = " ".join(str(error).split())
-            typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+            _say(str(error))
             raise typer.Exit(2) from error
         except Exception as error:
-            if ctx.params["debug"] or not is_full(error, Path.cwd()):
+            said = f"the disk is full: {error}" if is_full(error, _here()) else refusal(error)
+            if ctx.params["debug"] or said is None:
                 raise
-            typer.secho(f"error: the disk is full: {error}", fg=typer.colors.RED, err=True)
+            _say(said)
             raise typer.Exit(2) from error
 
     def resolve_command(
@@ -66,6 +69,19 @@ class _Commands(TyperGroup):
                 formatter.write_dl(
                     [(f"{name:<{width}}", each.get_short_help_str(room)) for name, each in found]
                 )
+
+
+def _say(text: str) -> None:
+    message = " ".join(without_secrets(text).split())
+    typer.secho(f"error: {encodable(message)}", fg=typer.colors.RED, err=True)
+
+
+def _here() -> Path:
+    """The current folder, or the root where somebody removed it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 class RerankAlone(TyperCommand):

@@ -1,6 +1,5 @@
 """`rabtriever eval`: the served release on the judged queries of any BEIR folder."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ from rabtriever_core.cli.application import ASK, RERANK, RerankAlone, app, examp
 from rabtriever_core.cli.asking import RerankOption
 from rabtriever_core.cli.completion import splits
 from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
+from rabtriever_core.workspace.atomic import write_json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,9 +85,7 @@ def evaluate(
         for metric, least in wanted
     ]
     if per_query is not None:
-        per_query.write_text(
-            "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in found.lines()), "utf-8"
-        )
+        write_json_lines(per_query, found.lines())
     if as_json:
         print_json({"folder": str(folder), **found.plain(), "at_least": held})
     else:

@@ -15,6 +15,7 @@ from rabtriever_core.cli.options import (
     print_json,
 )
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.workspace.access import user
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -256,9 +257,7 @@ def _open(folder: Path) -> "Workspace":
 
 
 def _by(name: str | None) -> str:
-    import getpass
-
-    return name or getpass.getuser()
+    return name or user()
 
 
 def _plain(row: "Row") -> dict[str, object]:

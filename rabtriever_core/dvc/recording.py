@@ -7,19 +7,21 @@ interface it keeps stable; nothing here pushes anywhere or touches git history.
 import contextlib
 import logging
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.dvc.pipeline import sync_pipeline
 from rabtriever_core.errors import StageBusyError, VersioningError
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_hash
+from rabtriever_core.workspace.atomic import copy_file
 from rabtriever_core.workspace.disk import says_when_full
+from rabtriever_core.workspace.locks import file_lock
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,8 @@ def run_dvc(root: Path, *arguments: str) -> str:
     )
     if finished.returncode:
         message = " ".join((finished.stderr.strip() or finished.stdout.strip()).split())
-        raise VersioningError(f"`dvc {' '.join(arguments)}` failed in {root}: {message}")
+        command = f"`dvc {' '.join(arguments)}`"
+        raise VersioningError(without_secrets(f"{command} failed in {root}: {message}"))
     return finished.stdout
 
 
@@ -180,9 +183,7 @@ def _ledger_kept(workspace: Workspace) -> Iterator[None]:
     elif ledger.is_file() and not ledger.stat().st_size:
         ledger.unlink()
     if ledger.is_file():
-        temporary = before.with_suffix(".tmp")
-        shutil.copyfile(ledger, temporary)
-        temporary.replace(before)
+        copy_file(ledger, before)
     else:
         before.unlink(missing_ok=True)
     try:
@@ -219,10 +220,9 @@ def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
     """DVC rewrites dvc.lock in place: one step must not read it while another writes."""
     import filelock
 
-    workspace.work.mkdir(parents=True, exist_ok=True)
     lock = workspace.work / "dvc-record.lock"
     try:
-        with filelock.FileLock(lock, timeout=_PATIENCE_SECONDS):
+        with file_lock(lock, timeout=_PATIENCE_SECONDS):
             yield
     except filelock.Timeout:
         raise StageBusyError(

@@ -1,14 +1,19 @@
 """Connections to Qdrant: a server where one is configured, else local mode in the workspace."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 from rabtriever_core.config import IndexConfig
+from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.errors import ConfigError, IndexMismatchError, IndexUnavailableError
 from rabtriever_core.index.retry import is_transient, with_retry
+from rabtriever_core.workspace.access import refusal, user
+from rabtriever_core.workspace.locks import file_lock
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -61,9 +66,12 @@ def open_server(config: IndexConfig, url: str) -> "QdrantClient":
     from qdrant_client import QdrantClient
     from urllib3.exceptions import LocationParseError
 
+    # Said in the documentation; here it would be repeated at every step.
+    warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
     try:
         return QdrantClient(
             url=url,
+            port=None,  # the address's own; the client would put 6333 behind https://host
             api_key=config.api_key,
             timeout=max(1, round(config.timeout_seconds)),
             # Its check runs in a thread of its own and only warns; the first request says more.
@@ -83,16 +91,21 @@ def server_errors(url: str) -> Iterator[None]:
         IndexUnavailableError: the server cannot be reached, refuses the key or breaks off.
         IndexMismatchError: it has no such collection.
     """
+    from pydantic import ValidationError
     from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
     from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
     try:
         yield
     except ResponseHandlingException as error:
+        if isinstance(error.source, ValidationError | ValueError):
+            raise _no_qdrant(url, "its answer is none of Qdrant's") from None
         if not is_transient(error):
             raise
+        said = without_secrets(str(error.source) or type(error.source).__name__)
         raise IndexUnavailableError(
-            f"Qdrant at {url} cannot be reached ({error.source}): start it or unset QDRANT_URL"
+            f"Qdrant at {_with_port(url)} cannot be reached ({said}): start it or unset QDRANT_URL"
+            + _port_advice(url)
         ) from error
     except ResourceExhaustedResponse as error:
         raise IndexUnavailableError(
@@ -103,6 +116,8 @@ def server_errors(url: str) -> Iterator[None]:
             raise IndexUnavailableError(
                 f"Qdrant at {url} refuses the API key ({error.status_code}): set QDRANT_API_KEY"
             ) from error
+        if (error.status_code or 0) < 500 and not _is_qdrants(error.content):
+            raise _no_qdrant(url, f"it answers {error.status_code}") from error
         if error.status_code == 404:
             raise IndexMismatchError(
                 f"Qdrant at {url} has not what was asked for ({error.content.decode()[:200]})"
@@ -114,18 +129,48 @@ def server_errors(url: str) -> Iterator[None]:
         raise
 
 
+def _no_qdrant(url: str, why: str) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"what answers at {_with_port(url)} is not Qdrant ({why}): check the port and the path of "
+        f"index.url (QDRANT_URL){_port_advice(url)}"
+    )
+
+
+def _is_qdrants(content: bytes) -> bool:
+    """Whether an answer is one of Qdrant's, and not of what stands before it, or of another."""
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and "status" in answer
+
+
+def _with_port(url: str) -> str:
+    """The address as it is asked, its port included."""
+    parts = urlsplit(url)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    if parts.port is not None or usual is None:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc}:{usual}"))
+
+
+def _port_advice(url: str) -> str:
+    return "" if _with_port(url) == url else "; Qdrant itself listens on port 6333: http://host:6333"
+
+
 @contextmanager
 def _local(folder: Path, lock_seconds: float) -> Iterator["QdrantClient"]:
     import filelock
 
-    folder.mkdir(parents=True, exist_ok=True)
     # Qdrant reads the folder before it takes its own lock, so a process that waits for another
     # one could go on with stale aliases. This lock is held before anything is read.
-    lock = filelock.FileLock(folder / _LOCK, timeout=lock_seconds)
     try:
+        lock = file_lock(folder / _LOCK, timeout=lock_seconds)
         lock.acquire()
     except filelock.Timeout:
         raise _locked(folder) from None
+    except OSError as error:
+        raise _unwritable(folder, error) or error from error
     try:
         client = _open_local(folder)
         try:
@@ -154,15 +199,30 @@ def _open_local(folder: Path) -> "QdrantClient":
         if "already accessed" in str(error):
             raise _locked(folder) from None
         raise
-    except OSError:
-        raise  # the disk's business, and not that of what is on it
+    except OSError as error:
+        # Else it is the disk's business, and not that of what is on it.
+        raise _unwritable(folder, error) or error from error
     except sqlite3.OperationalError as error:
         if "full" in str(error):
             raise
+        if "readonly" in str(error) or "unable to open" in str(error):
+            raise _denied(folder, error) from error
         raise _damaged(folder, error) from error
     # Local mode keeps its points pickled: damaged bytes raise whatever they happen to spell.
     except Exception as error:
         raise _damaged(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> IndexUnavailableError | None:
+    """What to say of an error that comes from who runs this; None for others."""
+    return _denied(folder, error) if refusal(error) else None
+
+
+def _denied(folder: Path, error: Exception) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"the Qdrant folder {folder} cannot be written by {user()} ({error}): Qdrant's local mode "
+        "takes write access to it, also for reading; give it, or use a server (QDRANT_URL)"
+    )
 
 
 def _damaged(folder: Path, error: Exception) -> IndexUnavailableError:

@@ -11,6 +11,7 @@ from rabtriever_core.errors import ConfigError
 from rabtriever_core.releases.log import now
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
+from rabtriever_core.workspace.encodable import Encodable, encodable
 
 FILE = "api_keys.json"
 _PREFIX = "rbt"
@@ -23,7 +24,7 @@ class ApiKey(BaseModel):
 
     id: str
     """Its public part."""
-    name: str
+    name: Encodable
     """Whose it is."""
     sha256: str
     """Of the whole key. A key is 256 random bits: what makes hashes of passwords slow is for
@@ -77,6 +78,7 @@ class ApiKeys:
         Raises:
             ConfigError: the name is empty, or a key in use has it.
         """
+        name = encodable(name)
         if not name.strip():
             raise ConfigError("a key needs a name that says whose it is")
         if any(key.name == name and key.revoked is None for key in self.all()):
@@ -92,14 +94,15 @@ class ApiKeys:
         """Refuse a key from now on.
 
         Args:
-            which: its id, or its name.
+            which: its id, or its name; or the key itself.
 
         Raises:
             ConfigError: no key in use is called so.
         """
-        keys = self.all()
+        keys, which, digest = self.all(), encodable(which), _hash(which)
         for position, key in enumerate(keys):
-            if which in (key.id, key.name) and key.revoked is None:
+            known = which in (key.id, key.name) or hmac.compare_digest(key.sha256, digest)
+            if known and key.revoked is None:
                 revoked = key.model_copy(update={"revoked": now()})
                 self._write([*keys[:position], revoked, *keys[position + 1 :]])
                 return revoked

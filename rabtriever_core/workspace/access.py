@@ -1,0 +1,58 @@
+"""Who runs this, and what they may not touch, in one line that says what to do."""
+
+import errno
+import getpass
+import os
+from pathlib import Path
+
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
+# What somebody named is no folder, no file, or no possible name.
+_MISNAMED = frozenset(
+    {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO}
+)
+# Of libraries that raise errors of their own: safetensors, SQLite.
+_WORDS = ("Permission denied", "Read-only file system", "readonly database")
+
+
+def user() -> str:
+    """Name of the user; their number where the system knows no name (a container's user)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, ImportError, OSError):
+        return f"user {os.getuid()}"
+
+
+def refusal(error: BaseException) -> str | None:
+    """What to say of an error that comes from where a file lies or whose it is; None for others."""
+    if isinstance(error, OSError) and error.errno is not None:
+        place = _place(error)
+        if error.errno == errno.EROFS:
+            return f"{place} is on a read-only file system: mount it to be written, or copy it"
+        if error.errno in _DENIED:
+            return (
+                f"{place} may not be used by {user()} ({error.strerror}): give this user access to "
+                f"it{_owned_by(error)}, or run this as its owner"
+            )
+        if error.errno in _MISNAMED:
+            return f"{place}: {error.strerror}; name another file or folder"
+    elif any(words in str(error) for words in _WORDS):
+        return f"{user()} may not write here ({error}): give this user access, or run as its owner"
+    return None
+
+
+def _place(error: OSError) -> str:
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name]
+    return " or ".join(names) or "a file"
+
+
+def _owned_by(error: OSError) -> str:
+    """Who owns the nearest thing that is there."""
+    if not error.filename:
+        return ""
+    path = Path(os.fsdecode(error.filename)).absolute()
+    for place in (path, *path.parents):
+        try:
+            return f" ({place} is owned by {place.owner()})"
+        except (OSError, KeyError):
+            continue
+    return ""
