@@ -5,13 +5,14 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+# The folder of this file, by the shell: make takes a path with spaces for several.
+ROOT := $(shell cd "$$(dirname -- "$$(echo "$(MAKEFILE_LIST)" | sed 's/^ *//')")" && pwd)
 VENV := $(ROOT)/.venv
-# Newer than pyproject.toml when these extras are installed: what runs needs no test tools.
-STAMP := $(VENV)/.installed-serve,edge
-DEV_STAMP := $(VENV)/.installed-dev,edge
-STACK_STAMP := $(VENV)/.installed-stack,edge
-DOCS_STAMP := $(VENV)/.installed-docs
+# What has to be installed, by extras: what runs needs no test tools.
+SERVE := installed-serve,edge
+DEV := installed-dev,edge
+STACK_TOOLS := installed-stack,edge
+DOCS := installed-docs
 PYTHON ?= python3
 PORT ?= 3000
 DATA ?=
@@ -48,25 +49,25 @@ dev: workspace  ## Open the Dagster UI on PORT (3000).
 		|| { echo "error: port $(PORT) is taken: choose another one, e.g. make dev PORT=3001" >&2; exit 1; }
 	@cd "$(ROOT)" && dg dev --port $(PORT)
 
-stack: $(STACK_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
+stack: $(STACK_TOOLS)  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
 	@cd "$(ROOT)" && python -m deployments.native.stack --workspace "$(WORKSPACE)" --webserver-port $(PORT) $(STACK) $(if $(DATA),--data "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))")
 
-test: $(DEV_STAMP) browser  ## Run the fast tests.
+test: $(DEV) browser  ## Run the fast tests.
 	@cd "$(ROOT)" && OMP_NUM_THREADS=1 python -m pytest tests/e2e tests/dagster_project tests -m "not slow" $(PARALLEL)
 
-test-slow: $(DEV_STAMP)  ## Run the tests that take minutes.
+test-slow: $(DEV)  ## Run the tests that take minutes.
 	@cd "$(ROOT)" && python -m pytest -m slow
 
-year: $(DEV_STAMP)  ## Live through twelve versions of DATA in a new WORK: killed, damaged, rolled back.
+year: $(DEV)  ## Live through twelve versions of DATA in a new WORK: killed, damaged, rolled back.
 	@cd "$(ROOT)" && python -m tests.year "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))" "$(WORKSPACE)"
 
-load: $(DEV_STAMP)  ## Put load on the query service of WORK: clients, promotions, memory.
+load: $(DEV)  ## Put load on the query service of WORK: clients, promotions, memory.
 	@cd "$(ROOT)" && python -m tests.load "$(WORKSPACE)" $(LOAD)
 
-check: $(DEV_STAMP)  ## Lint, formatting, types.
+check: $(DEV)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy
 
-generated: $(DEV_STAMP)  ## Write what is made from code: params.yaml, dvc.yaml, versions, reference pages.
+generated: $(DEV)  ## Write what is made from code: params.yaml, dvc.yaml, versions, reference pages.
 	@cd "$(ROOT)" && python -m rabtriever_core.config.params_file params.yaml
 	@cd "$(ROOT)" && python -m rabtriever_core.dvc.pipeline
 	@cd "$(ROOT)" && python -m rabtriever_core.stages.code_versions
@@ -74,7 +75,7 @@ generated: $(DEV_STAMP)  ## Write what is made from code: params.yaml, dvc.yaml,
 	@cd "$(ROOT)" && python -m docs.generators.commands docs/reference/commands.md
 	@cd "$(ROOT)" && python -m docs.generators.http_api docs/reference/http-api.md
 
-docs: $(DOCS_STAMP)  ## Build the documentation into site/.
+docs: $(DOCS)  ## Build the documentation into site/.
 	@cd "$(ROOT)" && NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # The search page is tested in a real one.
@@ -88,11 +89,14 @@ browser:
 		echo "error: the tests of the search page need Chromium: sudo apt-get install chromium, or name one in CHROMIUM" >&2; exit 1; \
 	fi
 
-workspace: $(STAMP)
+workspace: $(SERVE)
 	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)")
 	@python -m dagster_project.home "$$DAGSTER_HOME"
 
-$(VENV)/.installed-%: $(ROOT)/pyproject.toml
-	$(PYTHON) -m venv "$(VENV)"
-	cd "$(ROOT)" && "$(VENV)/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[$*]'
-	@touch "$@"
+# The stamp is newer than pyproject.toml when these extras are installed. No target, for its path may
+# hold spaces.
+installed-%:
+	@[ "$(VENV)/.installed-$*" -nt "$(ROOT)/pyproject.toml" ] || { \
+		cd "$(ROOT)" && set -x && $(PYTHON) -m venv .venv \
+		&& .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$*]' \
+		&& touch ".venv/.installed-$*"; }

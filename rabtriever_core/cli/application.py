@@ -1,6 +1,8 @@
 """The application that every command is registered with: errors, exit codes, the order of help."""
 
 import logging
+import os
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +23,10 @@ SECTIONS = MAKE, ASK, RELEASE, MEASURE
 
 RERANK: dict[str, bool | Literal["auto"]] = {"always": True, "auto": "auto", "never": False}
 """Values of `--rerank`, and what the client calls them."""
+
+
+_LONG = {"run", "retrain", "compare-data", "lab"}
+"""Commands that people watch on a terminal while models are loaded and trained."""
 
 
 class _Commands(TyperGroup):
@@ -137,6 +143,7 @@ def _version(wanted: bool) -> None:
     )
 )
 def _top(
+    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool,
@@ -149,5 +156,8 @@ def _top(
     are unfit, nothing fits a query, a figure is not reached); 2 an error. With --json, a command
     prints one JSON value, and progress and warnings go to stderr.
     """
+    if not (ctx.invoked_subcommand in _LONG and sys.stderr.isatty()):
+        # Bars of transformers and its hub would stand between answers, and in logs.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("rabtriever_core").setLevel(logging.DEBUG if debug else logging.INFO)

@@ -30,6 +30,7 @@ _GIT_IGNORED = """\
 /.work/
 /.dagster_home/
 /dvc_remote/
+/releases/store/*/
 """
 
 _DVC_IGNORED = """\

@@ -7,6 +7,7 @@ interface it keeps stable; nothing here pushes anywhere or touches git history.
 import contextlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from rabtriever_core.errors import StageBusyError, VersioningError
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_hash
-from rabtriever_core.workspace.atomic import copy_file
+from rabtriever_core.workspace.atomic import copy_file, write_text
 from rabtriever_core.workspace.disk import says_when_full
 from rabtriever_core.workspace.locks import file_lock
 
@@ -59,7 +60,8 @@ def run_dvc(root: Path, *arguments: str) -> str:
 def init_dvc(root: Path) -> None:
     """Make a folder a DVC project of its own: with git where it is a repository's root.
 
-    A new one has a folder as its remote; a project that is there keeps the remotes it has.
+    A new one has a folder as its remote; a project that is there keeps the remotes it has, and
+    learns of git where that came later.
 
     Raises:
         VersioningError: DVC failed.
@@ -74,6 +76,14 @@ def init_dvc(root: Path) -> None:
     elif not with_git and not _without_git(root):
         # A copy of the sources without its .git (an archive, an image): DVC refuses otherwise.
         run_dvc(root, "config", "--local", "core.no_scm", "true")
+    elif with_git and _without_git(root) and not _git_ignores(root, LOCK_FILE):
+        # `git init` came after `rabtriever init`, or the copy has its .git again.
+        for level in ("--project", "--local"):
+            if _without_git(root, level):
+                run_dvc(root, "config", level, "--unset", "core.no_scm")
+    if not (root / ".dvc" / ".gitignore").exists():
+        # DVC writes it with git alone; whoever adds git later would commit the cache.
+        write_text(root / ".dvc" / ".gitignore", "/config.local\n/tmp\n/cache\n")
 
 
 def record_stage(workspace: Workspace, stage: str) -> str:
@@ -246,9 +256,23 @@ def _read(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _without_git(root: Path) -> bool:
+def _git_ignores(root: Path, name: str) -> bool:
+    """Whether git ignores a file, which DVC would refuse to use; also where there is no git."""
+    git = shutil.which("git")
+    if git is None:
+        return True
+    asked = subprocess.run(  # noqa: S603 - git itself, fixed commands
+        [git, "check-ignore", "--quiet", name], cwd=root, capture_output=True, check=False
+    )
+    return asked.returncode != 1
+
+
+def _without_git(root: Path, level: str | None = None) -> bool:
+    """Whether DVC's settings, or those of one level, say that there is no git."""
     import configparser
 
-    config = configparser.ConfigParser()
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    files = {"--project": "config", "--local": "config.local"}
+    names = files.values() if level is None else [files[level]]
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([root / ".dvc" / name for name in names], encoding="utf-8")
     return config.getboolean("core", "no_scm", fallback=False)

@@ -155,7 +155,9 @@ def _with_port(url: str) -> str:
 
 
 def _port_advice(url: str) -> str:
-    return "" if _with_port(url) == url else "; Qdrant itself listens on port 6333: http://host:6333"
+    return (
+        "" if _with_port(url) == url else "; Qdrant itself listens on port 6333: http://host:6333"
+    )
 
 
 @contextmanager
@@ -170,7 +172,9 @@ def _local(folder: Path, lock_seconds: float) -> Iterator["QdrantClient"]:
     except filelock.Timeout:
         raise _locked(folder) from None
     except OSError as error:
-        raise _unwritable(folder, error) or error from error
+        if refusal(error):
+            raise _denied(folder, error) from error
+        raise
     try:
         client = _open_local(folder)
         try:
@@ -200,8 +204,9 @@ def _open_local(folder: Path) -> "QdrantClient":
             raise _locked(folder) from None
         raise
     except OSError as error:
-        # Else it is the disk's business, and not that of what is on it.
-        raise _unwritable(folder, error) or error from error
+        if refusal(error):
+            raise _denied(folder, error) from error
+        raise  # the disk's business, and not that of what is on it
     except sqlite3.OperationalError as error:
         if "full" in str(error):
             raise
@@ -211,11 +216,6 @@ def _open_local(folder: Path) -> "QdrantClient":
     # Local mode keeps its points pickled: damaged bytes raise whatever they happen to spell.
     except Exception as error:
         raise _damaged(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> IndexUnavailableError | None:
-    """What to say of an error that comes from who runs this; None for others."""
-    return _denied(folder, error) if refusal(error) else None
 
 
 def _denied(folder: Path, error: Exception) -> IndexUnavailableError:

@@ -171,9 +171,7 @@ def release_runtime(workspace: Workspace, release: Release) -> RuntimeConfig:
     return _section(release, "runtime", RuntimeConfig, where)
 
 
-def _section(
-    release: Release, name: str, kind: type[Section], where: Mapping[str, Any]
-) -> Section:
+def _section(release: Release, name: str, kind: type[Section], where: Mapping[str, Any]) -> Section:
     from pydantic import ValidationError
 
     renamed = _RENAMED.get(name, {})

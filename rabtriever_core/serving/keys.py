@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.releases.log import now
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.access import refusal
 from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.encodable import Encodable, encodable
 
@@ -58,6 +59,8 @@ class ApiKeys:
         if self._read is None or self._read[0] != state:
             try:
                 keys = _KEYS.validate_json(self.path.read_bytes())
+            except PermissionError as error:
+                raise ConfigError(refusal(error)) from None
             except ValidationError as error:
                 raise ConfigError(
                     f"{self.path} is damaged ({error.error_count()} errors): restore it, or delete "

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from rabtriever_core.errors import ArtifactError, StageBusyError
 from rabtriever_core.workspace.atomic import write_text
 from rabtriever_core.workspace.disk import says_when_full
-from rabtriever_core.workspace.locks import file_lock
 from rabtriever_core.workspace.identity import FIRST_VERSION, Identity, differences
+from rabtriever_core.workspace.locks import file_lock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,8 +130,8 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
         meta = ArtifactMeta.model_validate_json((folder / META).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(
-            f"no artifact at {folder}: `rabtriever run {stage}` makes it, and `dvc checkout` brings "
-            "it back where DVC has it"
+            f"no artifact at {folder}: `rabtriever run {stage}` makes it, or `dvc checkout` where "
+            "DVC has it"
         ) from None
     except ValueError as error:
         problem = " ".join(str(error).split())

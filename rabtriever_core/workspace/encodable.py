@@ -6,7 +6,7 @@ from pydantic import BeforeValidator
 
 
 def encodable(text: str) -> str:
-    """The text, lone surrogates (Python's stand-ins for such bytes) spelt out as `\\udcff`."""
+    r"""The text, lone surrogates (Python's stand-ins for such bytes) spelt out as `\udcff`."""
     return text.encode(errors="backslashreplace").decode()
 
 
