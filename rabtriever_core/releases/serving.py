@@ -4,7 +4,7 @@ A reader asks once which release is served (`rabtriever_core.releases.served`) a
 one. The alias may move meanwhile; the answer is whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -171,7 +171,7 @@ def release_runtime(workspace: Workspace, release: Release) -> RuntimeConfig:
     return _section(release, "runtime", RuntimeConfig, where)
 
 
-def _section(release: Release, name: str, kind: type[Section], where: Mapping[str, Any]) -> Section:
+def _section(release: Release, name: str, kind: type[Section], where: dict[str, Any]) -> Section:
     from pydantic import ValidationError
 
     renamed = _RENAMED.get(name, {})
