@@ -48,8 +48,8 @@ def checked_key(value: str) -> str:
     for position, character in enumerate(value, 1):
         if not "!" <= character <= "~":
             raise ValueError(
-                f"character {position} of the key is U+{ord(character):04X}, which no key has: was "
-                "it pasted with typographic quotes, or in several lines?"
+                f"character {position} of the key is U+{ord(character):04X}, which no key has: set "
+                "it anew, without quotes and in one line"
             )
     return value
 
