@@ -16,6 +16,7 @@ from dagster_project.home import TEMPLATE
 from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ConfigError, RabtrieverError
+from rabtriever_core.workspace.access import become_somebody
 from rabtriever_core.workspace.atomic import write_text
 
 HOME = ".dagster_home"
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="your data in BEIR layout; the demo without it")
     parser.add_argument("--bucket", help="of the S3 store that becomes DVC's default remote")
     arguments = parser.parse_args()
+    become_somebody()
     try:
         home = prepare(arguments.workspace, arguments.data, arguments.bucket)
     except RabtrieverError as error:

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.errors import RabtrieverError
-from rabtriever_core.workspace.access import refusal
+from rabtriever_core.workspace.access import become_somebody, refusal
 from rabtriever_core.workspace.disk import is_full
 from rabtriever_core.workspace.encodable import encodable
 
@@ -156,6 +156,7 @@ def _top(
     are unfit, nothing fits a query, a figure is not reached); 2 an error. With --json, a command
     prints one JSON value, and progress and warnings go to stderr.
     """
+    become_somebody()
     if not (ctx.invoked_subcommand in _LONG and sys.stderr.isatty()):
         # Bars of transformers and its hub would stand between answers, and in logs.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

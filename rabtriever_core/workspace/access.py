@@ -3,6 +3,8 @@
 import errno
 import getpass
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
@@ -20,6 +22,28 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, ImportError, OSError):
         return f"user {os.getuid()}"
+
+
+def become_somebody() -> None:
+    """Give a user of whom the system knows neither name nor home (a container's) both.
+
+    DVC, Great Expectations and others refuse to work without.
+    """
+    os.environ.setdefault("LOGNAME", user())
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = _home()
+
+
+def _home() -> str:
+    """A folder of this user's own among the temporary files."""
+    folder = Path(tempfile.gettempdir(), f"rabtriever-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
+        return str(folder)
+    return tempfile.mkdtemp()  # somebody else was there first
 
 
 def refusal(error: BaseException) -> str | None:

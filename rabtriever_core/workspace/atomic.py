@@ -40,6 +40,10 @@ def replacing(path: Path, *, private: bool = False, scratch: Path | None = None)
         _to_disk(unfinished)
         unfinished.replace(path)
         _to_disk(path.parent)
+    except OSError as error:
+        if error.filename == str(unfinished):  # nobody knows it by that name
+            error.filename = str(path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 
