@@ -4,6 +4,7 @@ import difflib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -126,6 +127,7 @@ def yaml_problem(error: Any) -> str:
     if mark is None:
         return without_secrets(" ".join(str(error).split()))
     problem = str(error.problem).partition(" with value")[0]  # of a key that is there twice
+    problem = re.sub(r"""(['"])[^'"]{3,}\1""", "…", problem)
     return f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
 
 

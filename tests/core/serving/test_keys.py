@@ -154,3 +154,12 @@ def test_a_key_itself_is_revoked_without_being_shown(workspace: Workspace) -> No
     assert again.exit_code == 2
     assert key not in again.output
     assert "no key in use is called" in again.stderr
+
+
+def test_metrics_may_be_open_although_keys_are_in_use(make: Make) -> None:
+    workspace = make(serving={"open_metrics": True})
+    promote(workspace, by="ana")
+    ApiKeys(workspace).create("ana")
+    with TestClient(create_app(workspace)) as client:
+        assert "rabtriever_release 1.0" in client.get("/metrics").text
+        assert client.post("/v1/search", json=QUERY).status_code == 401
