@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from dagster_project.home import TEMPLATE
+from rabtriever_core.config.secrets import checked_address, stripped_environment, without_secrets
 from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ConfigError, RabtrieverError
@@ -72,15 +73,18 @@ def use_bucket(root: Path, bucket: str) -> None:
     import s3fs
     from botocore.exceptions import BotoCoreError, ClientError
 
+    os.environ.update(stripped_environment())
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     try:
+        checked_address(endpoint or "")
         store = s3fs.S3FileSystem(endpoint_url=endpoint)
         if not store.exists(bucket):
             store.mkdir(bucket)
-    except (BotoCoreError, ClientError, OSError) as error:
+    except (BotoCoreError, ClientError, OSError, ValueError) as error:
+        where = without_secrets(f"{endpoint or 'AWS'} cannot be used ({error})")
         raise ConfigError(
-            f"bucket {bucket!r} of {endpoint or 'AWS'} cannot be used ({error}): check "
-            "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"bucket {bucket!r} of {where}: check AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
         ) from error
     run_dvc(root, "remote", "add", "--force", "--default", REMOTE, f"s3://{bucket}/rabtriever")
     if endpoint:
@@ -98,7 +102,7 @@ def main() -> None:
     try:
         home = prepare(arguments.workspace, arguments.data, arguments.bucket)
     except RabtrieverError as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        sys.exit(f"error: {' '.join(without_secrets(str(error)).split())}")
     sys.stdout.write(f"prepared: {home.parent}\n")
 
 

@@ -39,6 +39,18 @@ def without_secrets(text: str) -> str:
     return _OWN_KEY.sub("rbt_…", _USERINFO.sub("…@", text))
 
 
+def stripped_environment() -> dict[str, str]:
+    """Variables that hold secrets, or say where they are for, without white space around them.
+
+    For other programs, which would send the line end of a mounted secret with it.
+    """
+    return {
+        name: value.strip()
+        for name, value in os.environ.items()
+        if name.startswith("AWS_") or _VARIABLES.search(name)
+    }
+
+
 def checked_key(value: str) -> str:
     """A key that a request's header can carry, without the white space around it.
 

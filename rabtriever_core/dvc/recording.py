@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.config.secrets import without_secrets
+from rabtriever_core.config.secrets import stripped_environment, without_secrets
 from rabtriever_core.dvc.pipeline import sync_pipeline
 from rabtriever_core.errors import StageBusyError, VersioningError
 from rabtriever_core.stages.registry import stage_named
@@ -45,7 +45,7 @@ def run_dvc(root: Path, *arguments: str) -> str:
     finished = subprocess.run(  # noqa: S603 - our own interpreter, fixed commands
         [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
         cwd=root,
-        env=os.environ | {"DVC_NO_ANALYTICS": "1"},
+        env=os.environ | stripped_environment() | {"DVC_NO_ANALYTICS": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -97,8 +97,10 @@ def server_errors(url: str) -> Iterator[None]:
 
     try:
         yield
+    except json.JSONDecodeError:
+        raise _no_qdrant(url, "its answer is no JSON") from None
     except ResponseHandlingException as error:
-        if isinstance(error.source, ValidationError | ValueError):
+        if isinstance(error.source, ValidationError):
             raise _no_qdrant(url, "its answer is none of Qdrant's") from None
         if not is_transient(error):
             raise
@@ -108,8 +110,9 @@ def server_errors(url: str) -> Iterator[None]:
             + _port_advice(url)
         ) from error
     except ResourceExhaustedResponse as error:
+        said = without_secrets(str(error))
         raise IndexUnavailableError(
-            f"Qdrant at {url} is overloaded ({error}): try again later or raise its limits"
+            f"Qdrant at {url} is overloaded ({said}): try again later or raise its limits"
         ) from error
     except UnexpectedResponse as error:
         if error.status_code in (401, 403):
@@ -119,8 +122,9 @@ def server_errors(url: str) -> Iterator[None]:
         if (error.status_code or 0) < 500 and not _is_qdrants(error.content):
             raise _no_qdrant(url, f"it answers {error.status_code}") from error
         if error.status_code == 404:
+            said = without_secrets(error.content.decode(errors="replace"))
             raise IndexMismatchError(
-                f"Qdrant at {url} has not what was asked for ({error.content.decode()[:200]})"
+                f"Qdrant at {url} has not what was asked for ({said[:200]})"
             ) from error
         if error.status_code is not None and error.status_code >= 500:
             raise IndexUnavailableError(

@@ -70,8 +70,9 @@ def test_columns_stay_apart(make: Make, releases: Releases, workspace: Workspace
     rows = [line for line in lines if line.startswith("  ") and record.id not in line]
     (measured,) = [row.split() for row in rows if split in row]
     assert measured[:2] == [split, "MRR@10:"]
-    (parts,) = {row.index(hash_) for row in rows for hash_ in record.parts.values() if hash_ in row}
-    assert parts > len("  document_embeddings ")
+    parts = lines[lines.index("parts") + 1 :][: len(record.parts)]
+    assert [row.split() for row in parts] == [[name, md5] for name, md5 in record.parts.items()]
+    assert len({row.rindex("  ") for row in parts}) == 1
 
 
 def test_a_rollback_to_what_is_served_does_nothing(
