@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.errors import IndexUnavailableError, RabtrieverError
-from rabtriever_core.workspace.access import refusal
+from rabtriever_core.workspace.access import in_one_line
 
 
 @contextlib.contextmanager
@@ -22,12 +21,12 @@ def as_failure() -> Iterator[None]:
     try:
         yield
     except (RabtrieverError, OSError) as error:
-        said = str(error) if isinstance(error, RabtrieverError) else refusal(error)
+        said = in_one_line(error)
         if said is None:
             raise
         # The message is complete; Dagster would print the trace of an expected error twice over.
         raise dg.Failure(
-            description=without_secrets(said),
+            description=said,
             metadata={"error": type(error).__name__},
             allow_retries=isinstance(error, IndexUnavailableError),
         ) from None

@@ -17,7 +17,7 @@ from rabtriever_core.config.secrets import checked_address, stripped_environment
 from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ConfigError, RabtrieverError
-from rabtriever_core.workspace.access import become_somebody
+from rabtriever_core.workspace.access import become_somebody, in_one_line
 from rabtriever_core.workspace.atomic import write_text
 
 HOME = ".dagster_home"
@@ -101,8 +101,8 @@ def main() -> None:
     become_somebody()
     try:
         home = prepare(arguments.workspace, arguments.data, arguments.bucket)
-    except RabtrieverError as error:
-        sys.exit(f"error: {' '.join(without_secrets(str(error)).split())}")
+    except (RabtrieverError, OSError) as error:
+        sys.exit(f"error: {in_one_line(error) or error}")
     sys.stdout.write(f"prepared: {home.parent}\n")
 
 

@@ -24,6 +24,7 @@ from honcho.printer import Printer
 from deployments.native.cluster import Cluster
 from deployments.prepare import prepare
 from rabtriever_core.errors import ConfigError, RabtrieverError
+from rabtriever_core.workspace.access import in_one_line
 from rabtriever_core.workspace.atomic import write_text
 
 HOST = "127.0.0.1"
@@ -147,8 +148,8 @@ def main() -> None:
     ports = {name: getattr(given, f"{name}_port") for name in PORTS}
     try:
         code = run(given.workspace, given.data, ports)
-    except RabtrieverError as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+    except (RabtrieverError, OSError) as error:
+        sys.exit(f"error: {in_one_line(error) or error}")
     sys.exit(code)
 
 

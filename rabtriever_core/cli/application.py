@@ -11,11 +11,8 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rabtriever_core.config.secrets import without_secrets
-from rabtriever_core.errors import RabtrieverError
-from rabtriever_core.workspace.access import become_somebody, refusal
+from rabtriever_core.workspace.access import become_somebody, in_one_line
 from rabtriever_core.workspace.disk import is_full
-from rabtriever_core.workspace.encodable import encodable
 
 MAKE, ASK, RELEASE, MEASURE = "Make", "Ask what is served", "Release", "Measure and compare"
 SECTIONS = MAKE, ASK, RELEASE, MEASURE
@@ -35,16 +32,13 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except RabtrieverError as error:
-            if ctx.params["debug"]:
-                raise
-            _say(str(error))
-            raise typer.Exit(2) from error
         except Exception as error:
-            said = f"the disk is full: {error}" if is_full(error, _here()) else refusal(error)
+            said = in_one_line(error)
+            if said is None and is_full(error, _here()):
+                said = f"the disk is full: {error}"
             if ctx.params["debug"] or said is None:
                 raise
-            _say(said)
+            typer.secho(f"error: {said}", fg=typer.colors.RED, err=True)
             raise typer.Exit(2) from error
 
     def resolve_command(
@@ -75,11 +69,6 @@ class _Commands(TyperGroup):
                 formatter.write_dl(
                     [(f"{name:<{width}}", each.get_short_help_str(room)) for name, each in found]
                 )
-
-
-def _say(text: str) -> None:
-    message = " ".join(without_secrets(text).split())
-    typer.secho(f"error: {encodable(message)}", fg=typer.colors.RED, err=True)
 
 
 def _here() -> Path:

@@ -7,6 +7,10 @@ import stat
 import tempfile
 from pathlib import Path
 
+from rabtriever_core.config.secrets import without_secrets
+from rabtriever_core.errors import RabtrieverError
+from rabtriever_core.workspace.encodable import encodable
+
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 # What somebody named is no folder, no file, or no possible name.
 _MISNAMED = frozenset(
@@ -44,6 +48,12 @@ def _home() -> str:
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():
         return str(folder)
     return tempfile.mkdtemp()  # somebody else was there first
+
+
+def in_one_line(error: Exception) -> str | None:
+    """What people are told of an expected error, without secrets; None for a fault of the code."""
+    said = str(error) if isinstance(error, RabtrieverError) else refusal(error)
+    return None if said is None else encodable(" ".join(without_secrets(said).split()))
 
 
 def refusal(error: BaseException) -> str | None:
