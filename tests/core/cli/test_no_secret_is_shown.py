@@ -19,6 +19,7 @@ from rabtriever_core.automation.webhook import notice, tell
 from rabtriever_core.cli import app
 from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import VersioningError
+from rabtriever_core.index import retry
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.serving.app import create_app
 from rabtriever_core.workspace import Workspace
@@ -85,7 +86,7 @@ def qdrant_that_repeats(status: int) -> Iterator[str]:
 @pytest.fixture
 def planted(make: Make, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace with a release, its settings full of secrets, as the environment is."""
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    monkeypatch.setattr(retry, "_BACKOFF", lambda _: 0.0)
     for name in VARIABLES:
         monkeypatch.setenv(name, f"{PLANTED}-{name}\n")
     monkeypatch.setenv("RABTRIEVER_AUTOMATION__WEBHOOK_URL", f"http://127.0.0.1:9/{PLANTED}\n")
@@ -93,7 +94,10 @@ def planted(make: Make, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     promote(workspace, by="ana")
     values = {
         "index": {"probe_queries": 2, "api_key": f"{PLANTED}-file"},
-        "automation": {"webhook_url": f"http://127.0.0.1:9/{PLANTED}-file"},
+        "automation": {
+            "webhook_url": f"http://127.0.0.1:9/{PLANTED}-file",
+            "webhook_attempts": 1,
+        },
     }
     (workspace.root / "params.yaml").write_text(yaml.safe_dump(values))
     return workspace
