@@ -93,10 +93,10 @@ workspace: $(SERVE)
 	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)")
 	@python -m dagster_project.home "$$DAGSTER_HOME"
 
-# The stamp is newer than pyproject.toml when these extras are installed. No target, for its path may
-# hold spaces.
+# pyproject.toml is not newer than the stamp when these extras are installed. The stamp is no target, for
+# its path may hold spaces.
 installed-%:
-	@[ "$(VENV)/.installed-$*" -nt "$(ROOT)/pyproject.toml" ] || { \
+	@[ -e "$(VENV)/.installed-$*" ] && ! [ "$(ROOT)/pyproject.toml" -nt "$(VENV)/.installed-$*" ] || { \
 		cd "$(ROOT)" && set -x && $(PYTHON) -m venv .venv \
 		&& .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$*]' \
 		&& touch ".venv/.installed-$*"; }

@@ -1,5 +1,6 @@
 """`make` where people clone to: paths with spaces and letters beyond ASCII, from any folder."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,5 +57,14 @@ def test_workspaces_are_where_they_were_named(clone: Path) -> None:
 
 def test_what_is_installed_is_not_installed_again(clone: Path) -> None:
     (clone / ".venv").mkdir()
-    (clone / ".venv" / ".installed-docs").touch()
-    assert make(clone, "installed-docs") == ""
+    stamp, project = clone / ".venv" / ".installed-docs", clone / "pyproject.toml"
+    stamp.touch()
+    same = project.stat().st_mtime
+    for age in (same, same + 100):
+        os.utime(stamp, (age, age))
+        assert make(clone, "PYTHON=false", "installed-docs") == ""
+    os.utime(stamp, (same - 100, same - 100))
+    again = subprocess.run(
+        ["make", "PYTHON=false", "installed-docs"], cwd=clone, capture_output=True, check=False
+    )
+    assert again.returncode == 2, "it would install again"

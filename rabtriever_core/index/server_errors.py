@@ -54,9 +54,8 @@ def server_errors(url: str) -> Iterator[None]:
                 f"Qdrant at {url} has not what was asked for ({said[:200]})"
             ) from error
         if error.status_code is not None and error.status_code >= 500:
-            raise IndexUnavailableError(
-                f"Qdrant at {url} fails ({error.status_code} {error.reason_phrase}): see its log"
-            ) from error
+            said = without_secrets(f"{error.status_code} {error.reason_phrase}")
+            raise IndexUnavailableError(f"Qdrant at {url} fails ({said}): see its log") from error
         raise
 
 

@@ -119,7 +119,8 @@ def test_whatever_qdrant_says(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     said = []
-    with caplog.at_level(logging.INFO), qdrant_that_repeats(status or 200) as url:
+    ours = caplog.at_level(logging.INFO, logger="rabtriever_core")  # as on the command line
+    with ours, qdrant_that_repeats(status or 200) as url:
         monkeypatch.setenv("QDRANT_URL", f"{url}\n" if status else "http://127.0.0.1:9")
         for command in COMMANDS:
             arguments = [each.format(root=planted.root) for each in command]
