@@ -31,6 +31,9 @@ _GIT_IGNORED = """\
 /.dagster_home/
 /dvc_remote/
 /releases/store/*/
+/.dvc/cache/
+/.dvc/tmp/
+/.dvc/config.local
 """
 
 _DVC_IGNORED = """\

@@ -81,9 +81,9 @@ def init_dvc(root: Path) -> None:
         for level in ("--project", "--local"):
             if _without_git(root, level):
                 run_dvc(root, "config", level, "--unset", "core.no_scm")
-    if not (root / ".dvc" / ".gitignore").exists():
-        # DVC writes it with git alone; whoever adds git later would commit the cache.
-        write_text(root / ".dvc" / ".gitignore", "/config.local\n/tmp\n/cache\n")
+        if not (root / ".dvc" / ".gitignore").exists():
+            # As `dvc init` writes it where git was there first: the cache is not for git.
+            write_text(root / ".dvc" / ".gitignore", "/config.local\n/tmp\n/cache\n")
 
 
 def record_stage(workspace: Workspace, stage: str) -> str:

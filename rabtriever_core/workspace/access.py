@@ -11,6 +11,7 @@ from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.errors import RabtrieverError
 from rabtriever_core.workspace.encodable import encodable
 
+_NAMELESS = (KeyError, ImportError, OSError)  # of `getpass`, by version of Python
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 # What somebody named is no folder, no file, or no possible name.
 _MISNAMED = frozenset(
@@ -24,7 +25,7 @@ def user() -> str:
     """Name of the user; their number where the system knows no name (a container's user)."""
     try:
         return getpass.getuser()
-    except (KeyError, ImportError, OSError):
+    except _NAMELESS:
         return f"user {os.getuid()}"
 
 
@@ -33,7 +34,10 @@ def become_somebody() -> None:
 
     DVC, Great Expectations and others refuse to work without.
     """
-    os.environ.setdefault("LOGNAME", user())
+    try:
+        getpass.getuser()
+    except _NAMELESS:
+        os.environ["LOGNAME"] = user()
     try:
         Path.home()
     except RuntimeError:

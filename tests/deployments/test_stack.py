@@ -220,7 +220,7 @@ def test_logs_are_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     logs = native._Logs(tmp_path)
     for number in range(50):
         for data in (f"line {number} of 50 %s\n", b"bytes \xff\n"):
-            logs.write(Message("line", data, datetime.now(), "query", None, False))
+            logs.write(Message("line", data, datetime.now(), "query", None))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["query.log", "query.log.1", "query.log.2"]
     assert all(path.stat().st_size <= 100 for path in tmp_path.iterdir())
