@@ -68,11 +68,16 @@ def init_dvc(root: Path) -> None:
     """
     with_git = (root / ".git").exists()
     if not (root / ".dvc").is_dir():
-        # A folder inside another repository gets its own ledger, so the outer one stays as it is.
-        run_dvc(root, "init", *([] if with_git else ["--no-scm"]))
-        run_dvc(root, "config", "core.analytics", "false")
-        run_dvc(root, "config", "core.autostage", "false")
-        run_dvc(root, "remote", "add", "--default", "workspace", REMOTE_FOLDER)
+        try:
+            # A folder inside another repository gets a ledger of its own: the outer one stays.
+            run_dvc(root, "init", *([] if with_git else ["--no-scm"]))
+            run_dvc(root, "config", "core.analytics", "false")
+            run_dvc(root, "config", "core.autostage", "false")
+            run_dvc(root, "remote", "add", "--default", "workspace", REMOTE_FOLDER)
+        except BaseException:
+            # Half of it would be taken for a project that is there.
+            shutil.rmtree(root / ".dvc", ignore_errors=True)
+            raise
     elif not with_git and not _without_git(root):
         # A copy of the sources without its .git (an archive, an image): DVC refuses otherwise.
         run_dvc(root, "config", "--local", "core.no_scm", "true")

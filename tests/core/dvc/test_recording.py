@@ -245,3 +245,19 @@ def test_a_repository_that_ignores_the_ledger_stays_without_git(tmp_path: Path) 
     git(tmp_path, "init", "--quiet")
     init_dvc(tmp_path)
     assert "no_scm" in (tmp_path / ".dvc" / "config").read_text()
+
+
+def test_a_project_that_failed_half_way_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_late(root: Path, *arguments: str) -> str:
+        if arguments[:2] == ("remote", "add"):
+            raise VersioningError("no room")
+        return run_dvc(root, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recording, "run_dvc", fails_late)
+        with pytest.raises(VersioningError, match="no room"):
+            init_dvc(tmp_path)
+    init_dvc(tmp_path)
+    assert "dvc_remote" in run_dvc(tmp_path, "remote", "list")
