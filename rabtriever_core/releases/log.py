@@ -83,7 +83,10 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig") if path.is_file() else ""
     except UnicodeDecodeError as error:
-        raise ReleaseError(f"{path} is damaged ({error}): restore the file from git") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ReleaseError(
+            f"{path}, line {line} is damaged ({error.reason}): restore the file from git"
+        ) from None
 
 
 def now() -> datetime:

@@ -73,7 +73,9 @@ def test_a_line_that_is_none_is_named(line: bytes, tmp_path: Path) -> None:
     append(workspace, "promote", "0001-abcdef", "ana")
     path = releases_folder(workspace) / log.FILE
     path.write_bytes(path.read_bytes() + line + b"\n")
-    with pytest.raises(ReleaseError, match=r"log\.jsonl.* is damaged .*restore the file from git"):
+    with pytest.raises(
+        ReleaseError, match=r"log\.jsonl, line 2 is damaged .*restore the file from git"
+    ):
         read_log(workspace)
 
 
