@@ -5,15 +5,14 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+# The folder of this file, by the shell: make takes a path with spaces for several.
+ROOT := $(shell cd "$$(dirname -- "$$(echo "$(MAKEFILE_LIST)" | sed 's/^ *//')")" && pwd)
 VENV := $(ROOT)/.venv
-# Newer than pyproject.toml when these extras are installed: what runs needs no test tools.
-STAMP := $(VENV)/.installed-serve,edge,gguf
-DEV_STAMP := $(VENV)/.installed-dev,edge,gguf
-STACK_STAMP := $(VENV)/.installed-stack,edge,gguf
-# The pretrained models that a new workspace starts with; kept in the user's cache for all clones.
-MODELS_STAMP := $(VENV)/.fetched-models
-DOCS_STAMP := $(VENV)/.installed-docs
+# What has to be installed, by extras: what runs needs no test tools.
+SERVE := installed-serve,edge,gguf
+DEV := installed-dev,edge,gguf
+STACK_TOOLS := installed-stack,edge,gguf
+DOCS := installed-docs
 PYTHON ?= python3
 PORT ?= 3000
 DATA ?=
@@ -35,7 +34,7 @@ run dev workspace: export RABTRIEVER_WORKSPACE := $(WORKSPACE)
 # The longest files first, or one core ends alone with them.
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run dev stack test test-slow year load check generated docs workspace browser
+.PHONY: help run dev stack test test-slow year load check generated docs workspace browser models
 
 help:  ## Show this list.
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)$$/  make \1\t\2/p' "$(ROOT)/Makefile" | expand -t 20
@@ -52,25 +51,25 @@ dev: workspace  ## Open the Dagster UI on PORT (3000).
 		|| { echo "error: port $(PORT) is taken: choose another one, e.g. make dev PORT=3001" >&2; exit 1; }
 	@cd "$(ROOT)" && dg dev --port $(PORT)
 
-stack: $(STACK_STAMP) $(MODELS_STAMP)  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
+stack: $(STACK_TOOLS) models  ## Run a whole deployment here: PostgreSQL, Dagster, query service.
 	@cd "$(ROOT)" && python -m deployments.native.stack --workspace "$(WORKSPACE)" --webserver-port $(PORT) $(STACK) $(if $(DATA),--data "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))")
 
-test: $(DEV_STAMP) browser  ## Run the fast tests.
+test: $(DEV) browser  ## Run the fast tests.
 	@cd "$(ROOT)" && OMP_NUM_THREADS=1 python -m pytest tests/e2e tests/dagster_project tests -m "not slow" $(PARALLEL)
 
-test-slow: $(DEV_STAMP)  ## Run the tests that take minutes.
+test-slow: $(DEV)  ## Run the tests that take minutes.
 	@cd "$(ROOT)" && python -m pytest -m slow
 
-year: $(DEV_STAMP)  ## Live through twelve versions of DATA in a new WORK: killed, damaged, rolled back.
+year: $(DEV)  ## Live through twelve versions of DATA in a new WORK: killed, damaged, rolled back.
 	@cd "$(ROOT)" && python -m tests.year "$(if $(filter /%,$(DATA)),$(DATA),$(CURDIR)/$(DATA))" "$(WORKSPACE)"
 
-load: $(DEV_STAMP)  ## Put load on the query service of WORK: clients, promotions, memory.
+load: $(DEV)  ## Put load on the query service of WORK: clients, promotions, memory.
 	@cd "$(ROOT)" && python -m tests.load "$(WORKSPACE)" $(LOAD)
 
-check: $(DEV_STAMP)  ## Lint, formatting, types.
+check: $(DEV)  ## Lint, formatting, types.
 	@cd "$(ROOT)" && ruff check . && ruff format --check . && mypy
 
-generated: $(DEV_STAMP)  ## Write what is made from code: params.yaml, dvc.yaml, versions, reference pages.
+generated: $(DEV)  ## Write what is made from code: params.yaml, dvc.yaml, versions, reference pages.
 	@cd "$(ROOT)" && python -m rabtriever_core.config.params_file params.yaml
 	@cd "$(ROOT)" && python -m rabtriever_core.dvc.pipeline
 	@cd "$(ROOT)" && python -m rabtriever_core.stages.code_versions
@@ -78,7 +77,7 @@ generated: $(DEV_STAMP)  ## Write what is made from code: params.yaml, dvc.yaml,
 	@cd "$(ROOT)" && python -m docs.generators.commands docs/reference/commands.md
 	@cd "$(ROOT)" && python -m docs.generators.http_api docs/reference/http-api.md
 
-docs: $(DOCS_STAMP)  ## Build the documentation into site/.
+docs: $(DOCS)  ## Build the documentation into site/.
 	@cd "$(ROOT)" && NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # The search page is tested in a real one.
@@ -92,15 +91,18 @@ browser:
 		echo "error: the tests of the search page need Chromium: sudo apt-get install chromium, or name one in CHROMIUM" >&2; exit 1; \
 	fi
 
-workspace: $(STAMP) $(MODELS_STAMP)
+workspace: $(SERVE) models
 	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)") --preset $(PRESET)
 	@python -m dagster_project.home "$$DAGSTER_HOME"
 
-$(MODELS_STAMP): $(STAMP)
-	$(if $(filter tiny,$(PRESET)),,@rabtriever fetch-model smollm2 && rabtriever fetch-model minilm)
-	@touch "$@"
+# What a new workspace starts with lies in the user's cache, for all clones.
+models: $(SERVE)
+	@[ "$(PRESET)" = tiny ] || { rabtriever fetch-model smollm2 && rabtriever fetch-model minilm; }
 
-$(VENV)/.installed-%: $(ROOT)/pyproject.toml
-	$(PYTHON) -m venv "$(VENV)"
-	cd "$(ROOT)" && "$(VENV)/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[$*]'
-	@touch "$@"
+# pyproject.toml is not newer than the stamp when these extras are installed. The stamp is no target, for
+# its path may hold spaces.
+installed-%:
+	@[ -e "$(VENV)/.installed-$*" ] && ! [ "$(ROOT)/pyproject.toml" -nt "$(VENV)/.installed-$*" ] || { \
+		cd "$(ROOT)" && set -x && $(PYTHON) -m venv .venv \
+		&& .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$*]' \
+		&& touch ".venv/.installed-$*"; }

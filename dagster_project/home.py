@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_project.workspaces import SEVERAL
+from rabtriever_core.workspace.access import in_one_line
 from rabtriever_core.workspace.atomic import write_text
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ def _is_alive(pid: int) -> bool:
 
 
 if __name__ == "__main__":
-    home = install_dagster_home(Path(sys.argv[1]))
+    try:
+        home = install_dagster_home(Path(sys.argv[1]))
+    except OSError as error:
+        sys.exit(f"error: {in_one_line(error) or error}")
     for run in end_dead_runs(home):
         sys.stderr.write(f"run {run} was killed before it ended: marked as failed\n")

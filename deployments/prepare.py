@@ -13,9 +13,11 @@ import sys
 from pathlib import Path
 
 from dagster_project.home import TEMPLATE
+from rabtriever_core.config.secrets import checked_address, stripped_environment, without_secrets
 from rabtriever_core.dvc.initialize import init_workspace
 from rabtriever_core.dvc.recording import run_dvc
 from rabtriever_core.errors import ConfigError, RabtrieverError
+from rabtriever_core.workspace.access import become_somebody, in_one_line
 from rabtriever_core.workspace.atomic import write_text
 
 HOME = ".dagster_home"
@@ -71,15 +73,18 @@ def use_bucket(root: Path, bucket: str) -> None:
     import s3fs
     from botocore.exceptions import BotoCoreError, ClientError
 
+    os.environ.update(stripped_environment())
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     try:
+        checked_address(endpoint or "")
         store = s3fs.S3FileSystem(endpoint_url=endpoint)
         if not store.exists(bucket):
             store.mkdir(bucket)
-    except (BotoCoreError, ClientError, OSError) as error:
+    except (BotoCoreError, ClientError, OSError, ValueError) as error:
+        where = without_secrets(f"{endpoint or 'AWS'} cannot be used ({error})")
         raise ConfigError(
-            f"bucket {bucket!r} of {endpoint or 'AWS'} cannot be used ({error}): check "
-            "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"bucket {bucket!r} of {where}: check AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
         ) from error
     run_dvc(root, "remote", "add", "--force", "--default", REMOTE, f"s3://{bucket}/rabtriever")
     if endpoint:
@@ -93,10 +98,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="your data in BEIR layout; the demo without it")
     parser.add_argument("--bucket", help="of the S3 store that becomes DVC's default remote")
     arguments = parser.parse_args()
+    become_somebody()
     try:
         home = prepare(arguments.workspace, arguments.data, arguments.bucket)
-    except RabtrieverError as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+    except (RabtrieverError, OSError) as error:
+        sys.exit(f"error: {in_one_line(error) or error}")
     sys.stdout.write(f"prepared: {home.parent}\n")
 
 

@@ -9,12 +9,14 @@ process ends, all do. Output goes to the terminal and to WORKSPACE/logs/stack/.
 """
 
 import argparse
+import logging
 import os
 import shlex
 import socket
 import sys
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import honcho.manager
 from honcho.printer import Printer
@@ -22,31 +24,38 @@ from honcho.printer import Printer
 from deployments.native.cluster import Cluster
 from deployments.prepare import prepare
 from rabtriever_core.errors import ConfigError, RabtrieverError
+from rabtriever_core.workspace.access import in_one_line
 from rabtriever_core.workspace.atomic import write_text
 
 HOST = "127.0.0.1"
 PORTS = {"webserver": 3000, "query": 8000, "code": 4000, "postgres": 5433}
 """What each process listens on, where no option says otherwise."""
+LOG_BYTES, LOGS_BEFORE = 10_000_000, 5
+"""Size of a log of a process, and how many full ones are kept."""
 # Between SIGTERM and SIGKILL: a run in its last step may finish what it writes.
 _GRACE_SECONDS = 20
 
 
 class _Logs(Printer):  # type: ignore[misc] # honcho has no types
-    """Prints lines as honcho does, and keeps each process's lines in a file."""
+    """Prints lines as honcho does, and keeps each process's newest lines in files."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(sys.stdout)
         self._folder = folder
-        self._files: dict[str, TextIO] = {}
+        self._files: dict[str, RotatingFileHandler] = {}
 
     def write(self, message: Any) -> None:
         super().write(message)
         name, data = message.name, message.data
         if name not in self._files:
-            path = self._folder / f"{name}.log"
-            self._files[name] = path.open("a", encoding="utf-8", buffering=1)
+            self._files[name] = rotating(self._folder / f"{name}.log")
         text = data if isinstance(data, str) else data.decode("utf-8", errors="replace")
-        self._files[name].write(text if text.endswith("\n") else f"{text}\n")
+        self._files[name].emit(logging.makeLogRecord({"msg": text.removesuffix("\n")}))
+
+
+def rotating(path: Path) -> RotatingFileHandler:
+    """A log of lines; full, it becomes `path`.1, what was that `path`.2, and the oldest goes."""
+    return RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOGS_BEFORE, encoding="utf-8")
 
 
 def commands(root: Path, ports: dict[str, int]) -> dict[str, list[str]]:
@@ -77,6 +86,10 @@ def run(root: Path, data: Path | None, ports: dict[str, int]) -> int:
     logs = root / "logs" / "stack"
     logs.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(root, ports["postgres"])
+    postgres = rotating(logs / "postgres.log")
+    if postgres.shouldRollover(logging.makeLogRecord({"msg": ""})):
+        postgres.doRollover()  # its process writes the file itself, which is little
+    postgres.close()
     cluster.start(logs / "postgres.log")
     try:
         return _supervise(root, cluster, ports, logs)
@@ -135,8 +148,8 @@ def main() -> None:
     ports = {name: getattr(given, f"{name}_port") for name in PORTS}
     try:
         code = run(given.workspace, given.data, ports)
-    except RabtrieverError as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+    except (RabtrieverError, OSError) as error:
+        sys.exit(f"error: {in_one_line(error) or error}")
     sys.exit(code)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from rabtriever_core.config import Settings
+from rabtriever_core.config import Settings, secrets
 
 if TYPE_CHECKING:
     from tenacity.wait import wait_base
@@ -119,11 +119,11 @@ def tell(settings: Settings, message: Notice, *, wait: "wait_base | None" = None
 
 
 def without_secrets(text: str, settings: Settings) -> str:
-    """A text with every secret of the settings replaced by `…`."""
+    """A text with every secret replaced by `…`, those of these settings however short they are."""
     for secret in (settings.index.api_key, settings.automation.webhook_url):
         if secret:
             text = text.replace(secret, "…")
-    return text
+    return secrets.without_secrets(text)
 
 
 class _TransientError(Exception):

@@ -1,6 +1,8 @@
 """The application that every command is registered with: errors, exit codes, the order of help."""
 
 import logging
+import os
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +11,7 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rabtriever_core.errors import RabtrieverError
+from rabtriever_core.workspace.access import become_somebody, in_one_line
 from rabtriever_core.workspace.disk import is_full
 
 MAKE, ASK, RELEASE, MEASURE = "Make", "Ask what is served", "Release", "Measure and compare"
@@ -20,22 +22,23 @@ RERANK: dict[str, bool | Literal["auto"]] = {"always": True, "auto": "auto", "ne
 """Values of `--rerank`, and what the client calls them."""
 
 
+_LONG = {"run", "retrain", "compare-data", "lab"}
+"""Commands that people watch on a terminal while models are loaded and trained."""
+
+
 class _Commands(TyperGroup):
     """Prints the project's own errors as one line; anything else is a bug and keeps its trace."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except RabtrieverError as error:
-            if ctx.params["debug"]:
-                raise
-            message = " ".join(str(error).split())
-            typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
-            raise typer.Exit(2) from error
         except Exception as error:
-            if ctx.params["debug"] or not is_full(error, Path.cwd()):
+            said = in_one_line(error)
+            if said is None and is_full(error, _here()):
+                said = f"the disk is full: {error}"
+            if ctx.params["debug"] or said is None:
                 raise
-            typer.secho(f"error: the disk is full: {error}", fg=typer.colors.RED, err=True)
+            typer.secho(f"error: {said}", fg=typer.colors.RED, err=True)
             raise typer.Exit(2) from error
 
     def resolve_command(
@@ -66,6 +69,14 @@ class _Commands(TyperGroup):
                 formatter.write_dl(
                     [(f"{name:<{width}}", each.get_short_help_str(room)) for name, each in found]
                 )
+
+
+def _here() -> Path:
+    """The current folder, or the root where somebody removed it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 class RerankAlone(TyperCommand):
@@ -121,6 +132,7 @@ def _version(wanted: bool) -> None:
     )
 )
 def _top(
+    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool,
@@ -133,5 +145,9 @@ def _top(
     are unfit, nothing fits a query, a figure is not reached); 2 an error. With --json, a command
     prints one JSON value, and progress and warnings go to stderr.
     """
+    become_somebody()
+    if not (ctx.invoked_subcommand in _LONG and sys.stderr.isatty()):
+        # Bars of transformers and its hub would stand between answers, and in logs.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("rabtriever_core").setLevel(logging.DEBUG if debug else logging.INFO)

@@ -14,6 +14,7 @@ from rabtriever_core.cli.application import ASK, RERANK, RerankAlone, app, examp
 from rabtriever_core.cli.filters import read_filter
 from rabtriever_core.cli.options import WorkspaceOption, print_json
 from rabtriever_core.errors import DatasetError
+from rabtriever_core.workspace.encodable import encodable
 
 if TYPE_CHECKING:
     from rabtriever_core.serving.answers import Answer
@@ -115,9 +116,9 @@ def _asked(text: str | None, file: Path | None) -> list[str]:
     if text is not None:
         if not text.strip():
             raise click.UsageError("TEXT is empty: a query must have text")
-        return [text]
+        return [encodable(text)]
     try:
-        read = sys.stdin.read() if str(file) == "-" else Path(file or "").read_text("utf-8")
+        read = sys.stdin.read() if str(file) == "-" else Path(file or "").read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"--queries {file} cannot be read: {error}") from None
     lines = [line.strip() for line in read.removeprefix("\ufeff").split("\n") if line.strip()]

@@ -10,6 +10,7 @@ from rabtriever_core.cli.application import ASK, RERANK, RerankAlone, app, examp
 from rabtriever_core.cli.asking import RerankOption
 from rabtriever_core.cli.completion import splits
 from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
+from rabtriever_core.workspace.atomic import write_json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,6 @@ def evaluate(
     """
     from rabtriever_core.serving.retriever import Retriever
     from rabtriever_core.serving.served_quality import evaluate as evaluate_served
-    from rabtriever_core.workspace.atomic import json_line
 
     wanted = _wanted(at_least or ())
     if per_query is not None and not per_query.parent.is_dir():
@@ -85,7 +85,7 @@ def evaluate(
         for metric, least in wanted
     ]
     if per_query is not None:
-        per_query.write_bytes(b"".join(json_line(row) for row in found.lines()))
+        write_json_lines(per_query, found.lines())
     if as_json:
         print_json({"folder": str(folder), **found.plain(), "at_least": held})
     else:

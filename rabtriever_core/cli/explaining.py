@@ -10,6 +10,7 @@ import typer
 from rabtriever_core.cli.answers import one_line
 from rabtriever_core.cli.application import ASK, app, examples
 from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
+from rabtriever_core.workspace.encodable import encodable
 
 if TYPE_CHECKING:
     from rabtriever_core.serving.explanation import Explanation, Placed, Reading
@@ -44,7 +45,7 @@ def explain(
     if not query.strip():
         raise click.UsageError("QUERY is empty: a query must have text")
     with Retriever.open(workspace) as retriever:
-        found = explain_document(retriever, query, document_id, depth=depth)
+        found = explain_document(retriever, encodable(query), encodable(document_id), depth=depth)
     if as_json:
         print_json(found.plain())
         return

@@ -15,9 +15,10 @@ from rabtriever_core.cli.options import (
     print_json,
 )
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.workspace.access import user
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rabtriever_core.releases.record import GateResult, Release
     from rabtriever_core.releases.table import Row
@@ -88,15 +89,13 @@ def show(
         "commit": f"{record.commit or 'none'}{' with changes' if record.dirty else ''}",
         "collection": f"{record.collection}, {record.count} documents",
     }
-    typer.echo(f"release {record.id}")
-    for name, text in lines.items():
-        typer.echo(f"  {name:<12}{text}")
     for split, systems in record.metrics.items():
         shown = ", ".join(f"{name} {metrics['MRR@10']:.4f}" for name, metrics in systems.items())
-        typer.echo(f"  {split:<12}MRR@10: {shown}")
+        lines[split] = f"MRR@10: {shown}"
+    typer.echo(f"release {record.id}")
+    _say_columns(lines)
     typer.echo("parts")
-    for name, hash_ in record.parts.items():
-        typer.echo(f"  {name:<22}{hash_}")
+    _say_columns(record.parts)
     _say_gates(record.gates)
     typer.echo("log")
     for event in row.events:
@@ -256,9 +255,7 @@ def _open(folder: Path) -> "Workspace":
 
 
 def _by(name: str | None) -> str:
-    import getpass
-
-    return name or getpass.getuser()
+    return name or user()
 
 
 def _plain(row: "Row") -> dict[str, object]:
@@ -275,6 +272,12 @@ def _say_served(release: "Release", as_json: bool) -> None:
         print_json({"release": release.id, "collection": release.collection})
         return
     typer.echo(f"served: release {release.id} ({release.collection})")
+
+
+def _say_columns(rows: "Mapping[str, str]") -> None:
+    width = max(map(len, rows), default=0)
+    for name, text in rows.items():
+        typer.echo(f"  {name:<{width}}  {text}")
 
 
 def _say_gates(gates: "Sequence[GateResult]", aside: bool = False) -> None:

@@ -40,6 +40,10 @@ def serve(
     tls_key: Annotated[
         Path | None, typer.Option(help="PEM file of its key.", show_default=False)
     ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(metavar="/PATH", help="Where a proxy shows the service.", show_default="/"),
+    ] = "",
     text_log: Annotated[
         bool, typer.Option("--text-log", help="Lines for people, instead of JSON.")
     ] = False,
@@ -58,10 +62,16 @@ def serve(
 
     serve_workspace(
         Workspace.open(workspace),
-        Listening(host, port, tls_certificate, tls_key),
+        Listening(host, port, tls_certificate, tls_key, _prefix(root_path)),
         without_keys=without_keys,
         text_log=text_log,
     )
+
+
+def _prefix(given: str) -> str:
+    """`/search` of `search/`; nothing of `/`."""
+    path = given.strip("/")
+    return f"/{path}" if path else ""
 
 
 @keys_app.command("create", epilog=examples("rabtriever keys create mobile-app"))

@@ -4,6 +4,7 @@ import difflib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -14,13 +15,13 @@ from pydantic import ValidationError
 
 from rabtriever_core.config.component import Component, component_of, is_optional, setting_names
 from rabtriever_core.config.retired import REASONS, current_values
+from rabtriever_core.config.secrets import SECRETS, without_secrets
 from rabtriever_core.config.settings import Settings
 from rabtriever_core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 _PREFIX = "RABTRIEVER_"
-_SECRETS = {"api_key", "webhook_url"}
 
 
 class _Layer(NamedTuple):
@@ -41,7 +42,7 @@ def load_settings(params: Path | None, overrides: tuple[str, ...] = ()) -> Setti
             names each such setting, where it was set, and what is allowed.
     """
     layers = [] if params is None else [_Layer(str(params), _file(params))]
-    layers += [*_environment(), *map(_override, overrides)]
+    layers += [*_environment(), *map(_override, overrides), *_qdrant()]
     # A nested setting's default depends on its place: a stage's schedule has one of its own.
     values = Settings.model_construct().model_dump()
     found = _Found()
@@ -54,9 +55,7 @@ def load_settings(params: Path | None, overrides: tuple[str, ...] = ()) -> Setti
         found.problems += _invalid(error, found.origins)
     if found.problems:
         raise ConfigError("invalid settings: " + "\n".join(dict.fromkeys(found.problems)))
-    server = {"url": os.environ.get("QDRANT_URL"), "api_key": os.environ.get("QDRANT_API_KEY")}
-    known = {name: value for name, value in server.items() if value}
-    return settings.model_copy(update={"index": settings.index.model_copy(update=known)})
+    return settings
 
 
 def _file(params: Path) -> dict[str, Any]:
@@ -66,8 +65,10 @@ def _file(params: Path) -> dict[str, Any]:
         values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ConfigError(f"no {params}: run `rabtriever init` in this folder first") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{params} is not in UTF-8 ({error.reason}): save it as UTF-8") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{params} is not valid YAML: {error}") from None
+        raise ConfigError(f"{params} is not valid YAML: {yaml_problem(error)}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{params} must be a mapping of sections, got {type(values).__name__}")
     return values
@@ -81,11 +82,27 @@ def _environment() -> Iterator[_Layer]:
         # Without a second part it is a section, or none of ours (RABTRIEVER_WORKSPACE).
         if len(path) == 1 and path[0] not in {*Settings.model_fields, *REASONS}:
             continue
-        try:
-            value = json.loads(os.environ[variable])
-        except ValueError:
-            value = os.environ[variable]
-        yield _Layer(variable, _nested(path, value))
+        text = os.environ[variable]
+        yield _Layer(variable, _nested(path, _secret(text) if path[-1] in SECRETS else _json(text)))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _secret(text: str) -> str | None:
+    """A secret is text, one of digits too."""
+    return None if text.strip() in ("", "null") else text
+
+
+def _qdrant() -> Iterator[_Layer]:
+    """Qdrant's own variables, which win over everything else."""
+    for variable, name in (("QDRANT_URL", "url"), ("QDRANT_API_KEY", "api_key")):
+        if os.environ.get(variable, "").strip():
+            yield _Layer(variable, {"index": {name: os.environ[variable]}})
 
 
 def _override(text: str) -> _Layer:
@@ -94,10 +111,24 @@ def _override(text: str) -> _Layer:
     path, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"--set {text!r}: expected section.name=value")
+    if path.rpartition(".")[2] in SECRETS:
+        return _Layer("--set", _nested(path.split("."), _secret(value)))
     try:
         return _Layer("--set", _nested(path.split("."), yaml.safe_load(value)))
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text!r}: the value is not valid YAML: {error}") from None
+        raise ConfigError(
+            f"--set {without_secrets(text)!r}: the value is not valid YAML: {yaml_problem(error)}"
+        ) from None
+
+
+def yaml_problem(error: Any) -> str:
+    """What is wrong with a YAML text, and where, without its lines: they may hold secrets."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return without_secrets(" ".join(str(error).split()))
+    problem = str(error.problem).partition(" with value")[0]  # of a key that is there twice
+    problem = re.sub(r"""(['"])[^'"]{3,}\1""", "…", problem)
+    return f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _nested(path: list[str], value: Any) -> dict[str, Any]:
@@ -141,7 +172,7 @@ def _laid_over(
             merged[key] = _laid_over(nested, below.get(key) or {}, value, origin, found, f"{name}.")
         elif nested and value is not None:
             found.problems.append(
-                f"{origin}: {name} = {value!r}: a section has no value of its own; "
+                f"{origin}: {name} = {_shown(name, value)}: a section has no value of its own; "
                 "set one of its settings."
             )
         # A section that is left empty in a file has its defaults.
@@ -208,4 +239,10 @@ def _says_itself(error: Mapping[str, Any]) -> bool:
 
 
 def _shown(name: str, value: Any) -> str:
-    return "…" if _SECRETS & set(name.split(".")) else repr(value)
+    """A value as the messages have it; what may be the text of a whole section is not repeated."""
+    hidden = SECRETS & set(name.split(".")) or (isinstance(value, str) and _names_secret(value))
+    return "…" if hidden else without_secrets(repr(value))
+
+
+def _names_secret(text: str) -> bool:
+    return any(name in text for name in SECRETS)

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rabtriever_core.config.component import Component, Operating, Shown
 from rabtriever_core.config.gauge import GaugeConfig
+from rabtriever_core.config.secrets import checked_address, checked_key, keep_secret
 
 _CRON_EXAMPLE = "`0 3 * * 1` is Mondays at three, `0 1 * * *` every night at one"
 
@@ -16,7 +17,8 @@ class IndexConfig(Component):
 
     url: Shown[Operating[str | None]] = None
     """Qdrant server; null runs it locally in `qdrant/`. QDRANT_URL in the environment overrides it.
-    A server without the collection is given it from the stored embeddings."""
+    A server without the collection is given it from the stored embeddings. Port and path are taken
+    as written: https://host is port 443, Qdrant itself listens on http://host:6333."""
     api_key: Operating[str | None] = Field(None, exclude=True, repr=False)
     """Key of the Qdrant server. Set QDRANT_API_KEY in the environment; it is never written
     anywhere."""
@@ -45,6 +47,24 @@ class IndexConfig(Component):
     model's."""
     oversampling: float = Field(4.0, ge=1)
     """How many candidates per hit are scored again."""
+
+    @field_validator("url", "api_key", mode="before")
+    @classmethod
+    def _without_space_around(cls, value: object) -> object:
+        return _stripped(value)
+
+    @field_validator("url")
+    @classmethod
+    def _is_no_secret(cls, value: str | None) -> str | None:
+        return value and checked_address(value)
+
+    @field_validator("api_key")
+    @classmethod
+    def _can_be_sent(cls, value: str | None) -> str | None:
+        if value:
+            keep_secret(value)
+            checked_key(value)
+        return value
 
     @model_validator(mode="after")
     def _quantized_vectors_are_used(self) -> "IndexConfig":
@@ -185,9 +205,31 @@ class AutomationConfig(Component):
             raise ValueError(f"a cron schedule has five fields, not {fields}: {_CRON_EXAMPLE}")
         return value
 
+    @field_validator("webhook_url", "ui_url", mode="before")
+    @classmethod
+    def _without_space_around(cls, value: object) -> object:
+        return _stripped(value)
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_secret(cls, value: str | None) -> str | None:
+        if value:
+            keep_secret(value)
+        return value
+
+    @field_validator("ui_url")
+    @classmethod
+    def _is_no_secret(cls, value: str) -> str:
+        return checked_address(value)
+
     @field_validator("webhook_url", "ui_url")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value and not re.fullmatch(r"https?://[^/\s]+\S*", value):
             raise ValueError("not an address: expected http://host/path or https://host/path")
         return value or None
+
+
+def _stripped(value: object) -> object:
+    """A text without the white space around it, such as the line end of a mounted secret."""
+    return value.strip() or None if isinstance(value, str) else value

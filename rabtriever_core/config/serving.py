@@ -30,5 +30,8 @@ class ServingConfig(Component):
     """Write the text of queries, which may be private, to the log."""
     feedback: Shown[Operating[bool]] = True
     """Store users' judgements in the data set's feedback.jsonl, for the next training."""
+    open_metrics: Operating[bool] = False
+    """Answer /metrics without an API key, although keys are in use. It holds no texts, but says how
+    much is asked."""
     cors_origins: Operating[tuple[str, ...]] = ()
     """Origins of web pages that may call the service from a browser, e.g. https://example.org."""

@@ -1,7 +1,6 @@
 """Set up a workspace: settings, data, and DVC's ledger; run again, it changes only what differs."""
 
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rabtriever_core.dvc.recording import DATA, DATA_FILE, add_data, data_md5, i
 from rabtriever_core.errors import DatasetError, VersioningError
 from rabtriever_core.workspace import PARAMS, Workspace
 from rabtriever_core.workspace.artifacts import file_md5, folder_hash, folder_md5s, replace_folder
+from rabtriever_core.workspace.atomic import copy_file, write_text
 from rabtriever_core.workspace.edit_params import write_dataset_settings
 
 _GIT_IGNORED = """\
@@ -31,6 +31,10 @@ _GIT_IGNORED = """\
 /.work/
 /.dagster_home/
 /dvc_remote/
+/releases/store/*/
+/.dvc/cache/
+/.dvc/tmp/
+/.dvc/config.local
 """
 
 _DVC_IGNORED = """\
@@ -76,7 +80,7 @@ def init_workspace(
     params = root / PARAMS
     if not params.exists():
         settings = preset_settings(preset).model_copy(update={"dataset": dataset})
-        params.write_text(params_yaml(settings), encoding="utf-8")
+        write_text(params, params_yaml(settings))
     elif source is not None:
         current = Workspace.open(root).settings.dataset
         if current.demo or current.folder != dataset.folder:
@@ -84,7 +88,7 @@ def init_workspace(
             write_dataset_settings(params, chosen)
     for name, text in ((".gitignore", _GIT_IGNORED), (".dvcignore", _DVC_IGNORED)):
         if not (root / name).exists():
-            (root / name).write_text(text, encoding="utf-8")
+            write_text(root / name, text)
     sync_pipeline(root)
     init_dvc(root)
     workspace = Workspace.open(root)
@@ -160,9 +164,15 @@ def _settings_for(source: Path) -> DatasetConfig:
 
 
 def _copy_dataset(source: Path, target: Path) -> None:
-    """Make `target` hold the data set's files and no other judgements; equal files stay."""
+    """Make `target` hold the data set's files and no other judgements; equal files stay.
+
+    What is there is replaced and never written into: DVC links files with its cache.
+    """
     if source == target.resolve():
         return
+    for folder in (target, target / "qrels"):
+        if folder.is_symlink():
+            folder.unlink()  # what it leads to is somebody else's
     files = [source / "corpus.jsonl", source / "queries.jsonl", *qrels_files(source)]
     if (source / FEEDBACK).is_file() and not (target / FEEDBACK).exists():
         files.append(source / FEEDBACK)  # else what was said here since would be lost
@@ -171,7 +181,7 @@ def _copy_dataset(source: Path, target: Path) -> None:
     for name in names:
         copy = target / name
         if not copy.is_file() or file_md5(copy) != file_md5(source / name):
-            shutil.copyfile(source / name, copy)
+            copy_file(source / name, copy)
     for path in qrels_files(target):
         if path.relative_to(target) not in names:
             path.unlink()

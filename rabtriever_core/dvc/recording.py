@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.config.secrets import stripped_environment, without_secrets
 from rabtriever_core.dvc.pipeline import sync_pipeline
 from rabtriever_core.errors import StageBusyError, VersioningError
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_hash
+from rabtriever_core.workspace.atomic import copy_file, write_text
 from rabtriever_core.workspace.disk import says_when_full
+from rabtriever_core.workspace.locks import file_lock
 
 logger = logging.getLogger(__name__)
 
@@ -42,35 +45,50 @@ def run_dvc(root: Path, *arguments: str) -> str:
     finished = subprocess.run(  # noqa: S603 - our own interpreter, fixed commands
         [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
         cwd=root,
-        env=os.environ | {"DVC_NO_ANALYTICS": "1"},
+        env=os.environ | stripped_environment() | {"DVC_NO_ANALYTICS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     if finished.returncode:
         message = " ".join((finished.stderr.strip() or finished.stdout.strip()).split())
-        raise VersioningError(f"`dvc {' '.join(arguments)}` failed in {root}: {message}")
+        command = f"`dvc {' '.join(arguments)}`"
+        raise VersioningError(without_secrets(f"{command} failed in {root}: {message}"))
     return finished.stdout
 
 
 def init_dvc(root: Path) -> None:
     """Make a folder a DVC project of its own: with git where it is a repository's root.
 
-    A new one has a folder as its remote; a project that is there keeps the remotes it has.
+    A new one has a folder as its remote; a project that is there keeps the remotes it has, and
+    learns of git where that came later.
 
     Raises:
         VersioningError: DVC failed.
     """
     with_git = (root / ".git").exists()
     if not (root / ".dvc").is_dir():
-        # A folder inside another repository gets its own ledger, so the outer one stays as it is.
-        run_dvc(root, "init", *([] if with_git else ["--no-scm"]))
-        run_dvc(root, "config", "core.analytics", "false")
-        run_dvc(root, "config", "core.autostage", "false")
-        run_dvc(root, "remote", "add", "--default", "workspace", REMOTE_FOLDER)
+        try:
+            # A folder inside another repository gets a ledger of its own: the outer one stays.
+            run_dvc(root, "init", *([] if with_git else ["--no-scm"]))
+            run_dvc(root, "config", "core.analytics", "false")
+            run_dvc(root, "config", "core.autostage", "false")
+            run_dvc(root, "remote", "add", "--default", "workspace", REMOTE_FOLDER)
+        except BaseException:
+            # Half of it would be taken for a project that is there.
+            shutil.rmtree(root / ".dvc", ignore_errors=True)
+            raise
     elif not with_git and not _without_git(root):
         # A copy of the sources without its .git (an archive, an image): DVC refuses otherwise.
         run_dvc(root, "config", "--local", "core.no_scm", "true")
+    elif with_git and _without_git(root) and not _git_ignores(root, LOCK_FILE):
+        # `git init` came after `rabtriever init`, or the copy has its .git again.
+        for level in ("--project", "--local"):
+            if _without_git(root, level):
+                run_dvc(root, "config", level, "--unset", "core.no_scm")
+        if not (root / ".dvc" / ".gitignore").exists():
+            # As `dvc init` writes it where git was there first: the cache is not for git.
+            write_text(root / ".dvc" / ".gitignore", "/config.local\n/tmp\n/cache\n")
 
 
 def record_stage(workspace: Workspace, stage: str) -> str:
@@ -180,9 +198,7 @@ def _ledger_kept(workspace: Workspace) -> Iterator[None]:
     elif ledger.is_file() and not ledger.stat().st_size:
         ledger.unlink()
     if ledger.is_file():
-        temporary = before.with_suffix(".tmp")
-        shutil.copyfile(ledger, temporary)
-        temporary.replace(before)
+        copy_file(ledger, before)
     else:
         before.unlink(missing_ok=True)
     try:
@@ -219,10 +235,9 @@ def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
     """DVC rewrites dvc.lock in place: one step must not read it while another writes."""
     import filelock
 
-    workspace.work.mkdir(parents=True, exist_ok=True)
     lock = workspace.work / "dvc-record.lock"
     try:
-        with filelock.FileLock(lock, timeout=_PATIENCE_SECONDS):
+        with file_lock(lock, timeout=_PATIENCE_SECONDS):
             yield
     except filelock.Timeout:
         raise StageBusyError(
@@ -246,9 +261,23 @@ def _read(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _without_git(root: Path) -> bool:
+def _git_ignores(root: Path, name: str) -> bool:
+    """Whether git ignores a file, which DVC would refuse to use; also where there is no git."""
+    git = shutil.which("git")
+    if git is None:
+        return True
+    asked = subprocess.run(  # noqa: S603 - git itself, fixed commands
+        [git, "check-ignore", "--quiet", name], cwd=root, capture_output=True, check=False
+    )
+    return asked.returncode != 1
+
+
+def _without_git(root: Path, level: str | None = None) -> bool:
+    """Whether DVC's settings, or those of one level, say that there is no git."""
     import configparser
 
-    config = configparser.ConfigParser()
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    files = {"--project": "config", "--local": "config.local"}
+    names = files.values() if level is None else [files[level]]
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([root / ".dvc" / name for name in names], encoding="utf-8")
     return config.getboolean("core", "no_scm", fallback=False)

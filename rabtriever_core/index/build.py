@@ -114,7 +114,7 @@ def build_and_verify(
         raise IndexMismatchError(
             f"collection {physical} and the model agree on {agreement.top10:.4f} of the top "
             f"{DEPTH}, below gates.top10_agreement = {least_agreement}; it is not served. Delete "
-            "it and materialize `document_embeddings` again"
+            "it, then `rabtriever run document_embeddings --force`"
         )
     texts = spread(source.texts, index.probe_queries)
     probes = choose_probes(tower, texts, source.embeddings.ids, stored)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rabtriever_core.config import IndexConfig
-from rabtriever_core.errors import ConfigError, IndexMismatchError, IndexUnavailableError
-from rabtriever_core.index.retry import is_transient, with_retry
+from rabtriever_core.errors import ConfigError, IndexUnavailableError
+from rabtriever_core.index.retry import with_retry
+from rabtriever_core.index.server_errors import server_errors
+from rabtriever_core.workspace.access import refusal, user
+from rabtriever_core.workspace.locks import file_lock
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -61,9 +64,12 @@ def open_server(config: IndexConfig, url: str) -> "QdrantClient":
     from qdrant_client import QdrantClient
     from urllib3.exceptions import LocationParseError
 
+    # Said in the documentation; here it would be repeated at every step.
+    warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
     try:
         return QdrantClient(
             url=url,
+            port=None,  # the address's own; the client would put 6333 behind https://host
             api_key=config.api_key,
             timeout=max(1, round(config.timeout_seconds)),
             # Its check runs in a thread of its own and only warns; the first request says more.
@@ -76,56 +82,20 @@ def open_server(config: IndexConfig, url: str) -> "QdrantClient":
 
 
 @contextmanager
-def server_errors(url: str) -> Iterator[None]:
-    """What a server's client raises, said in this project's errors.
-
-    Raises:
-        IndexUnavailableError: the server cannot be reached, refuses the key or breaks off.
-        IndexMismatchError: it has no such collection.
-    """
-    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
-
-    try:
-        yield
-    except ResponseHandlingException as error:
-        if not is_transient(error):
-            raise
-        raise IndexUnavailableError(
-            f"Qdrant at {url} cannot be reached ({error.source}): start it or unset QDRANT_URL"
-        ) from error
-    except ResourceExhaustedResponse as error:
-        raise IndexUnavailableError(
-            f"Qdrant at {url} is overloaded ({error}): try again later or raise its limits"
-        ) from error
-    except UnexpectedResponse as error:
-        if error.status_code in (401, 403):
-            raise IndexUnavailableError(
-                f"Qdrant at {url} refuses the API key ({error.status_code}): set QDRANT_API_KEY"
-            ) from error
-        if error.status_code == 404:
-            raise IndexMismatchError(
-                f"Qdrant at {url} has not what was asked for ({error.content.decode()[:200]})"
-            ) from error
-        if error.status_code is not None and error.status_code >= 500:
-            raise IndexUnavailableError(
-                f"Qdrant at {url} fails ({error.status_code} {error.reason_phrase}): see its log"
-            ) from error
-        raise
-
-
-@contextmanager
 def _local(folder: Path, lock_seconds: float) -> Iterator["QdrantClient"]:
     import filelock
 
-    folder.mkdir(parents=True, exist_ok=True)
     # Qdrant reads the folder before it takes its own lock, so a process that waits for another
     # one could go on with stale aliases. This lock is held before anything is read.
-    lock = filelock.FileLock(folder / _LOCK, timeout=lock_seconds)
     try:
+        lock = file_lock(folder / _LOCK, timeout=lock_seconds)
         lock.acquire()
     except filelock.Timeout:
         raise _locked(folder) from None
+    except OSError as error:
+        if refusal(error):
+            raise _denied(folder, error) from error
+        raise
     try:
         client = _open_local(folder)
         try:
@@ -154,15 +124,26 @@ def _open_local(folder: Path) -> "QdrantClient":
         if "already accessed" in str(error):
             raise _locked(folder) from None
         raise
-    except OSError:
+    except OSError as error:
+        if refusal(error):
+            raise _denied(folder, error) from error
         raise  # the disk's business, and not that of what is on it
     except sqlite3.OperationalError as error:
         if "full" in str(error):
             raise
+        if "readonly" in str(error) or "unable to open" in str(error):
+            raise _denied(folder, error) from error
         raise _damaged(folder, error) from error
     # Local mode keeps its points pickled: damaged bytes raise whatever they happen to spell.
     except Exception as error:
         raise _damaged(folder, error) from error
+
+
+def _denied(folder: Path, error: Exception) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"the Qdrant folder {folder} cannot be written by {user()} ({error}): Qdrant's local mode "
+        "takes write access to it, also for reading; give it, or use a server (QDRANT_URL)"
+    )
 
 
 def _damaged(folder: Path, error: Exception) -> IndexUnavailableError:

@@ -31,7 +31,7 @@ _FLOOR = 1e-8
 _NORM_QUANTILE = 0.99
 """Of the documents' norms: longer ones stay longer, or a single one would flatten the rest."""
 _BLOCK = 8192
-_REMEDY = "materialize `document_embeddings` again"
+_REMEDY = "`rabtriever run document_embeddings --force` makes them anew"
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float32]
 Shards = Iterator[tuple[list[str], Floats]]
 """Document ids and vectors, one shard after another."""
 
-_REMEDY = "materialize `document_embeddings` again"
+_REMEDY = "`rabtriever run document_embeddings --force` makes them anew"
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def check_vectors(vectors: np.ndarray, dimension: int, ids: Sequence[str]) -> No
             if found.any():
                 raise VectorError(
                     f"the vector of document {ids[row]!r} holds {problem} at position "
-                    f"{int(np.argmax(found))}: look at the document's text, then materialize "
-                    "`document_embeddings` again"
+                    f"{int(np.argmax(found))}: look at the document's text, then "
+                    "`rabtriever run document_embeddings --force`"
                 )
 
 

@@ -63,7 +63,7 @@ def record_candidate(workspace: Workspace, *, by: str, parent: str | None) -> Re
     if collection["alias"] != workspace.alias:
         raise ReleaseError(
             f"collection {collection['collection']} was built for {collection['alias']!r}, not for "
-            f"{workspace.alias!r}: materialize `qdrant_collection` again"
+            f"{workspace.alias!r}: run `rabtriever run qdrant_collection` again"
         )
     number = max((release.number for release in every_release(workspace)), default=0) + 1
     settings = _settings(workspace, artifacts)

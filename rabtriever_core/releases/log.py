@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,6 +11,7 @@ from rabtriever_core.errors import ReleaseError
 from rabtriever_core.releases.record import releases_folder
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_text
+from rabtriever_core.workspace.encodable import Encodable
 
 FILE = "log.jsonl"
 
@@ -28,8 +30,8 @@ class Event(BaseModel):
     action: Action
     release: str
     alias: str
-    by: str
-    reason: str = ""
+    by: Encodable
+    reason: Encodable = ""
 
 
 def read_log(workspace: Workspace) -> list[Event]:
@@ -49,8 +51,10 @@ def every_event(workspace: Workspace) -> list[Event]:
     """
     path = releases_folder(workspace) / FILE
     events = []
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for number, line in enumerate(lines, 1):
+    # Not `splitlines`, which ends a line at characters that JSON leaves as they are (U+2028).
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             events.append(Event.model_validate_json(line))
         except ValidationError as error:
@@ -67,9 +71,22 @@ def append(workspace: Workspace, action: Action, release: str, by: str, reason: 
         time=now(), action=action, release=release, alias=workspace.alias, by=by, reason=reason
     )
     path = releases_folder(workspace) / FILE
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before = _text(path)
+    if before and not before.endswith("\n"):  # somebody edited the file
+        before += "\n"
     write_text(path, before + event.model_dump_json() + "\n")
     return event
+
+
+def _text(path: Path) -> str:
+    """Content of the log; without the mark that some editors put at its start."""
+    try:
+        return path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ReleaseError(
+            f"{path}, line {line} is damaged ({error.reason}): restore the file from git"
+        ) from None
 
 
 def now() -> datetime:

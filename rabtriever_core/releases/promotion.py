@@ -116,6 +116,8 @@ def rollback(
 ) -> Release:
     """Serve an older release again, without gates; its collection is built again where it is gone.
 
+    Nothing is done or logged where it is served already.
+
     Args:
         workspace: whose release.
         name: a release; the one served before the present one when not given.
@@ -134,6 +136,14 @@ def rollback(
         target = name or served_before(read_log(workspace), present)
         if target is None:
             raise ReleaseError(f"{workspace.alias!r} has served no release before {present}")
+        release = _available(workspace, target)
+        if served == Served(release.collection, release.id):
+            logger.info(
+                "release %s is served already, nothing was done; where it is damaged, `rabtriever "
+                "releases restore` makes it whole",
+                release.id,
+            )
+            return release
         return _bring_back(workspace, target, served, "rollback", by, reason)
 
 

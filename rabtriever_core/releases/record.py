@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
+from rabtriever_core.workspace.encodable import Encodable
 
 FOLDER = "releases"
 METRIC = "MRR@10"
@@ -34,15 +35,15 @@ class GateResult(_Frozen):
     """What was measured; None where the gate is not a number's."""
     limit: float | None
     """What it is held to; None without a limit."""
-    text: str
+    text: Encodable
     """The finding in one line."""
 
 
 class Override(_Frozen):
     """Who served a release although a gate did not pass."""
 
-    by: str
-    reason: str
+    by: Encodable
+    reason: Encodable
     time: datetime
 
 
@@ -84,7 +85,7 @@ class Release(_Frozen):
     override: Override | None = None
     created: datetime
     """UTC; for people only."""
-    created_by: str
+    created_by: Encodable
 
     @property
     def quality(self) -> dict[str, float]:

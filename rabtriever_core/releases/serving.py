@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.config.retired import current_values
@@ -166,23 +166,23 @@ def release_index(workspace: Workspace, release: Release) -> IndexConfig:
     """How a release is stored and searched, on the Qdrant that the workspace is set to now."""
     now = workspace.settings.index
     where = {"url": now.url, "api_key": now.api_key, "timeout_seconds": now.timeout_seconds}
-    return _section(release, "index", IndexConfig).model_copy(update=where)
+    return _section(release, "index", IndexConfig, where)
 
 
 def release_runtime(workspace: Workspace, release: Release) -> RuntimeConfig:
     """The precision a release was made with, on the device there is now."""
     now = workspace.settings.runtime
     where = {"threads": now.threads, "device": now.device}
-    return _section(release, "runtime", RuntimeConfig).model_copy(update=where)
+    return _section(release, "runtime", RuntimeConfig, where)
 
 
-def _section(release: Release, name: str, kind: type[Section]) -> Section:
+def _section(release: Release, name: str, kind: type[Section], where: dict[str, Any]) -> Section:
     from pydantic import ValidationError
 
     renamed = _RENAMED.get(name, {})
     values = {renamed.get(key, key): value for key, value in release.settings.get(name, {}).items()}
     try:
-        return kind.model_validate(current_values(kind, values, name))
+        return kind.model_validate(current_values(kind, values, name) | where)
     except ValidationError as error:
         raise ReleaseError(
             f"release {release.id} was made with settings of {name!r} that this version does not "

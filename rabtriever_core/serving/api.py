@@ -27,6 +27,7 @@ PROBLEMS: dict[int | str, dict[str, object]] = {
     400: {"model": Problem, "description": "The body is not JSON."},
     401: {"model": Problem, "description": "No valid API key."},
     413: {"description": "The body is too large."},
+    415: {"model": Problem, "description": "The body has a Content-Encoding."},
     422: {"model": Invalid, "description": "A value is missing, unknown or out of range."},
     429: {
         "model": Problem,

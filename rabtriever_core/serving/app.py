@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from rabtriever_core import __version__
 from rabtriever_core.errors import (
@@ -28,7 +29,7 @@ from rabtriever_core.serving import feedback_api
 from rabtriever_core.serving import side_by_side_api as compare_api
 from rabtriever_core.serving.api import PROBLEMS, Answering, authorized, router
 from rabtriever_core.serving.batching import OverloadedError
-from rabtriever_core.serving.middleware import Observed
+from rabtriever_core.serving.middleware import Customs, Observed
 from rabtriever_core.serving.page_routes import add_page
 from rabtriever_core.serving.service import Service
 from rabtriever_core.workspace import Workspace
@@ -51,8 +52,17 @@ The log says more, with places that are none of a client's business.
 """
 
 
-def create_app(workspace: Workspace) -> FastAPI:
-    """The application of one workspace; the served release is opened when it starts."""
+_ZIPPED_FROM = 1000
+"""Bytes of an answer, where the client takes it zipped."""
+
+
+def create_app(workspace: Workspace, root_path: str = "") -> FastAPI:
+    """The application of one workspace; the served release is opened when it starts.
+
+    Args:
+        workspace: whose served release answers.
+        root_path: where a proxy shows it (`/search`), whether it passes that on or not.
+    """
     service = Service(workspace)
 
     @asynccontextmanager
@@ -68,6 +78,8 @@ def create_app(workspace: Workspace) -> FastAPI:
         # `add_page` has a page of documentation that asks nobody else's network.
         docs_url=None,
         redoc_url=None,
+        root_path=root_path,
+        redirect_slashes=False,  # `Customs` does without a redirect
     )
     app.state.service = service
     for part in (router, compare_api.router, feedback_api.router):
@@ -77,6 +89,7 @@ def create_app(workspace: Workspace) -> FastAPI:
     _add_errors(app)
     # The last one added is the outermost.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=service.settings.max_body_bytes)
+    app.add_middleware(GZipMiddleware, minimum_size=_ZIPPED_FROM, compresslevel=5)
     if service.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -86,6 +99,7 @@ def create_app(workspace: Workspace) -> FastAPI:
             expose_headers=["Retry-After", "X-Request-ID"],
         )
     app.add_middleware(Observed, metrics=service.metrics)
+    app.add_middleware(Customs)
     return app
 
 
@@ -100,9 +114,12 @@ def _add_health(app: FastAPI) -> None:
         """A release is open, so queries are answered."""
         return {"status": "ready", "release": service.retriever.release.id}
 
-    @app.get("/metrics", dependencies=[Depends(authorized)], response_class=Response)
+    open_to_all = app.state.service.settings.open_metrics
+    guards = [] if open_to_all else [Depends(authorized)]
+
+    @app.get("/metrics", dependencies=guards, response_class=Response)
     async def metrics(service: Answering) -> Response:
-        """Metrics for Prometheus."""
+        """Metrics for Prometheus. Where there are keys they take one, unless open_metrics."""
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.releases.log import now
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.access import refusal
 from rabtriever_core.workspace.atomic import write_json
+from rabtriever_core.workspace.encodable import Encodable, encodable
 
 FILE = "api_keys.json"
 _PREFIX = "rbt"
@@ -23,7 +25,7 @@ class ApiKey(BaseModel):
 
     id: str
     """Its public part."""
-    name: str
+    name: Encodable
     """Whose it is."""
     sha256: str
     """Of the whole key. A key is 256 random bits: what makes hashes of passwords slow is for
@@ -57,6 +59,8 @@ class ApiKeys:
         if self._read is None or self._read[0] != state:
             try:
                 keys = _KEYS.validate_json(self.path.read_bytes())
+            except PermissionError as error:
+                raise ConfigError(refusal(error)) from None
             except ValidationError as error:
                 raise ConfigError(
                     f"{self.path} is damaged ({error.error_count()} errors): restore it, or delete "
@@ -77,6 +81,7 @@ class ApiKeys:
         Raises:
             ConfigError: the name is empty, or a key in use has it.
         """
+        name = encodable(name)
         if not name.strip():
             raise ConfigError("a key needs a name that says whose it is")
         if any(key.name == name and key.revoked is None for key in self.all()):
@@ -92,14 +97,15 @@ class ApiKeys:
         """Refuse a key from now on.
 
         Args:
-            which: its id, or its name.
+            which: its id, or its name; or the key itself.
 
         Raises:
             ConfigError: no key in use is called so.
         """
-        keys = self.all()
+        keys, which, digest = self.all(), encodable(which), _hash(which)
         for position, key in enumerate(keys):
-            if which in (key.id, key.name) and key.revoked is None:
+            known = which in (key.id, key.name) or hmac.compare_digest(key.sha256, digest)
+            if known and key.revoked is None:
                 revoked = key.model_copy(update={"revoked": now()})
                 self._write([*keys[:position], revoked, *keys[position + 1 :]])
                 return revoked

@@ -1,4 +1,4 @@
-"""Around every request: an id, a line in the log, a count."""
+"""Around every request: an id, a line in the log, a count, and small customs of the web."""
 
 import logging
 import re
@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rabtriever_core.serving.metrics import Metrics
@@ -17,6 +17,50 @@ logger = logging.getLogger("rabtriever_core.serving.access")
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Not worth a line each: they are asked all the time.
 _QUIET = {"/healthz", "/readyz", "/metrics"}
+
+
+class Customs:
+    """HEAD is GET without the body, and a slash at the end of a path changes nothing.
+
+    Pages alone are redirected, since their links are relative; and so is where to, since a service
+    behind a proxy does not know its own address.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, root = str(scope["path"]), str(scope.get("root_path", ""))
+        pages = {
+            root: f"{root.rpartition('/')[2]}/",
+            f"{root}/docs/": "../docs",
+            "/docs/": "../docs",
+        }
+        if path in pages:
+            await RedirectResponse(pages[path])(scope, receive, send)
+            return
+        # A copy: the server needs to know what was really asked.
+        asked = {**scope, "path": path.rstrip("/") or "/"}
+        if asked["path"] == root:
+            asked["path"] = f"{root}/"
+        if scope["method"] == "HEAD":
+            asked["method"] = "GET"
+            await self._app(asked, receive, _without_body(send))
+        else:
+            await self._app(asked, receive, send)
+
+
+def _without_body(send: Send) -> Send:
+    async def head_only(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return head_only
 
 
 class Observed:
@@ -34,7 +78,8 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
         id_ = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"], state["log"] = id_, {}
@@ -49,7 +94,11 @@ class Observed:
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+                said = {"detail": "send the body as it is, without a Content-Encoding"}
+                await JSONResponse(said | {"request_id": id_}, 415)(scope, receive, answer)
+            else:
+                await self._app(scope, receive, answer)
         except Exception:
             logger.exception("a request failed", extra={"request_id": id_})
             failed = {"detail": "internal error", "request_id": id_}

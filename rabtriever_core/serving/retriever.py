@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -53,9 +54,9 @@ class _Open:
 class Retriever:
     """Searches the served release, also after the next promotion. No answer mixes two releases.
 
-    Threads can share one. It asks Qdrant every `refresh_seconds` at most which release is served.
-    The query that notices another one loads its models, while other threads answer from the one
-    before.
+    Threads can share one, processes cannot: open one in each, after a fork. It asks Qdrant every
+    `refresh_seconds` at most which release is served. The query that notices another one loads its
+    models, while other threads answer from the one before.
 
     Example:
         ```python
@@ -94,6 +95,7 @@ class Retriever:
         self._closed = False
         self._other: _Open | None = None
         self._other_turn = threading.Lock()
+        self._process: int | None = None
 
     @classmethod
     def open(
@@ -301,11 +303,28 @@ class Retriever:
             IndexMismatchError: as for `search`.
             ReleaseError: as for `search`.
         """
+        self._check_process()
         if not self._closed:
             self._look(wait=True)
         return self._current().opened.release
 
+    def _check_process(self) -> None:
+        """Refuse a retriever that was asked before its process was forked.
+
+        Torch's threads and other threads' locks do not survive a fork: a query would hang for ever.
+
+        Raises:
+            IndexUnavailableError: it belongs to the process before the fork.
+        """
+        self._process = self._process or os.getpid()
+        if self._process != os.getpid():
+            raise IndexUnavailableError(
+                f"this retriever was opened in another process ({self._process}), which was forked "
+                f"since: open one in each process, after the fork (here: {os.getpid()})"
+            )
+
     def _current(self) -> _Open:
+        self._check_process()
         if self._closed:
             raise IndexUnavailableError("this retriever is closed: open another one")
         if time.monotonic() >= self._next_look:

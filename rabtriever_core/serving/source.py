@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rabtriever_core.errors import IndexUnavailableError, UnknownReleaseError
-from rabtriever_core.index.connection import connect, open_server, server_errors
+from rabtriever_core.index.connection import connect, open_server
 from rabtriever_core.index.memory import in_memory
 from rabtriever_core.index.retry import patience
+from rabtriever_core.index.server_errors import server_errors
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.served import served_release
 from rabtriever_core.workspace import Workspace

@@ -116,7 +116,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "calibration",
-        1,
+        2,
         "Fit on dev what a margin means: probability, and when nothing fits.",
         ("validated_dataset", "teacher", "student", "document_embeddings"),
         ("dataset", "calibration", "runtime"),
@@ -130,7 +130,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "benchmark_report",
-        1,
+        2,
         "Compare BM25, bi-encoder, teacher and student on the same queries.",
         (
             "validated_dataset",

@@ -149,7 +149,7 @@ def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
             if parent in hashes and hashes[parent] != expected:
                 raise ArtifactError(
                     f"{name} was made from another {parent} ({expected}) than the one here "
-                    f"({hashes[parent]}): materialize {name} again before {stage.name}"
+                    f"({hashes[parent]}): `rabtriever run {name}` first, then {stage.name}"
                 )
     return inputs
 

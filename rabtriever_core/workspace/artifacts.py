@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from rabtriever_core.errors import ArtifactError, StageBusyError
+from rabtriever_core.workspace.atomic import write_text
 from rabtriever_core.workspace.disk import says_when_full
 from rabtriever_core.workspace.identity import FIRST_VERSION, Identity, differences
+from rabtriever_core.workspace.locks import file_lock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,13 +130,14 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
         meta = ArtifactMeta.model_validate_json((folder / META).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(
-            f"no artifact at {folder}: materialize `{stage}` first (`rabtriever run {stage}`, "
-            "or `dvc checkout` if DVC has it)"
+            f"no artifact at {folder}: `rabtriever run {stage}` makes it, or `dvc checkout` where "
+            "DVC has it"
         ) from None
     except ValueError as error:
-        raise ArtifactError(f"{folder / META} is damaged ({error}): {_REPAIR}") from None
+        problem = " ".join(str(error).split())
+        raise ArtifactError(f"{folder / META} is damaged ({problem}): {_repair(stage)}") from None
     if not meta.is_intact:
-        raise ArtifactError(f"{folder / META} is damaged: its checksum differs; {_REPAIR}")
+        raise ArtifactError(f"{folder / META} is damaged: its checksum differs; {_repair(stage)}")
     try:
         found = {path: md5 for path, md5 in folder_md5s(folder).items() if path != META}
     except FileNotFoundError:
@@ -144,13 +147,13 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
         ) from None
     if found != meta.files:
         differing = sorted(dict(found.items() ^ meta.files.items()))
-        raise ArtifactError(f"{folder} is damaged: {', '.join(differing)} differ; {_REPAIR}")
+        raise ArtifactError(f"{folder} is damaged: {', '.join(differing)} differ; {_repair(stage)}")
     for name, expected in (parents or {}).items():
         actual = meta.parents.get(name)
         if actual != expected:
             raise ArtifactError(
                 f"{folder} was made from {name} {actual}, but the {name} here is {expected}: "
-                f"materialize `{stage}` again"
+                f"`rabtriever run {stage}` makes it anew"
             )
     return Artifact(folder=folder, meta=meta)
 
@@ -160,12 +163,16 @@ def _stage_of(folder: Path) -> str:
     return "benchmark_report" if folder.name == "reports" else folder.name
 
 
-_REPAIR = "delete the folder, then `dvc checkout` or materialize it again"
+_REPAIR = "delete the folder, then `dvc checkout` or"
+
+
+def _repair(stage: str) -> str:
+    return f"{_REPAIR} `rabtriever run {stage}`"
 
 
 def fault(error: ArtifactError) -> str:
     """What an error says is wrong with an artifact, without what to do about it."""
-    return str(error).removesuffix(_REPAIR).rstrip(":; ")
+    return str(error).partition(_REPAIR)[0].rstrip(":; ")
 
 
 def build_artifact(
@@ -224,7 +231,7 @@ def build_artifact(
                 versions=_versions(),
                 files=folder_md5s(output),
             ).sealed()
-            (output / META).write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            write_text(output / META, meta.model_dump_json(indent=2) + "\n")
             replace_folder(output, folder)
         except BaseException:
             # No next run reads it, and on a full disk it takes the room that one needs.
@@ -259,8 +266,7 @@ def stage_lock(work: Path, stage: str) -> Iterator[None]:
     """
     import filelock
 
-    work.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(work / f"{stage}.lock", timeout=0)
+    lock = file_lock(work / f"{stage}.lock", timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:

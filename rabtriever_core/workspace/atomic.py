@@ -9,6 +9,8 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ def replacing(path: Path, *, private: bool = False, scratch: Path | None = None)
     """A new, empty file to write to, which takes the place of `path` when the block ends well.
 
     Folders that are missing are made. The content is on disk, under its name, when this returns;
-    after an error `path` is as it was.
+    after an error `path` is as it was. Who might read and write a file of its own still may.
 
     Args:
         path: the file to write or replace.
@@ -36,12 +38,23 @@ def replacing(path: Path, *, private: bool = False, scratch: Path | None = None)
     try:
         mode = 0o600 if private else 0o666  # the process's umask takes its part
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        _keep_access(path, unfinished, 0o600 if private else 0o777)
         yield unfinished
         _to_disk(unfinished)
         unfinished.replace(path)
         _to_disk(path.parent)
+    except OSError as error:
+        if error.filename == str(unfinished):  # nobody knows it by that name
+            error.filename = str(path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Write or replace a file with another one's content."""
+    with replacing(path) as unfinished:
+        shutil.copyfile(source, unfinished)
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
@@ -81,6 +94,22 @@ def _json(value: Any, indent: int | None) -> bytes:
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     # A lone surrogate, which broken input may hold, has no UTF-8: it is escaped (`\udc80`).
     return f"{text}\n".encode(errors="backslashreplace")
+
+
+def _keep_access(path: Path, unfinished: Path, most: int) -> None:
+    """Give a file's successor its owner, where this process may, and of its mode what is allowed.
+
+    What is linked is another's, whose mode (DVC's cache: read-only) is not the file's.
+    """
+    try:
+        before = path.lstat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(before.st_mode) and before.st_nlink == 1:
+        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+            with contextlib.suppress(PermissionError):
+                os.chown(unfinished, before.st_uid, before.st_gid)
+        unfinished.chmod(stat.S_IMODE(before.st_mode) & most)
 
 
 def _to_disk(path: Path) -> None:

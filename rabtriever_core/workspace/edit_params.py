@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.config.loading import yaml_problem
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.workspace.atomic import write_text
 
@@ -34,7 +35,7 @@ def _read(params: Path) -> tuple[Any, Any]:
     try:
         return yaml, yaml.load(params) or {}
     except YAMLError as error:
-        raise ConfigError(f"{params} is not valid YAML: {error}") from None
+        raise ConfigError(f"{params} is not valid YAML: {yaml_problem(error)}") from None
 
 
 def _write(params: Path, yaml: Any, content: Any) -> None:

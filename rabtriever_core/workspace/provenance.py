@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rabtriever_core.config.secrets import without_secrets
+
 _PACKAGES = ("rabtriever", "torch", "transformers", "peft", "numpy", "ir-measures")
 
 
@@ -51,7 +53,7 @@ def commit() -> str | None:
 
 def command_line(program: str, arguments: Sequence[str]) -> str:
     """A command as typed, absolute paths cut to their last part: they say nothing elsewhere."""
-    return shlex.join([program, *(_relative(a) for a in arguments)])
+    return without_secrets(shlex.join([program, *(_relative(a) for a in arguments)]))
 
 
 def in_words(facts: dict[str, Any]) -> str:

@@ -49,6 +49,15 @@ def test_a_store_that_is_not_there_is_named(
         use_bucket(tmp_path, "models")
 
 
+def test_an_address_with_a_password_is_neither_used_nor_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://me:{SECRET}@127.0.0.1:9\n")
+    with pytest.raises(ConfigError, match="no user name, no password") as found:
+        use_bucket(tmp_path, "models")
+    assert SECRET not in str(found.value)
+
+
 def test_dagster_keeps_its_records_in_postgresql_and_an_edited_file_stays(tmp_path: Path) -> None:
     template, storage = (yaml.safe_load(path.read_text()) for path in (TEMPLATE, STORAGE))
     assert not set(template) & set(storage)

@@ -19,7 +19,9 @@ from typing import Any
 import psycopg2
 import pytest
 import yaml
+from honcho.printer import Message
 
+from deployments.native import stack as native
 from deployments.native.cluster import Cluster
 from deployments.native.stack import PORTS
 from rabtriever_core.releases.promotion import promote
@@ -210,3 +212,16 @@ def test_a_tick_of_the_daemon_ends_in_a_new_release_that_is_served(
     for name in ("code", "webserver", "daemon", "query", "postgres"):
         assert (logs / f"{name}.log").stat().st_size > 0, name
     assert "database system is shut down" in (logs / "postgres.log").read_text()
+
+
+def test_logs_are_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "LOG_BYTES", 100)
+    monkeypatch.setattr(native, "LOGS_BEFORE", 2)
+    logs = native._Logs(tmp_path)
+    for number in range(50):
+        for data in (f"line {number} of 50 %s\n", b"bytes \xff\n"):
+            logs.write(Message("line", data, datetime.now(), "query", None))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["query.log", "query.log.1", "query.log.2"]
+    assert all(path.stat().st_size <= 100 for path in tmp_path.iterdir())
+    assert "line 49 of 50 %s\n" in "".join(path.read_text() for path in tmp_path.iterdir())

@@ -55,8 +55,8 @@ def check_probes(
         if first not in probe["expected"]:
             raise IndexMismatchError(
                 f"{collection} answers {probe['query'][:80]!r} with {first!r}, the "
-                f"model with {probe['expected']}: delete the collection and materialize "
-                "`qdrant_collection` again"
+                f"model with {probe['expected']}: delete the collection, then "
+                "`rabtriever run qdrant_collection --force`"
             )
 
 

@@ -1,6 +1,5 @@
 """Further systems on the report's queries, beside what the report measured there."""
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from rabtriever_core.stages.registry import Stage
 from rabtriever_core.stages.run import load_inputs
 from rabtriever_core.workspace import Workspace, provenance
 from rabtriever_core.workspace.artifacts import Artifact
+from rabtriever_core.workspace.atomic import write_json, write_text
 
 FILE = "baselines.json"
 _MEASURED_WITH = Stage(
@@ -78,10 +78,8 @@ def measure_baselines(workspace: Workspace, chosen: Chosen) -> Path:
         "machine": provenance.machine(),
     }
     path = workspace.measurements / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = path.with_suffix(".md")
-    page.write_text(measurement_markdown(path, path.parent) + "\n", encoding="utf-8")
+    write_json(path, found)
+    write_text(path.with_suffix(".md"), measurement_markdown(path, path.parent) + "\n")
     return path
 
 

@@ -17,7 +17,7 @@ from rabtriever_core.lab.results.stored import BENCHMARK, store
 from rabtriever_core.stages.registry import STAGES, stage_named
 from rabtriever_core.workspace import PARAMS, Workspace, provenance
 from rabtriever_core.workspace.artifacts import ArtifactMeta, load_artifact
-from rabtriever_core.workspace.atomic import write_json
+from rabtriever_core.workspace.atomic import copy_file, write_json
 
 MEASUREMENTS = "measurements"
 
@@ -36,13 +36,17 @@ def add(path: Path, folder: Path, name: str | None = None) -> None:
     """
     # Settings may lie beside stored results, and ablations in a workspace.
     if any(path.glob(f"*/seed-*/{BENCHMARK}")):
-        shutil.copytree(path, folder, dirs_exist_ok=True)
+        shutil.copytree(path, folder, dirs_exist_ok=True, copy_function=_put)
     elif (path / PARAMS).is_file():
         add_workspace(path, folder, name)
     elif any(path.glob(f"ablations/*/{PLAN}")):
-        shutil.copytree(path, folder, dirs_exist_ok=True)
+        shutil.copytree(path, folder, dirs_exist_ok=True, copy_function=_put)
     else:
         raise ArtifactError(f"{path} is neither a workspace nor a folder of stored results")
+
+
+def _put(source: str, target: str) -> None:
+    copy_file(Path(source), Path(target))
 
 
 def add_workspace(root: Path, folder: Path, name: str | None = None) -> Path:

@@ -8,6 +8,7 @@ from rabtriever_core.errors import ArtifactError
 from rabtriever_core.lab.ablation.tables import mean_and_sd, table
 from rabtriever_core.lab.results.headline import LEVEL, bars, summarized
 from rabtriever_core.lab.results.stored import stored_datasets
+from rabtriever_core.workspace.atomic import write_text
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
@@ -58,4 +59,4 @@ def update_table(folder: Path, page: Path) -> None:
         raise ArtifactError(f"{page} has no place for the table: put {BEGIN} and {END} around it")
     found = {name: summarized(results) for name, results in stored_datasets(folder).items()}
     content = f"{before}{BEGIN}\n\n{headline_table(found)}\n\n{END}{after}"
-    page.write_text(content, encoding="utf-8")
+    write_text(page, content)

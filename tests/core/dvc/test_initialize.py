@@ -1,6 +1,7 @@
 """`rabtriever init`: from nothing to a workspace, and nothing changed when run again."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,22 @@ def test_the_demo_with_macos_leftovers_is_still_the_demo(workspace: Workspace) -
         file.write("{}\n")
     with pytest.raises(VersioningError, match="does not hold the bytes"):
         init_workspace(workspace.root)
+
+
+def test_git_that_comes_later_takes_no_bytes_that_dvc_keeps(workspace: Workspace) -> None:
+    (workspace.root / "releases" / "store" / "ab12").mkdir(parents=True)
+    (workspace.root / "releases" / "store" / "ab12" / "weights").touch()
+    (workspace.root / "releases" / "store" / "ab12.dvc").touch()
+    assert (workspace.root / ".dvc" / "cache").is_dir()
+    for command in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *command], cwd=workspace.root, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=workspace.root, check=True, capture_output=True, text=True
+    )
+    kept = listed.stdout.split()
+    assert {"params.yaml", "data.dvc", "dvc.yaml", "releases/store/ab12.dvc"} <= set(kept)
+    assert not [name for name in kept if name.startswith((".dvc/cache", ".dvc/tmp", "data/"))]
+    assert "releases/store/ab12/weights" not in kept
 
 
 def test_own_data_replaces_the_demo_and_follows_its_source(

@@ -29,10 +29,7 @@ def test_one_stage_per_entry_of_the_table() -> None:
         version = f"--code-version {stage.version}"
         assert entry["cmd"] == f"rabtriever run {stage.name} --workspace . {version}"
         assert entry["outs"] == [{stage.out: {"persist": True}}]
-        inputs = [f"artifacts/{name}" for name in stage.inputs]
-        if stage.name == "teacher":
-            inputs = [i for i in inputs if i not in ("artifacts/backbone", "artifacts/bi_encoder")]
-            inputs.append("artifacts/${teacher.start}")
+        inputs = [f"artifacts/{name}" for name in stage.inputs_with(default_settings())]
         assert entry["deps"] == (inputs or ["${dataset.folder}"])
 
 

@@ -223,3 +223,41 @@ def test_analytics_stay_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     run_dvc(tmp_path, "status")
     assert seen["DVC_NO_ANALYTICS"] == "1"
     assert seen["PATH"] == os.environ["PATH"]
+
+
+def test_git_that_comes_after_the_workspace_is_learnt(tmp_path: Path) -> None:
+    init_dvc(tmp_path)
+    assert "no_scm" in (tmp_path / ".dvc" / "config").read_text()
+    git(tmp_path, "init", "--quiet")
+    init_dvc(tmp_path)
+    assert "no_scm" not in (tmp_path / ".dvc" / "config").read_text()
+    (tmp_path / "file").write_text("content")
+    run_dvc(tmp_path, "add", "file")
+    assert "/file" in (tmp_path / ".gitignore").read_text().splitlines()
+    git(tmp_path, "add", "--all")
+    assert not any("cache" in name for name in git(tmp_path, "ls-files").split())
+
+
+def test_a_repository_that_ignores_the_ledger_stays_without_git(tmp_path: Path) -> None:
+    """As the repository of this package does: DVC refuses a dvc.lock that git ignores."""
+    init_dvc(tmp_path)
+    (tmp_path / ".gitignore").write_text("/dvc.lock\n")
+    git(tmp_path, "init", "--quiet")
+    init_dvc(tmp_path)
+    assert "no_scm" in (tmp_path / ".dvc" / "config").read_text()
+
+
+def test_a_project_that_failed_half_way_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_late(root: Path, *arguments: str) -> str:
+        if arguments[:2] == ("remote", "add"):
+            raise VersioningError("no room")
+        return run_dvc(root, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recording, "run_dvc", fails_late)
+        with pytest.raises(VersioningError, match="no room"):
+            init_dvc(tmp_path)
+    init_dvc(tmp_path)
+    assert "dvc_remote" in run_dvc(tmp_path, "remote", "list")

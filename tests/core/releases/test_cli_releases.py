@@ -1,6 +1,7 @@
 """`rabtriever releases`: tables and JSON, exit codes, one-line errors."""
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,9 @@ from typer.testing import CliRunner
 
 from rabtriever_core.cli import app
 from rabtriever_core.releases.difference import difference
+from rabtriever_core.releases.log import read_log
 from rabtriever_core.releases.promotion import promote
+from rabtriever_core.releases.record import read_releases, write_record
 from rabtriever_core.workspace import Workspace
 from tests.core.releases.conftest import Make
 
@@ -57,6 +60,31 @@ def test_list_and_show(releases: Releases) -> None:
     record = json.loads(releases("show", rows[1]["id"], "--json").output)
     assert record["parts"]["teacher"].endswith(".dir")
     assert "no release '9'" in releases("show", "9", code=2).stderr
+
+
+def test_columns_stay_apart(make: Make, releases: Releases, workspace: Workspace) -> None:
+    (record,) = [r for r in read_releases(workspace).values() if r.number == 2]
+    split = "test_unseen_combinations"
+    write_record(workspace, record.model_copy(update={"metrics": {split: record.metrics["test"]}}))
+    lines = releases("show", "2").output.splitlines()
+    rows = [line for line in lines if line.startswith("  ") and record.id not in line]
+    (measured,) = [row.split() for row in rows if split in row]
+    assert measured[:2] == [split, "MRR@10:"]
+    parts = lines[lines.index("parts") + 1 :][: len(record.parts)]
+    assert [row.split() for row in parts] == [[name, md5] for name, md5 in record.parts.items()]
+    assert len({row.rindex("  ") for row in parts}) == 1
+
+
+def test_a_rollback_to_what_is_served_does_nothing(
+    releases: Releases, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = read_log(workspace)
+    with caplog.at_level(logging.INFO):
+        assert "served: release 0002" in releases("rollback", "2", "--reason", "x").output
+    assert "is served already" in caplog.text
+    assert read_log(workspace) == before
+    json.loads(releases("rollback", "2", "--json").stdout)
+    assert read_log(workspace) == before
 
 
 def test_diff(releases: Releases, workspace: Workspace) -> None:

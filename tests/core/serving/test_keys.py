@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from typer.testing import CliRunner
 
 from rabtriever_core.cli import app
@@ -17,6 +19,8 @@ from rabtriever_core.serving.app import create_app
 from rabtriever_core.serving.keys import FILE, ApiKeys
 from rabtriever_core.serving.server import Listening, serve
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.encodable import encodable
+from tests.core.any_text import any_text
 from tests.core.releases.conftest import Make
 
 QUERY = {"query": "tell 7", "k": 1}
@@ -127,3 +131,35 @@ def test_command_line(workspace: Workspace) -> None:
     rabtriever("revoke", shown["id"])
     assert "revoked" in rabtriever("list")
     assert "no key in use" in rabtriever("revoke", "mobile app", code=2)
+
+
+@hypothesis_settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(name=any_text.filter(lambda text: bool(text.strip())))
+def test_a_key_of_any_name_is_read_back_and_revoked(name: str, workspace: Workspace) -> None:
+    (workspace.root / FILE).unlink(missing_ok=True)
+    keys = ApiKeys(workspace)
+    key = keys.create(name)
+    assert ApiKeys(workspace).owner(key) == encodable(name)
+    assert keys.revoke(name).name == encodable(name)
+    assert keys.owner(key) is None
+
+
+def test_a_key_itself_is_revoked_without_being_shown(workspace: Workspace) -> None:
+    key = ApiKeys(workspace).create("ana")
+    command = ["keys", "revoke", key, "-w", str(workspace.root)]
+    assert CliRunner().invoke(app, command).output.endswith(" ana\n")
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 2
+    assert key not in again.output
+    assert "no key in use is called" in again.stderr
+
+
+def test_metrics_may_be_open_although_keys_are_in_use(make: Make) -> None:
+    workspace = make(serving={"open_metrics": True})
+    promote(workspace, by="ana")
+    ApiKeys(workspace).create("ana")
+    with TestClient(create_app(workspace)) as client:
+        assert "rabtriever_release 1.0" in client.get("/metrics").text
+        assert client.post("/v1/search", json=QUERY).status_code == 401

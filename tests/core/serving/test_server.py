@@ -1,6 +1,7 @@
 """`rabtriever serve` as a process of its own."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -14,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import yaml
 
 from rabtriever_core.releases.promotion import promote
+from rabtriever_core.serving.server import Listening, _Lines
 from tests.core.releases.conftest import Make
 
 # The stand-in student, in that process too.
@@ -134,3 +137,55 @@ def test_https(make: Make, tmp_path: Path) -> None:
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "TLS files" in said
+
+
+def said_by(root: Path, *options: str) -> tuple[int, list[str]]:
+    """Port and lines of a service that is asked once and told to stop."""
+    port = free_port()
+    with serving(root, port, *options) as process:
+        assert asked(port, "/v1/search/", {"query": "tell 7"})[0] == 503
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+    return port, said.splitlines()
+
+
+def test_the_log_is_json_and_says_the_address(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("{}")
+    port, lines = said_by(tmp_path)
+    rows = [json.loads(line) for line in lines]
+    assert not any("\x1b" in line or "\\u001b" in line for line in lines)
+    assert any(f"http://127.0.0.1:{port}/" in row["message"] for row in rows)
+    (request,) = [row for row in rows if row["message"] == "request"]
+    assert (request["route"], request["status"]) == ("/v1/search", 503)
+    assert not any("color_message" in row for row in rows)
+
+
+def test_the_log_for_people_says_as_much(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("{}")
+    port, lines = said_by(tmp_path, "--text-log")
+    assert any(f"answering at http://127.0.0.1:{port}/" in line for line in lines)
+    (request,) = [line for line in lines if "INFO request" in line]
+    assert "route=/v1/search status=503 ms=" in request
+    assert "request_id=" in request
+    assert not any("\x1b" in line or "color_message" in line for line in lines)
+
+
+def test_no_text_forges_a_line_of_the_log() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "request", "levelname": "INFO", "texts": ["a\nb=1"], "key": "x\n2026 INFO forged"}
+    )
+    line = _Lines().format(record)
+    assert "\n" not in line
+    assert r'key="x\n2026 INFO forged"' in line
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "address"),
+    [
+        ("127.0.0.1", None, "http://127.0.0.1:8000/"),
+        ("::1", None, "http://[::1]:8000/"),
+        ("search.example", Path("c.pem"), "https://search.example:8000/"),
+    ],
+)
+def test_the_address_is_one_to_open(host: str, tls: Path | None, address: str) -> None:
+    assert Listening(host, 8000, tls).address == address

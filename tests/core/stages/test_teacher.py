@@ -185,7 +185,7 @@ def test_without_adapters_all_weights_of_a_pretrained_backbone_are_trained(
 ) -> None:
     workspace = make_workspace(tmp_path)
     folder = workspace.artifact("backbone")
-    backbone = {"model": str(folder), "lora": lora}
+    backbone = {"model": str(folder), "lora": lora, "freeze_embeddings": False}
     values = workspace.settings.model_dump() | {"backbone": backbone}
     workspace = Workspace(tmp_path, Settings.model_validate(values))
     trained = load_file(run_stage(workspace, "teacher").folder / "model.safetensors")
@@ -194,3 +194,14 @@ def test_without_adapters_all_weights_of_a_pretrained_backbone_are_trained(
     norms = {name for name in before if "norm" in name}
     assert norms
     assert same == (set() if lora is None else norms | {n for n in before if "embed" in n})
+
+
+def test_the_table_of_a_pretrained_backbone_stays_where_it_is_frozen(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    folder = workspace.artifact("backbone")
+    values = workspace.settings.model_dump() | {"backbone": {"model": str(folder), "lora": None}}
+    workspace = Workspace(tmp_path, Settings.model_validate(values))
+    trained = load_file(run_stage(workspace, "teacher").folder / "model.safetensors")
+    before = load_file(folder / "model.safetensors")
+    same = {name for name, weights in before.items() if weights.equal(trained[name])}
+    assert same == {name for name in before if "embed" in name}
