@@ -109,4 +109,9 @@ def benchmark() -> dict[str, Any]:
     """Numbers as in benchmark.json, all equal."""
     result = {"metrics": dict.fromkeys(METRICS, 0.5), "queries": 3, "ms_per_query": 1.5}
     systems = {system: result for system in SYSTEMS}
-    return {"schema": 1, "splits": {"test": {"systems": systems, "comparisons": []}}}
+    data: dict[str, Any] = {"name": "demo"}
+    return {
+        "schema": 1,
+        "dataset": data,
+        "splits": {"test": {"systems": systems, "comparisons": []}},
+    }

@@ -59,7 +59,7 @@ def _shown(found: "Explanation") -> str:
         f"document {document.id}, release {found.release}",
         f"  {one_line(document.title, document.text, width - 2)}",
         "",
-        f"{'':<9}{'margin':>8}  {'σ(margin)':>9}  place",
+        f"{'':<9}{'margin':>8}  {'probability':>11}  place",
         _row("student", found.student, f"of {found.documents} documents"),
         _row(
             "teacher",
@@ -79,7 +79,7 @@ def _shown(found: "Explanation") -> str:
 
 def _row(name: str, placed: "Placed", among: str) -> str:
     place = f"> {placed.looked_at}" if placed.position is None else str(placed.position)
-    return f"{name:<9}{placed.margin:>8.3f}  {placed.probability:>9.3f}  {place} {among}"
+    return f"{name:<9}{placed.margin:>8.3f}  {placed.probability:>11.3f}  {place} {among}"
 
 
 def _best(name: str, placed: "Placed", shown: str, width: int) -> str:

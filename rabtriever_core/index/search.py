@@ -43,6 +43,8 @@ class Hit:
     """Of the document; empty when it has none."""
     teacher_margin: float | None = None
     """The teacher's margin, if it read this document for the query."""
+    teacher_probability: float | None = None
+    """That the document is right by the teacher's margin, calibrated on the dev split."""
 
     @property
     def document(self) -> Document:

@@ -21,6 +21,15 @@ def sigmoid(logits: npt.ArrayLike) -> Reals:
     return probabilities
 
 
+class Scale(BaseModel):
+    """Slope and bias of one model's margins."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    slope: float = Field(ge=0)
+    bias: float
+
+
 class Calibration(BaseModel):
     """P(right | margin) = σ(slope · margin + bias), and the least probability of an answer.
 
@@ -39,6 +48,8 @@ class Calibration(BaseModel):
     """Share of right answers that the threshold was fitted for."""
     unanswerable_share: float = Field(ge=0, lt=1)
     """Share of queries without a right document that the threshold was fitted for."""
+    teacher: Scale | None = None
+    """The same fit of the teacher's margins; releases made before version 0.2 have none."""
 
     def logits(self, margins: npt.ArrayLike) -> Reals:
         """Slope · margin + bias; any shape."""
@@ -48,6 +59,11 @@ class Calibration(BaseModel):
     def probabilities(self, margins: npt.ArrayLike) -> Reals:
         """σ(slope · margin + bias); any shape."""
         return sigmoid(self.logits(margins))
+
+    def teacher_probabilities(self, margins: npt.ArrayLike) -> Reals:
+        """P(right | the teacher's margin), any shape; σ(margin) where that was not fitted."""
+        scale = self.teacher or Scale(slope=1.0, bias=0.0)
+        return sigmoid(scale.slope * np.asarray(margins, dtype=np.float64) + scale.bias)
 
     def save(self, folder: Path) -> None:
         """Write `calibration.json`."""

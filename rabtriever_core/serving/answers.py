@@ -86,3 +86,4 @@ class Reranked:
 
     results: "list[tuple[Document, float]]"
     release: Release
+    calibration: Calibration

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response, Securi
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.models.probability import sigmoid
 from rabtriever_core.serving.messages import (
     BatchAnswer,
     BatchRequest,
@@ -103,9 +102,10 @@ async def rerank(body: RerankRequest, request: Request, service: Answering) -> R
     ]
     ranked = await service.job("teacher", lambda: service.retriever.rerank(body.query, candidates))
     _note(request, service, ranked.release.id, [body.query])
+    probabilities = ranked.calibration.teacher_probabilities([m for _, m in ranked.results])
     results = [
-        Judged(document_id=document.id, margin=margin, probability=float(sigmoid(margin)))
-        for document, margin in ranked.results
+        Judged(document_id=document.id, margin=margin, probability=float(probability))
+        for (document, margin), probability in zip(ranked.results, probabilities, strict=True)
     ]
     return _json(RerankAnswer(release=ranked.release.id, results=results))
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.index.search import Hit, search
-from rabtriever_core.models.probability import sigmoid
 
 if TYPE_CHECKING:
+    from rabtriever_core.models.probability import Calibration
     from rabtriever_core.models.prompt import Prompt
     from rabtriever_core.serving.retriever import Retriever
 
@@ -26,7 +26,7 @@ class Placed:
     margin: float
     """T − F logit."""
     probability: float
-    """σ(margin), not calibrated."""
+    """That the document is right: calibrated on dev, from this model's margin."""
     position: int | None
     """From 1; None where it is not among those that were looked at."""
     looked_at: int
@@ -130,8 +130,8 @@ def explain(
         document=document,
         release=opened.release.id,
         documents=opened.release.count,
-        student=_by_student(own, hits[:SEARCHED]),
-        teacher=_by_teacher(candidates, judged),
+        student=_by_student(own, hits[:SEARCHED], calibration),
+        teacher=_by_teacher(candidates, judged, calibration),
         probability=float(calibration.probabilities(own.margin)),
         threshold=calibration.threshold,
         query_reading=query_reading(prompt, query),
@@ -155,11 +155,11 @@ def document_reading(prompt: "Prompt", document: Document) -> Reading:
     return Reading(len(ids), limit, _words(prompt, ids[limit:]))
 
 
-def _by_student(own: Hit, hits: Sequence[Hit]) -> Placed:
+def _by_student(own: Hit, hits: Sequence[Hit], calibration: "Calibration") -> Placed:
     ids = [hit.document_id for hit in hits]
     return Placed(
         margin=own.margin,
-        probability=float(sigmoid(own.margin)),
+        probability=float(calibration.probabilities(own.margin)),
         position=ids.index(own.document_id) + 1 if own.document_id in ids else None,
         looked_at=len(hits),
         best=hits[0].document,
@@ -167,12 +167,14 @@ def _by_student(own: Hit, hits: Sequence[Hit]) -> Placed:
     )
 
 
-def _by_teacher(candidates: Sequence[Document], margins: Sequence[float]) -> Placed:
+def _by_teacher(
+    candidates: Sequence[Document], margins: Sequence[float], calibration: "Calibration"
+) -> Placed:
     """The first candidate among all of them; equal margins by id, as everywhere."""
     ranked = sorted(zip(margins, candidates, strict=True), key=lambda p: (-p[0], p[1].id))
     return Placed(
         margin=margins[0],
-        probability=float(sigmoid(margins[0])),
+        probability=float(calibration.teacher_probabilities(margins[0])),
         position=[document.id for _, document in ranked].index(candidates[0].id) + 1,
         looked_at=len(ranked),
         best=ranked[0][1],

@@ -171,7 +171,7 @@ class Judged(Answered):
     margin: float
     """The teacher's margin: the logit of *true* minus the logit of *false*."""
     probability: float
-    """σ(margin), not calibrated."""
+    """That it is right, calibrated on the dev split."""
 
 
 class RerankAnswer(Answered):

@@ -282,7 +282,8 @@ class Retriever:
         with now.teacher_turn:
             margins = now.opened.teacher_margins(query, candidates)
         order = sorted(zip(margins, candidates, strict=True), key=lambda p: (-p[0], p[1].id))
-        return Reranked([(d, margin) for margin, d in order], now.opened.release)
+        results = [(document, margin) for margin, document in order]
+        return Reranked(results, now.opened.release, now.opened.calibration)
 
     @contextmanager
     def held(self) -> "Iterator[tuple[OpenRelease, QdrantClient]]":
@@ -407,9 +408,10 @@ class Retriever:
         """The first documents by the teacher's margin, equal ones by id; the others after them."""
         depth = self.workspace.settings.serving.rerank_depth
         margins = opened.teacher_margins(text, [hit.document for hit in hits[:depth]])
+        probabilities = opened.calibration.teacher_probabilities(margins).tolist()
         read = [
-            replace(hit, teacher_margin=margin)
-            for hit, margin in zip(hits[:depth], margins, strict=True)
+            replace(hit, teacher_margin=margin, teacher_probability=probability)
+            for hit, margin, probability in zip(hits[:depth], margins, probabilities, strict=True)
         ]
         order = sorted(zip(margins, read, strict=True), key=lambda p: (-p[0], p[1].document_id))
         return [hit for _, hit in order] + hits[depth:]

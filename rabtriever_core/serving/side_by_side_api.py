@@ -47,6 +47,7 @@ class Found(Answered):
     probability: float | None = None
     fits: bool | None = None
     teacher_margin: float | None = None
+    teacher_probability: float | None = None
     score: float | None = None
     """BM25's score. It does not compare with margins."""
 

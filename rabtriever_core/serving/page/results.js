@@ -32,10 +32,6 @@ function signed(number) {
   return number.toFixed(2).replace("-", "−");
 }
 
-function sigmoid(logit) {
-  return 1 / (1 + Math.exp(-logit));
-}
-
 /**
  * One system's ranking as a list.
  *
@@ -119,7 +115,7 @@ function measuresOf(hit, rank, view) {
   const teachers = read
     ? measureOf({
         who: "Teacher",
-        probability: sigmoid(hit.teacher_margin),
+        probability: hit.teacher_probability,
         margin: hit.teacher_margin,
         rank,
         fits: null,

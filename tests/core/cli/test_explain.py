@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.releases.serving import OpenRelease
 from rabtriever_core.serving import explanation
 from rabtriever_core.serving.explanation import document_reading, query_reading
+from rabtriever_core.workspace import Workspace
 from tests.core.cli.conftest import Rabtriever
 from tests.core.small import small_backbone, small_dataset
 
@@ -48,7 +50,7 @@ def explained(result: Any) -> dict[str, Any]:
     return found
 
 
-def test_the_object(rabtriever: Rabtriever) -> None:
+def test_the_object(rabtriever: Rabtriever, released: Workspace) -> None:
     found = explained(rabtriever("explain", "tell 7", "d7", "--json"))
     assert found.keys() == {
         *("query", "release", "document", "probability", "threshold", "fits", "documents"),
@@ -61,7 +63,12 @@ def test_the_object(rabtriever: Rabtriever) -> None:
     assert found["read"].keys() == {"query", "document"}
     assert found["read"]["query"].keys() == {"tokens", "limit", "cut"}
     assert found["teacher"]["margin"] == -3
-    assert found["teacher"]["probability"] == pytest.approx(0.0474, abs=1e-3)
+    fitted = Calibration.load(released.artifact("calibration"))
+    expected = float(fitted.teacher_probabilities(-3.0))
+    assert found["teacher"]["probability"] == pytest.approx(expected, rel=1e-6)
+    own = float(fitted.probabilities(found["student"]["margin"]))
+    assert found["student"]["probability"] == pytest.approx(own, rel=1e-6)
+    assert found["probability"] == pytest.approx(own, rel=1e-6)
 
 
 def test_places_are_those_of_the_ranking(rabtriever: Rabtriever) -> None:

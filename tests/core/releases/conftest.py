@@ -12,6 +12,7 @@ import pytest
 from rabtriever_core.errors import VersioningError
 from rabtriever_core.releases import store
 from rabtriever_core.workspace import Workspace
+from tests.core import standin_teacher
 from tests.core.releases.life import Reader, Student, build
 
 Make = Callable[..., Workspace]
@@ -25,6 +26,9 @@ def student(monkeypatch: pytest.MonkeyPatch) -> type[Student]:
     for module in (fake, states):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(Student, "encoded", [])
+    standin_teacher.install(
+        monkeypatch, lambda folder: Student(int((folder / "weights").read_text()), ()).margin
+    )
     return Student
 
 

@@ -22,6 +22,7 @@ from rabtriever_core.releases.promotion import promote
 from rabtriever_core.releases.serving import OpenRelease
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.workspace import Workspace
+from tests.core import standin_teacher
 from tests.core.releases.conftest import quick_dvc
 from tests.core.releases.life import Reader, Student, build, life_dataset
 from tests.core.serving.browsing import DESKTOP, PHONE, chromium, copied, opened, serving
@@ -43,6 +44,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         for module in (fake, states):
             patch.setitem(sys.modules, module.__name__, module)
         patch.setattr(store, "run_dvc", quick_dvc)
+        standin_teacher.install(
+            patch, lambda folder: Student(int((folder / "weights").read_text()), ()).margin
+        )
         patch.setattr(OpenRelease, "teacher_margins", teacher_margins)
         dataset = life_dataset()
         documents = list(dataset.documents)

@@ -15,6 +15,7 @@ from rabtriever_core.config import RuntimeConfig, Settings
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.stages.kept import keep
 from rabtriever_core.workspace import Workspace
+from tests.core import standin_teacher
 from tests.core.inputs import finished
 
 DATASET = Dataset(
@@ -111,6 +112,7 @@ def student(monkeypatch: pytest.MonkeyPatch) -> type[FakeStudent]:
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(FakeStudent, "encoded", [], raising=False)
     monkeypatch.setattr(FakeStudent, "defect", staticmethod(lambda v: v), raising=False)
+    standin_teacher.install(monkeypatch, lambda _: FakeStudent().margin)
     return FakeStudent
 
 
