@@ -59,11 +59,12 @@ def test_what_is_installed_is_not_installed_again(clone: Path) -> None:
     (clone / ".venv").mkdir()
     stamp, project = clone / ".venv" / ".installed-docs", clone / "pyproject.toml"
     stamp.touch()
-    same = project.stat().st_mtime
-    for age in (same, same + 100):
-        os.utime(stamp, (age, age))
+    same = project.stat().st_mtime_ns
+    later = 100 * 10**9
+    for age in (same, same + later):
+        os.utime(stamp, ns=(age, age))
         assert make(clone, "PYTHON=false", "installed-docs") == ""
-    os.utime(stamp, (same - 100, same - 100))
+    os.utime(stamp, ns=(same - later, same - later))
     again = subprocess.run(
         ["make", "PYTHON=false", "installed-docs"], cwd=clone, capture_output=True, check=False
     )

@@ -216,6 +216,13 @@ class SplitCalibration(_Part):
     abstention: Abstention
 
 
+class FittedMargins(_Part):
+    """Slope and bias of σ(slope · margin + bias)."""
+
+    slope: float = Field(ge=0)
+    bias: float
+
+
 class CalibrationResult(_Part):
     """The calibration fitted on dev, measured on the splits of the benchmark."""
 
@@ -226,6 +233,8 @@ class CalibrationResult(_Part):
     precision: float = Share
     """What the threshold was fitted for."""
     unanswerable_share: float = Share
+    teacher: FittedMargins | None = None
+    """The same of the teacher's margins."""
     documents_per_query: int = Field(ge=1)
     splits: dict[str, SplitCalibration]
 

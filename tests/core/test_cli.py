@@ -137,7 +137,7 @@ def test_data_unfit_for_use_ends_with_code_one(
     broken = standins.VALIDATED | {"passed": False, "broken": ["enough_documents", "has_dev"]}
     standins.install(monkeypatch, validated_dataset=lambda _: broken)
     result = rabtriever("run", "all", "-w", workspace.root, code=1)
-    assert "enough_documents, has_dev" in result.stderr
+    assert "enough_documents; has_dev" in result.stderr
     found = json.loads(rabtriever("run", "all", "--json", "-w", workspace.root, code=1).stdout)
     assert found["data"] == {"broken": ["enough_documents", "has_dev"], "warnings": []}
     assert [row["stage"] for row in found["stages"]] == ["validated_dataset"]
