@@ -40,8 +40,9 @@ def artifact_metadata(recorded: Recorded) -> Metadata:
         "config": dg.MetadataValue.json(artifact.meta.config),
         "inputs": table(("input", "hash"), sorted(artifact.meta.parents.items())),
     }
-    if "precision" in artifact.meta.metrics:
-        metadata["precision"] = dg.MetadataValue.text(artifact.meta.metrics["precision"])
+    # A calibration's precision is another one, and a figure.
+    if isinstance(precision := artifact.meta.metrics.get("precision"), str):
+        metadata["precision"] = dg.MetadataValue.text(precision)
     history = artifact.folder / "history.csv"
     if history.is_file():
         metadata["history"] = history_plot(history)
