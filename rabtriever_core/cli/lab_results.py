@@ -40,9 +40,10 @@ def baselines(
 
     They are margin_mse_bi_encoder and kl_bi_encoder (bi-encoders distilled from the teacher),
     linear_reranker (a linear head instead of T and F, as in RankLLaMA) and minilm
-    (all-MiniLM-L6-v2 as it is; extra `minilm`). All that train start where the teacher starts and
-    have its data and schedule. Finished ones are kept, killed ones resume. They are measured on the
-    report's queries, with the report's metrics and tests; writes measurements/baselines.json, .md.
+    (all-MiniLM-L6-v2 as it is; `rabtriever fetch-model minilm`). All that train start where the
+    teacher starts and have its data and schedule. Finished ones are kept, killed ones resume. They
+    are measured on the report's queries, with the report's metrics and tests; writes
+    measurements/baselines.json, .md.
     """
     from rabtriever_core.lab.baselines.measure import measure_baselines
     from rabtriever_core.lab.baselines.systems import TRAINED, Chosen

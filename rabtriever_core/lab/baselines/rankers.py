@@ -1,13 +1,15 @@
 """Further systems as rankers."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from rabtriever_core.config import RuntimeConfig
+from rabtriever_core.config import PromptConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.evaluation.systems import Ranker, reranker, teacher_ranker, vector_ranker
 from rabtriever_core.lab.baselines.linear_reranker import LinearReranker
-from rabtriever_core.lab.baselines.minilm import MiniLm
 from rabtriever_core.lab.baselines.systems import Chosen
+from rabtriever_core.models.model_source import encoder_source
+from rabtriever_core.models.pretrained_encoder import pretrained_encoder
 from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.workspace.artifacts import Artifact
 
@@ -31,7 +33,7 @@ def baseline_rankers(
         retrieve: whose results a reranker ranks, and how many of them; the whole pool without it.
 
     Raises:
-        ConfigError: MiniLM is chosen and its weights are not installed.
+        ModelError: MiniLM is chosen and not fetched.
     """
     ids = [document.id for document in documents]
     rankers: dict[str, Ranker] = {}
@@ -45,7 +47,7 @@ def baseline_rankers(
             )
             continue
         encoder = (
-            MiniLm.load(runtime)
+            BiEncoder(pretrained_encoder(encoder_source(name, Path()), PromptConfig(), runtime))
             if name == "minilm"
             else BiEncoder.load(artifacts[name].folder, runtime)
         )

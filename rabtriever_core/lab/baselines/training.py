@@ -14,9 +14,9 @@ from typing import Any
 from rabtriever_core.lab.baselines.distilled_bi_encoder import train_distilled_bi_encoder
 from rabtriever_core.lab.baselines.fine_tuning import Plan
 from rabtriever_core.lab.baselines.linear_reranker import LinearReranker, train_linear_reranker
-from rabtriever_core.lab.baselines.minilm import weights_folder
 from rabtriever_core.lab.baselines.systems import MADE_FROM, TRAINED, Chosen
 from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.known_models import model_folder
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.stages.dev import Score, trained
@@ -43,10 +43,10 @@ def train_baselines(workspace: Workspace, chosen: Chosen) -> dict[str, Artifact]
 
     Raises:
         ArtifactError: data, start or teacher are missing or damaged.
-        ConfigError: MiniLM is chosen and not installed; said before anything trains.
+        ModelError: MiniLM is chosen and not fetched; said before anything trains.
     """
     if "minilm" in chosen.systems:
-        weights_folder()
+        model_folder("minilm")
     inputs = load_inputs(workspace, MADE_FROM)
     names = [name for name in TRAINED if name in chosen.systems]
     return {name: _build(workspace, inputs, name, chosen) for name in names}

@@ -10,6 +10,7 @@ from rabtriever_core.config import PromptConfig, StudentConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.encoder import Encoder
+from rabtriever_core.models.known_models import is_fetched, known_model
 from rabtriever_core.models.model_source import encoder_source
 from rabtriever_core.models.predictor import Predictor, ProjectedPredictor, make_predictor
 from rabtriever_core.models.pretrained_encoder import pretrained_encoder
@@ -182,3 +183,13 @@ def test_a_projected_predictor_starts_from_the_cosine(encoder: Encoder, out: int
 def test_only_a_gated_predictor_leads_to_other_states() -> None:
     with pytest.raises(ModelError, match=r"student\.predictor is wide"):
         make_predictor(24, StudentConfig(predictor="wide"), 1, out=32)
+
+
+@pytest.mark.skipif(not is_fetched(known_model("minilm")), reason="rabtriever fetch-model minilm")
+def test_minilm_finds_what_is_meant() -> None:
+    prompt = PromptConfig()
+    model = pretrained_encoder(encoder_source("minilm", Path()), prompt, RUNTIME)
+    documents = [Document("wipe", "Mop up the liquid."), Document("light", "Switch on the lamp.")]
+    asked = ["I tipped my tea over.", "It is too dark to read."]
+    cosines = query_states(model, asked) @ document_states(model, documents).T
+    assert cosines.argmax(axis=1).tolist() == [0, 1]

@@ -9,8 +9,8 @@ import pytest
 
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import write_dataset
-from rabtriever_core.errors import ConfigError
-from rabtriever_core.lab.baselines import minilm, training
+from rabtriever_core.errors import ConfigError, ModelError
+from rabtriever_core.lab.baselines import training
 from rabtriever_core.lab.baselines.rankers import baseline_rankers
 from rabtriever_core.lab.baselines.systems import BASELINES, TRAINED, Chosen
 from rabtriever_core.lab.baselines.training import train_baselines
@@ -128,8 +128,8 @@ def test_what_cannot_be_had_is_said_before_anything_trains(
 ) -> None:
     workspace = make_workspace(tmp_path)
     monkeypatch.setattr(training, "train_baseline", lambda *_: pytest.fail("trained something"))
-    monkeypatch.setattr(minilm, "PACKAGE", "no_such_package_anywhere")
-    with pytest.raises(ConfigError, match=r"rabtriever\[minilm\]"):
+    monkeypatch.setenv("RABTRIEVER_MODELS", str(tmp_path / "nothing"))
+    with pytest.raises(ModelError, match="rabtriever fetch-model minilm"):
         train_baselines(workspace, Chosen(BASELINES))
 
 
