@@ -19,7 +19,7 @@ _PRETRAINED: dict[str, Any] = {
             "min_steps": 40,
             "max_steps": 400,
             "queries_per_step": 32,
-            "learning_rate": 2e-4,
+            "learning_rate": 1e-4,
             "token_dropout": 0.0,
         },
     },
