@@ -127,7 +127,7 @@ def test_curl(port: int, folder: Path, environment: dict[str, str]) -> None:
 def test_another_client(port: int, folder: Path, environment: dict[str, str]) -> None:
     (block,) = of("python", "From any language")
     said = python(block.text.replace(f":{PORT}", f":{port}"), folder, environment)
-    question = "I snapped at my sister and I'm so ashamed. Please just listen to me."
+    question = "I snapped at my sister and I'm so ashamed. Don't give me advice, just hear me out."
     expected = python(
         "from rabtriever_core import Retriever\n"
         f"for hit in Retriever.open().search({question!r}, 3):\n"

@@ -14,7 +14,7 @@ from tests.documentation.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs" / "how-to" / "querying.md"
 EXAMPLES = {block.section: block.text for block in blocks(PAGE)}
-QUERY = "I snapped at my sister and I'm so ashamed. Please just listen to me."
+QUERY = "I snapped at my sister and I'm so ashamed. Don't give me advice, just hear me out."
 
 
 @pytest.fixture(autouse=True)
