@@ -55,20 +55,19 @@ class EncoderPrompt:
     @property
     def template_ids(self) -> frozenset[int]:
         """Token ids of the fixed parts."""
-        return frozenset(self.spec.start + self.spec.end)
+        spec = self.spec
+        return frozenset(spec.start + spec.query_prefix + spec.document_prefix + spec.end)
 
     def documents(self, documents: Sequence[Document]) -> list[list[int]]:
         """Token ids of documents; long ones are cut at the end."""
         spec, head = self.spec, [*self.spec.start, *self.spec.document_prefix]
-        texts = self._text_ids([document.full_text for document in documents])
+        texts = text_ids(self.tokenizer, [document.full_text for document in documents])
         return [[*head, *ids[: spec.max_document_tokens], *spec.end] for ids in texts]
 
     def queries(self, queries: Sequence[str]) -> list[list[int]]:
         """Token ids of queries; long ones are cut at the start."""
-        side = self.query_side
-        return [
-            [*side.head, *ids[-side.max_tokens :], *side.tail] for ids in self._text_ids(queries)
-        ]
+        side, texts = self.query_side, text_ids(self.tokenizer, queries)
+        return [[*side.head, *ids[-side.max_tokens :], *side.tail] for ids in texts]
 
     @property
     def query_side(self) -> QuerySide:
@@ -80,9 +79,6 @@ class EncoderPrompt:
     def alone(self, query_ids: Sequence[Sequence[int]]) -> list[list[int]]:
         """Queries as they are read: an encoder never reads them after a document."""
         return [list(row) for row in query_ids]
-
-    def _text_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return text_ids(self.tokenizer, texts)
 
 
 class Encoder:

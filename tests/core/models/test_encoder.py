@@ -18,6 +18,7 @@ from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.states import DocumentReader, document_states, query_states
 from rabtriever_core.models.student import Student
 from rabtriever_core.models.text_encoder import load_encoder_of_teacher
+from rabtriever_core.training.examples import Examples
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 from tests.core.small_encoder import small_encoder, write_encoder
 
@@ -71,6 +72,15 @@ def test_documents_lose_their_end_and_queries_their_start(encoder: Encoder) -> N
     words = encoder.prompt.tokenizer.convert_ids_to_tokens
     assert words(document)[1] != words(query)[1] and words(query)[-2] != words(document)[-2]
     assert document[1 : limit + 1] != query[1 : limit + 1]
+
+
+def test_thinning_leaves_what_is_not_text(tmp_path: Path) -> None:
+    model = small_encoder(tmp_path, DATASET, prompts={"query": "query: ", "document": "text: "})
+    examples = Examples.of(DATASET, "train", model.prompt)
+    spec = model.prompt.spec
+    (row,) = examples.thinned_queries([0], 0.99, np.random.default_rng(0))
+    assert row[: len(spec.start + spec.query_prefix)] == [*spec.start, *spec.query_prefix]
+    assert len(row) < len(examples.query_ids[0]) and row[-1:] == list(spec.end)
 
 
 @pytest.mark.parametrize("text", ["[SEP] [CLS]", "[PAD]", "[MASK]"])
