@@ -2,71 +2,28 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from rabtriever_core.config import BackboneConfig, PromptConfig, RuntimeConfig
 from rabtriever_core.errors import ModelError
-from rabtriever_core.models.arrays import to_device
-from rabtriever_core.models.precision import rounding_of, rounds_products, trains_mixed
+from rabtriever_core.models.precision import rounds_products
 from rabtriever_core.models.pretrained import load_pretrained
 from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.templates import SPECIAL_TOKENS, make_prompt
+from rabtriever_core.models.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     import torch
 
 
-class Backbone:
-    """A causal language model with its prompt.
+class Backbone(TextEncoder):
+    """A causal language model with its prompt; the blocks alone read a text.
 
-    Attributes:
-        model: the `transformers` causal language model.
-        prompt: turns text into token ids.
-        device: where the model lies.
-        runtime: says how precisely it is trained; in float32 without it.
-        batch_multiple: times as many texts and pairs are read at once outside training.
+    Right padding needs no attention mask: in a causal model no real token sees the padding.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        prompt: Prompt,
-        *,
-        runtime: RuntimeConfig | None = None,
-        batch_multiple: int = 1,
-    ) -> None:
-        self.model = model
-        self.prompt = prompt
-        self.runtime = runtime
-        self.batch_multiple = batch_multiple
-
-    @property
-    def mixed_precision(self) -> bool:
-        """Whether it multiplies in bfloat16 while it is trained; found out when it is asked for."""
-        return self.runtime is not None and trains_mixed(self.runtime, self.model)
-
-    @property
-    def device(self) -> "torch.device":
-        """Where the model lies."""
-        device: torch.device = next(self.model.parameters()).device
-        return device
-
-    @property
-    def dimension(self) -> int:
-        """Width of its states."""
-        return int(self.model.config.get_text_config().hidden_size)
-
-    @property
-    def max_tokens(self) -> int:
-        """Longest row that the model can read."""
-        config = self.model.config.get_text_config()
-        limit = getattr(config, "max_position_embeddings", None)
-        return int(limit) if limit else int(np.iinfo(np.int32).max)
+    prompt: Prompt
 
     @property
     def window(self) -> int | None:
@@ -116,20 +73,6 @@ class Backbone:
             mean = weight[rows].mean(dim=0)
             weight[rows] = mean + factor * (weight[rows] - mean)
 
-    def pad(
-        self, rows: Sequence[Sequence[int]], width: int = 0
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Right-pad token ids, to `width` at least: (ids [n, l], lengths [n]).
-
-        Right padding needs no attention mask: in a causal model no real token sees the padding.
-        """
-        ids, lengths = padded_rows(rows, self.prompt.spec.pad_id, width)
-        return to_device(ids, self.device), to_device(lengths, self.device)
-
-    def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
-        """Final-norm state at the last token of every row, padded to `width`: shape [n, d]."""
-        return self.last_states_of_layers(rows, (), width)[0]
-
     def last_states_of_layers(
         self, rows: Sequence[Sequence[int]], layers: Sequence[int], width: int = 0
     ) -> list["torch.Tensor"]:
@@ -140,13 +83,8 @@ class Backbone:
 
     def padded_states(self, ids: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
         """Final-norm state after `lengths` tokens of right-padded rows [n, l]: [n, d]."""
-        states = self.body(input_ids=ids, use_cache=False).last_hidden_state
+        states = self.read(input_ids=ids, use_cache=False).last_hidden_state
         return last_tokens(states, lengths)
-
-    @property
-    def rounding(self) -> float:
-        """How far apart, relatively, a text's states may be that are computed in two batches."""
-        return rounding_of(self.model.dtype, self.device)
 
     def save(self, folder: Path) -> None:
         """Write model (safetensors), tokenizer and prompt."""
@@ -180,18 +118,6 @@ def states_of_layers(
     """
     states = [read.last_hidden_state, *(read.hidden_states[layer] for layer in layers)]
     return [last_tokens(state, lengths) for state in states]
-
-
-def padded_rows(
-    rows: Sequence[Sequence[int]], pad_id: int, width: int = 0
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Token ids right-padded to one length, `width` at least: (ids [n, l], lengths [n])."""
-    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    ids = np.full((len(rows), max(width, lengths.max())), pad_id, np.int64)
-    ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(
-        chain.from_iterable(rows), dtype=np.int64, count=lengths.sum()
-    )
-    return ids, lengths
 
 
 def last_tokens(states: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":

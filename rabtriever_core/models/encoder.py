@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.models.arrays import to_device
-from rabtriever_core.models.backbone import last_tokens, padded_rows, pick_device
-from rabtriever_core.models.precision import rounding_of, trains_mixed
+from rabtriever_core.models.backbone import last_tokens, pick_device
 from rabtriever_core.models.prompt import QuerySide, text_ids
+from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
@@ -81,89 +79,28 @@ class EncoderPrompt:
         return [list(row) for row in query_ids]
 
 
-class Encoder:
-    """A bidirectional encoder with its pooling: reads queries and documents apart.
+class Encoder(TextEncoder):
+    """A bidirectional encoder with its pooling; its vectors have length one."""
 
-    It stands where a `Backbone` stands that reads texts alone (see `TextEncoder`). Vectors have
-    length one.
-
-    Attributes:
-        model: the `transformers` model.
-        prompt: turns text into token ids.
-        runtime: says how precisely it is trained; in float32 without it.
-        batch_multiple: times as many texts are read at once outside training.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        prompt: EncoderPrompt,
-        *,
-        runtime: RuntimeConfig | None = None,
-        batch_multiple: int = 1,
-    ) -> None:
-        self.model = model
-        self.prompt = prompt
-        self.runtime = runtime
-        self.batch_multiple = batch_multiple
-
-    @property
-    def mixed_precision(self) -> bool:
-        """Whether it multiplies in bfloat16 while it is trained; found out when it is asked for."""
-        return self.runtime is not None and trains_mixed(self.runtime, self.model)
-
-    @property
-    def device(self) -> "torch.device":
-        """Where the model lies."""
-        device: torch.device = next(self.model.parameters()).device
-        return device
-
-    @property
-    def dimension(self) -> int:
-        """Length of the vectors."""
-        return int(self.model.config.hidden_size)
-
-    @property
-    def max_tokens(self) -> int:
-        """Longest row that the model can read."""
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        return int(limit) if limit else int(np.iinfo(np.int32).max)
-
-    @property
-    def rounding(self) -> float:
-        """How far apart, relatively, a text's vectors may be that are computed in two batches."""
-        return rounding_of(self.model.dtype, self.device)
-
-    def pad(
-        self, rows: Sequence[Sequence[int]], width: int = 0
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Right-pad token ids, to `width` at least: (ids [n, l], lengths [n])."""
-        ids, lengths = padded_rows(rows, self.prompt.spec.pad_id, width)
-        return to_device(ids, self.device), to_device(lengths, self.device)
-
-    def last_states(self, rows: Sequence[Sequence[int]], width: int = 0) -> "torch.Tensor":
-        """A vector of length one for every row, padded to `width` at least: float32 [n, d]."""
-        import torch
-
-        ids, lengths = self.pad(rows, width)
-        rounded = self.model.training and self.mixed_precision
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=rounded):
-            return self.padded_states(ids, lengths)
+    prompt: EncoderPrompt
 
     def padded_states(self, ids: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
         """A vector of length one for every right-padded row [n, l] of `lengths` tokens: [n, d]."""
         import torch
 
         mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
-        states = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
+        rounded = self.model.training and self.mixed_precision
+        with torch.autocast(ids.device.type, torch.bfloat16) if rounded else nullcontext():
+            read = self.model(input_ids=ids, attention_mask=mask.long())
+        states = read.last_hidden_state.float()
         pooling = self.prompt.spec.pooling
         if pooling == "mean":
-            found = (states * mask[..., None].to(states.dtype)).sum(dim=1) / lengths[:, None]
+            found = (states * mask[..., None]).sum(dim=1) / lengths[:, None]
         elif pooling == "cls":
             found = states[:, 0]
         else:
             found = last_tokens(states, lengths)
-        return torch.nn.functional.normalize(found.float(), dim=-1)
+        return torch.nn.functional.normalize(found, dim=-1)
 
     def save(self, folder: Path) -> None:
         """Write model (safetensors), tokenizer and pooling."""

@@ -16,8 +16,9 @@ from rabtriever_core.errors import ArtifactError
 from rabtriever_core.models.arrays import Floats, to_device, unit_rows
 from rabtriever_core.models.backbone import Backbone, last_tokens, states_of_layers
 from rabtriever_core.models.probability import sigmoid
+from rabtriever_core.models.saved_encoder import ENCODER_FOLDER, load_text_encoder
 from rabtriever_core.models.states import document_states, query_row_states, query_states
-from rabtriever_core.models.text_encoder import ENCODER_FOLDER, TextEncoder, load_text_encoder
+from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.arrays import Floats
-from rabtriever_core.models.text_encoder import TextEncoder, load_encoder_of_teacher
+from rabtriever_core.models.saved_encoder import load_encoder_of_teacher
+from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.workspace.artifacts import load_artifact
 
 

@@ -11,12 +11,9 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.arrays import Floats, to_device
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.reranker import load_direction
+from rabtriever_core.models.saved_encoder import load_encoder_of_teacher, load_text_encoder
 from rabtriever_core.models.states import document_states, query_states
-from rabtriever_core.models.text_encoder import (
-    TextEncoder,
-    load_encoder_of_teacher,
-    load_text_encoder,
-)
+from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.workspace.artifacts import load_artifact
 
 if TYPE_CHECKING:

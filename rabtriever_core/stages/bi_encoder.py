@@ -11,7 +11,8 @@ from rabtriever_core.workspace.content_hash import ContentHashes
 def make(context: StageContext) -> dict[str, Any]:
     """Train the bi-encoder; returns its loss and dev metrics over the full pool."""
     from rabtriever_core.models.pretrained_encoder import pretrained_encoder
-    from rabtriever_core.models.text_encoder import TextEncoder, load_text_encoder
+    from rabtriever_core.models.saved_encoder import load_text_encoder
+    from rabtriever_core.models.text_encoder import TextEncoder
     from rabtriever_core.stages.dev import dev_metrics, trained
     from rabtriever_core.training.bi_encoder import BiEncoder, train_bi_encoder
     from rabtriever_core.training.budget import Budget

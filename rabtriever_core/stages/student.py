@@ -14,8 +14,8 @@ def make(context: StageContext) -> dict[str, Any]:
     """Distil; returns the loss and dev metrics over the full pool."""
     from rabtriever_core.models.predictor import Predictor, make_predictor
     from rabtriever_core.models.reranker import GenerativeReranker
+    from rabtriever_core.models.saved_encoder import load_encoder_of_teacher
     from rabtriever_core.models.student import Student
-    from rabtriever_core.models.text_encoder import load_encoder_of_teacher
     from rabtriever_core.stages.dev import trained
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.distill import distill

@@ -18,7 +18,7 @@ def make(context: StageContext) -> dict[str, Any]:
     """Train the teacher; returns its losses and dev metrics."""
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.models.reranker import GenerativeReranker
-    from rabtriever_core.models.text_encoder import load_text_encoder
+    from rabtriever_core.models.saved_encoder import load_text_encoder
     from rabtriever_core.stages.dev import dev_metrics, trained
     from rabtriever_core.training.budget import Budget
     from rabtriever_core.training.dpo import prefer_right_answers

@@ -6,8 +6,9 @@ from pathlib import Path
 from rabtriever_core.config import BiEncoderConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.arrays import Floats, to_device, unit_rows
+from rabtriever_core.models.saved_encoder import load_text_encoder
 from rabtriever_core.models.states import document_states, query_states
-from rabtriever_core.models.text_encoder import TextEncoder, load_text_encoder
+from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.history import History
 from rabtriever_core.training.loop import train

@@ -12,7 +12,7 @@ from rabtriever_core.errors import ConfigError
 from rabtriever_core.integrations.onnx import OnnxQueryTower
 from rabtriever_core.integrations.onnx_export import export_query_tower
 from rabtriever_core.models.encoder import Encoder
-from rabtriever_core.models.text_encoder import load_text_encoder
+from rabtriever_core.models.saved_encoder import load_text_encoder
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.stages import STAGES, run_stage
 from rabtriever_core.stages.status import workspace_status

@@ -15,9 +15,9 @@ from rabtriever_core.models.model_source import encoder_source
 from rabtriever_core.models.predictor import Predictor, ProjectedPredictor, make_predictor
 from rabtriever_core.models.pretrained_encoder import pretrained_encoder
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.models.saved_encoder import load_encoder_of_teacher
 from rabtriever_core.models.states import DocumentReader, document_states, query_states
 from rabtriever_core.models.student import Student
-from rabtriever_core.models.text_encoder import load_encoder_of_teacher
 from rabtriever_core.training.examples import Examples
 from tests.core.small import RUNTIME, small_backbone, small_dataset
 from tests.core.small_encoder import small_encoder, write_encoder
