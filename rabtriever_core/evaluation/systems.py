@@ -11,8 +11,8 @@ from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.evaluation.metrics import ranking, run_from_scores
 from rabtriever_core.index.search import search
 from rabtriever_core.models.arrays import Floats
+from rabtriever_core.models.base_reranker import Apart
 from rabtriever_core.models.bm25 import Bm25
-from rabtriever_core.models.reranker import Apart
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qdrant_client.models import SearchParams
 
     from rabtriever_core.index.query_tower import QueryTower
-    from rabtriever_core.models.reranker import Reranker
+    from rabtriever_core.models.base_reranker import Reranker
 
 Ranker = Callable[[Sequence[str]], list[dict[str, float]]]
 """Query texts in; per query, document id → score of its best documents out."""

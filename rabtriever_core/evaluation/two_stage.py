@@ -19,7 +19,7 @@ from rabtriever_core.evaluation.systems import completed
 from rabtriever_core.models.probability import Calibration
 
 if TYPE_CHECKING:
-    from rabtriever_core.models.reranker import Reranker
+    from rabtriever_core.models.base_reranker import Reranker
 
 MAX_QUERIES = 300
 """Of a split, where the teacher has to read pairs that it has not read yet."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.models.backbone import last_tokens
-from rabtriever_core.models.reranker import Apart, Reranker
+from rabtriever_core.models.base_reranker import Apart, Reranker
+from rabtriever_core.models.document_cache import cache_of
 
 if TYPE_CHECKING:
     import torch
@@ -114,19 +115,15 @@ class DocumentPrefixes:
 def _side_by_side(found: Sequence[_Read]) -> object:
     """One cache of documents [m, heads, longest, width] a layer, right-padded."""
     from torch.nn.utils.rnn import pad_sequence
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
 
     def padded(tensors: "list[torch.Tensor]") -> "torch.Tensor":
         # Pads the first dimension: tokens.
         return pad_sequence([t.transpose(0, 1) for t in tensors], batch_first=True).transpose(1, 2)
 
-    cache = DynamicCache()
-    for number in range(len(found[0].keys)):
-        keys = padded([read.keys[number] for read in found])
-        values = padded([read.values[number] for read in found])
-        layer = DynamicLayer()
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        cache.layers.append(layer)
-    return cache
+    return cache_of(
+        (
+            padded([read.keys[number] for read in found]),
+            padded([read.values[number] for read in found]),
+        )
+        for number in range(len(found[0].keys))
+    )

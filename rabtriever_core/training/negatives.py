@@ -11,8 +11,8 @@ import numpy.typing as npt
 from rabtriever_core.config import TeacherConfig
 from rabtriever_core.index.ranking import top_positions
 from rabtriever_core.models.arrays import Floats, unit_rows
+from rabtriever_core.models.base_reranker import Reranker
 from rabtriever_core.models.bm25 import Bm25
-from rabtriever_core.models.reranker import Reranker
 from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.training.examples import Examples

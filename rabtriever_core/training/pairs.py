@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rabtriever_core.config import TeacherConfig
-from rabtriever_core.models.reranker import Reranker
+from rabtriever_core.models.base_reranker import Reranker
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.negatives import Mined
 from rabtriever_core.training.steps import start_step

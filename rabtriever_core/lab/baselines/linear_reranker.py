@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.lab.baselines.fine_tuning import Plan, fine_tune
 from rabtriever_core.models.backbone import Backbone
-from rabtriever_core.models.reranker import Reranker
+from rabtriever_core.models.base_reranker import Reranker
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.history import History
 from rabtriever_core.training.losses import listwise
