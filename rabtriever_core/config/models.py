@@ -88,7 +88,8 @@ class BackboneConfig(Component):
     layers: Shown[int | None] = Field(None, ge=1)
     """How many layers of a pretrained model are kept, the first ones; null keeps all."""
     freeze_embeddings: bool = True
-    """Leave a pretrained model's table of token vectors as it is, whatever else is trained."""
+    """Train all weights of a pretrained teacher but its table of token vectors, where `lora` is
+    null."""
     tiny: TinyConfig = TinyConfig()
     """Shape of the tiny backbone."""
     lora: LoraConfig | None = LoraConfig()
