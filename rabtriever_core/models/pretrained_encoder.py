@@ -41,6 +41,7 @@ def pretrained_encoder(
     with model_files(source, _INSTEAD) as (model, options):
         tokenizer = AutoTokenizer.from_pretrained(model, **options)
         loaded, report = AutoModel.from_pretrained(model, output_loading_info=True, **options)
+        spec = _spec(model, loaded.config, tokenizer, prompt, setting)
     # A pooler that many checkpoints lack is not used.
     if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name):
         raise ModelError(
@@ -49,11 +50,23 @@ def pretrained_encoder(
         )
     if loaded.config.is_encoder_decoder:
         raise ModelError(f"{setting} has an encoder and a decoder: choose a model of one part")
+    loaded = loaded.float().to(pick_device(runtime)).eval()
+    return Encoder(
+        loaded,
+        EncoderPrompt(spec, tokenizer),
+        runtime=runtime,
+        batch_multiple=runtime.batch_multiple,
+    )
+
+
+def _spec(
+    model: str, config: Any, tokenizer: Any, prompt: PromptConfig, setting: str
+) -> EncoderSpec:
     start, end = _special_tokens(tokenizer, setting)
     prefixes = _prefixes(model, tokenizer)
     frame = len(start) + len(end) + max(map(len, prefixes))
-    longest = _longest(model, loaded.config, tokenizer) - frame
-    spec = EncoderSpec(
+    longest = _longest(model, config, tokenizer) - frame
+    return EncoderSpec(
         pooling=_pooling(model, setting),
         start=start,
         end=end,
@@ -62,13 +75,6 @@ def pretrained_encoder(
         max_document_tokens=min(prompt.max_document_tokens, longest),
         query_prefix=prefixes[0],
         document_prefix=prefixes[1],
-    )
-    loaded = loaded.float().to(pick_device(runtime)).eval()
-    return Encoder(
-        loaded,
-        EncoderPrompt(spec, tokenizer),
-        runtime=runtime,
-        batch_multiple=runtime.batch_multiple,
     )
 
 
@@ -136,13 +142,18 @@ def _pooling(model: str, setting: str) -> Pooling:
 
 
 def _settings_file(model: str, name: str) -> Any:
-    """The content of one of a model's JSON files; None if it has no such file."""
+    """The content of one of a model's JSON files; None if it has no such file.
+
+    A hub that does not answer is an error: without its files a model would be pooled in another
+    way. Where no hub may be asked, what lies in its cache is all there is.
+    """
+    from huggingface_hub import is_offline_mode
     from transformers.utils import cached_file
 
     path = cached_file(
         model,
         name,
         _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_connection_errors=not is_offline_mode(),
     )
     return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))

@@ -112,6 +112,23 @@ def test_other_vectors_are_refused(how: dict, message: str, tmp_path: Path) -> N
         small_encoder(tmp_path, DATASET, **how)
 
 
+def test_a_hub_that_goes_away_in_the_middle_is_no_other_pooling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers.utils
+
+    def gone(model: str, name: str, **options: bool) -> None:
+        if options["_raise_exceptions_for_connection_errors"]:
+            raise OSError("the hub does not answer")
+
+    write_encoder(tmp_path, DATASET)
+    monkeypatch.setattr(transformers.utils, "cached_file", gone)
+    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
+    source = encoder_source(str(tmp_path), tmp_path)
+    with pytest.raises(ModelError, match="cannot be loaded: OSError: the hub does not answer"):
+        pretrained_encoder(source, PromptConfig(), RUNTIME)
+
+
 def test_a_language_model_is_no_encoder(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"is a language model, and no encoder: take one.*minilm"):
         encoder_source("smollm2", tmp_path)
