@@ -1,13 +1,12 @@
 """Settings to start from: what `rabtriever init` writes into a new params.yaml."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from rabtriever_core.config.component import Component
 from rabtriever_core.config.settings import Settings
 
 Preset = Literal["pretrained", "tiny"]
-PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 _PRETRAINED: dict[str, Any] = {
     "backbone": {"model": "smollm2", "layers": 4, "lora": None},
