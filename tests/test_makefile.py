@@ -11,9 +11,22 @@ ROOT = Path(__file__).parents[1]
 TARGETS = ("run", "dev", "stack", "test", "year", "check", "generated", "docs", "workspace")
 
 
+# `make test` hands its own flags and depth to the makes started here, which then print more.
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+}
+
+
 def make(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["make", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        ["make", *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -66,6 +79,10 @@ def test_what_is_installed_is_not_installed_again(clone: Path) -> None:
         assert make(clone, "PYTHON=false", "installed-docs") == ""
     os.utime(stamp, ns=(same - later, same - later))
     again = subprocess.run(
-        ["make", "PYTHON=false", "installed-docs"], cwd=clone, capture_output=True, check=False
+        ["make", "PYTHON=false", "installed-docs"],
+        cwd=clone,
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
     )
     assert again.returncode == 2, "it would install again"
