@@ -46,7 +46,7 @@ def split_calibration(
     margins = np.array([teacher[query][document] for query, document in best.pairs])
     result = {
         "best": pair_result(best, calibration, margins),
-        "teacher_agreement": agreement_result(best.margins, margins),
+        "teacher_agreement": agreement_result(best.margins, margins, calibration),
         "abstention": abstention_result(best, calibration),
     }
     everything = gather(student, relevant, documents)
@@ -60,7 +60,7 @@ def split_calibration(
 def pair_result(
     evidence: Evidence, calibration: Calibration, teacher: Reals | None = None
 ) -> dict[str, Any]:
-    """How good the probabilities of pairs are: student's σ(margin), calibrated, teacher's.
+    """How good the probabilities of pairs are: σ(margin) and calibrated, of student and teacher.
 
     Args:
         evidence: of the student.
@@ -69,7 +69,7 @@ def pair_result(
     """
     logits = {"student": evidence.margins, "calibrated": calibration.logits(evidence.margins)}
     if teacher is not None:
-        logits["teacher"] = teacher
+        logits |= {"teacher": teacher, "teacher_calibrated": calibration.teacher_logits(teacher)}
     result: dict[str, Any] = {
         "pairs": len(evidence.pairs),
         "right": float(evidence.right.mean()),
@@ -88,9 +88,9 @@ def pair_result(
     return result
 
 
-def agreement_result(student: Reals, teacher: Reals) -> dict[str, Any]:
-    """Student's σ(margin) held to the teacher's, same pairs [p]."""
-    said, true = sigmoid(student), sigmoid(teacher)
+def agreement_result(student: Reals, teacher: Reals, calibration: Calibration) -> dict[str, Any]:
+    """Student's calibrated probability held to the teacher's, of the same pairs [p]."""
+    said, true = calibration.probabilities(student), calibration.teacher_probabilities(teacher)
     return {
         "mean_absolute_difference": float(np.abs(said - true).mean()),
         "mean_margin_difference": float((student - teacher).mean()),

@@ -170,10 +170,11 @@ class PairProbabilities(_Part):
     calibrated: Probabilities
     teacher: Probabilities | None = None
     """σ(margin) as it is."""
+    teacher_calibrated: Probabilities | None = None
 
 
 class TeacherAgreement(_Part):
-    """Student's σ(margin) held to the teacher's."""
+    """Student's calibrated probability held to the teacher's."""
 
     mean_absolute_difference: float = Share
     mean_margin_difference: float

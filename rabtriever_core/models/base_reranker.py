@@ -1,7 +1,7 @@
 """A reranker reads document, then query, and scores the pair."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,12 +104,23 @@ class Reranker(ABC):
         return margins
 
     def margins_of_nearest(
-        self, queries: Sequence[str], documents: Sequence[Document], depth: int
+        self,
+        queries: Sequence[str],
+        documents: Sequence[Document],
+        depth: int,
+        known: Mapping[str, Mapping[str, float]] | None = None,
     ) -> Floats:
         """Score of every pair, where only the `depth` nearest documents by cosine are read.
 
         All others come after them, in the order of their cosines. Reading every pair is what a
         large backbone takes too long for, and a pair that the cosine puts far down is rarely right.
+
+        Args:
+            queries: n texts.
+            documents: the pool.
+            depth: documents that are read for a query.
+            known: query text → document id → score of pairs that were read before. Nothing is read
+                if all are there.
 
         Returns:
             float32 [queries, documents].
@@ -122,7 +133,15 @@ class Reranker(ABC):
         e_q = unit_rows(query_states(self.encoder, queries))
         cosines = self.cosine_scale * (e_q @ unit_rows(document_states(self.encoder, documents)).T)
         nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
-        read = self.candidate_margins(queries, documents, nearest, "reranker")
+        wanted = [
+            (known or {}).get(query, {}).get(documents[d].id)
+            for query, row in zip(queries, nearest, strict=True)
+            for d in row
+        ]
+        if None in wanted:
+            read = self.candidate_margins(queries, documents, nearest, "reranker")
+        else:
+            read = np.array(wanted, dtype=np.float32).reshape(nearest.shape)
         last = np.take_along_axis(cosines, nearest[:, -1:], axis=1)
         margins: Floats = read.min(axis=1, keepdims=True) + (cosines - last)
         np.put_along_axis(margins, nearest, read, axis=1)

@@ -60,10 +60,15 @@ class Calibration(BaseModel):
         """σ(slope · margin + bias); any shape."""
         return sigmoid(self.logits(margins))
 
+    def teacher_logits(self, margins: npt.ArrayLike) -> Reals:
+        """Of the teacher's margins, any shape; the margins themselves where nothing was fitted."""
+        scale = self.teacher or Scale(slope=1.0, bias=0.0)
+        logits: Reals = scale.slope * np.asarray(margins, dtype=np.float64) + scale.bias
+        return logits
+
     def teacher_probabilities(self, margins: npt.ArrayLike) -> Reals:
         """P(right | the teacher's margin), any shape; σ(margin) where that was not fitted."""
-        scale = self.teacher or Scale(slope=1.0, bias=0.0)
-        return sigmoid(scale.slope * np.asarray(margins, dtype=np.float64) + scale.bias)
+        return sigmoid(self.teacher_logits(margins))
 
     def save(self, folder: Path) -> None:
         """Write `calibration.json`."""

@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 CALIBRATED = "#332288"
 _LINES = (
-    ("teacher", "Teacher, σ(margin)", COLORS["teacher"], MARKERS["teacher"]),
-    ("student", "Student, σ(margin)", COLORS["student"], MARKERS["student"]),
-    ("calibrated", "Student, calibrated", CALIBRATED, "P"),
+    ("teacher_calibrated", "Teacher", COLORS["teacher"], MARKERS["teacher"]),
+    ("calibrated", "Student", COLORS["student"], MARKERS["student"]),
 )
 
 
 def reliability_diagram(calibration: Mapping[str, Any]) -> "Figure":
-    """Share of right documents against probability, bins of width 0.1; one panel per split.
+    """Share of right documents against calibrated probability, bins of 0.1; a panel per split.
 
     Bars are 95% intervals of the shares (exact binomial).
     """
@@ -45,7 +44,7 @@ def reliability_diagram(calibration: Mapping[str, Any]) -> "Figure":
 
 
 def teacher_agreement(calibration: Mapping[str, Any]) -> "Figure":
-    """Teacher's mean σ(margin) against the student's, bins of width 0.1; one panel per split."""
+    """Teacher's mean probability against the student's, bins of width 0.1; one panel per split."""
     splits = calibration["splits"]
     figure = _panels(len(splits))
     for axes, (name, split) in zip(figure.axes, splits.items(), strict=True):
@@ -55,10 +54,10 @@ def teacher_agreement(calibration: Mapping[str, Any]) -> "Figure":
         axes.plot(x, y, color=COLORS["student"], marker=MARKERS["student"], linewidth=2)
         label_axes(
             axes,
-            x="student's σ(margin)",
+            x="student's probability",
             title=_title(name, split["best"]["pairs"], "pairs"),
         )
-    figure.axes[0].set_ylabel("teacher's mean σ(margin)", fontsize=11, color=INK)
+    figure.axes[0].set_ylabel("teacher's mean probability", fontsize=11, color=INK)
     return figure
 
 

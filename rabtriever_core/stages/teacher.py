@@ -39,11 +39,12 @@ def make(context: StageContext) -> dict[str, Any]:
     if config.encoder == "bi_encoder":
         encoder = load_text_encoder(context.inputs["bi_encoder"].folder, runtime)
     teacher = GenerativeReranker(backbone, config.cosine_scale, encoder)
+    read: dict[str, dict[str, float]] = {}
 
     def score(queries: Sequence[str], documents: Sequence[Document]) -> "Floats":
         if encoder is None or not config.cosine_scale:
             return teacher.margins(queries, documents, progress=True)
-        return teacher.margins_of_nearest(queries, documents, CANDIDATES)
+        return teacher.margins_of_nearest(queries, documents, CANDIDATES, read)
 
     def quality() -> float:
         dev = dev_metrics(context.dataset(), settings, score)
@@ -68,13 +69,18 @@ def make(context: StageContext) -> dict[str, Any]:
         done = history[-1]["step"] if history else 0.0
         history = [*history, *({**row, "step": row["step"] + done} for row in later)]
         budget = phase if budget is None else budget + phase
-    fitted = {} if budget is None else _weigh(context, teacher)
+    fitted = {} if budget is None else _weigh(context, teacher, read)
     teacher.save(context.output)
     return trained(context, history, score, budget, teacher.backbone) | fitted
 
 
-def _weigh(context: StageContext, teacher: "GenerativeReranker") -> dict[str, Any]:
-    """What start, cosine and reading count for in a trained teacher (in place); what dev chose."""
+def _weigh(
+    context: StageContext, teacher: "GenerativeReranker", read: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    """What start, cosine and reading count for in a trained teacher (in place); what dev chose.
+
+    `read` takes the margins of what had to be read for that.
+    """
     from rabtriever_core.models.backbone import Backbone
     from rabtriever_core.stages.dev import dev_queries
     from rabtriever_core.training.averaging import AveragedWithStart
@@ -101,6 +107,7 @@ def _weigh(context: StageContext, teacher: "GenerativeReranker") -> dict[str, An
             found["start_share"] = best
             found["start_share_losses"] = {f"{share:g}": loss for share, loss in losses.items()}
     if config.cosine_scale:
-        of_cosine, of_reading = weigh_cosine_and_reading(teacher, held_out())
-        found["weights"] = {"cosine": of_cosine, "reading": of_reading}
+        weighed = weigh_cosine_and_reading(teacher, held_out())
+        found["weights"] = {"cosine": weighed.cosine, "reading": weighed.reading}
+        read.update(weighed.margins)
     return found

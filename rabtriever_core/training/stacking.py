@@ -1,6 +1,7 @@
 """Weights of a teacher's parts (its start, the cosine, reading the pair), fitted on dev."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,17 @@ _LEAST, _MOST = 0.05, 20.0
 """Bounds of both factors, so that neither part is switched off."""
 
 
-def weigh_cosine_and_reading(
-    teacher: GenerativeReranker, examples: Examples
-) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Weighed:
+    """What cosine and reading count for."""
+
+    cosine: float = 1.0
+    reading: float = 1.0
+    margins: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Query text → document id → margin with these factors, of the pairs that were read."""
+
+
+def weigh_cosine_and_reading(teacher: GenerativeReranker, examples: Examples) -> Weighed:
     """Rescale the two parts of the margin so that together they fit the labels best (in place).
 
     Each part was trained to solve the task alone. Two factors, which minimize the list-wise
@@ -31,18 +40,23 @@ def weigh_cosine_and_reading(
         examples: queries that it was not trained on, and the corpus.
 
     Returns:
-        Factors of (cosine, reading); both 1 if no query has a relevant document among its
-        candidates.
+        The factors; both 1 if no query has a relevant document among its candidates.
     """
     cosines = _cosines(teacher, examples)
     nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :CANDIDATES]
     parts, relevant = _parts(teacher, examples, cosines, nearest)
-    if not len(relevant):
-        return 1.0, 1.0
-    (cosine, reading), _ = best_weights(parts, relevant)
-    teacher.cosine_scale *= cosine
-    teacher.backbone.scale_answers(reading)
-    return cosine, reading
+    says = _says_something(relevant)
+    if not says.any():
+        return Weighed()
+    factors, _ = best_weights([part[says] for part in parts], relevant[says])
+    teacher.cosine_scale *= factors[0]
+    teacher.backbone.scale_answers(factors[1])
+    margins: dict[str, dict[str, float]] = {}
+    weighed = np.tensordot(factors, parts, axes=1)
+    for query, row, values in zip(examples.queries, nearest, weighed, strict=True):
+        ids = (examples.documents[number].id for number in row)
+        margins.setdefault(query, {}).update(zip(ids, values.tolist(), strict=True))
+    return Weighed(*factors, margins)
 
 
 def choose_start_share(
@@ -76,7 +90,9 @@ def choose_start_share(
     for share in shares:
         averaged.move(share)
         parts, relevant = _parts(teacher, few, _cosines(teacher, few), candidates)
-        losses[share] = best_weights(parts, relevant)[1] if len(relevant) else 0.0
+        says = _says_something(relevant)
+        judged = [part[says] for part in parts], relevant[says]
+        losses[share] = best_weights(*judged)[1] if says.any() else 0.0
     best = min(losses, key=losses.__getitem__)
     averaged.move(best)
     return best, losses
@@ -96,10 +112,7 @@ def _parts(
     cosines: Reals,
     candidates: npt.NDArray[np.int64],
 ) -> tuple[list[Reals], npt.NDArray[np.bool_]]:
-    """(both parts of the candidates' margins, their labels): [queries, k] each.
-
-    Queries whose candidates are all relevant or all irrelevant say nothing and are left out.
-    """
+    """(both parts of the candidates' margins, their labels): [queries, k] each."""
     margins = teacher.candidate_margins(examples.queries, examples.documents, candidates, None)
     of_cosine = teacher.cosine_scale * np.take_along_axis(cosines, candidates, axis=1)
     relevant = np.array(
@@ -108,8 +121,13 @@ def _parts(
             for row, right in zip(candidates, examples.relevant, strict=True)
         ]
     )
-    usable = relevant.any(axis=1) & ~relevant.all(axis=1)
-    return [of_cosine[usable], (margins - of_cosine)[usable]], relevant[usable]
+    return [of_cosine, margins - of_cosine], relevant
+
+
+def _says_something(relevant: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Queries [n] whose candidates are neither all relevant nor all irrelevant."""
+    both: npt.NDArray[np.bool_] = relevant.any(axis=1) & ~relevant.all(axis=1)
+    return both
 
 
 def best_weights(

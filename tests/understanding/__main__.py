@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from rabtriever_core import Retriever
+from rabtriever_core.evaluation.calibration import calibration_error, reliability
 
 SENTENCES = Path(__file__).with_name("sentences.yaml")
 RIGHT_KIND, RIGHT_ANSWERS, WRONG_ANSWERS = 0.88, 0.75, 0.06
@@ -66,6 +68,10 @@ def main(root: Path) -> int:
     print(f"\n{count} sentences of people: {kind:.1%} right kind first (at least {RIGHT_KIND:.0%})")
     print(f"answered and right {right:.1%} (at least {RIGHT_ANSWERS:.0%}), ", end="")
     print(f"answered and wrong {wrong:.1%} (at most {WRONG_ANSWERS:.0%})")
+    found = np.array([each.probability for each in people])
+    bins = reliability(found, np.array([each.right for each in people]))
+    print("expected calibration error of their first document's probability: ", end="")
+    print(f"{calibration_error(bins):.3f}")
     missed = [
         each.say
         for row, each in zip(rows, printed, strict=True)

@@ -22,7 +22,7 @@ from rabtriever_core.evaluation.calibration_result import (
     pair_result,
     split_calibration,
 )
-from rabtriever_core.models.probability import Calibration, sigmoid
+from rabtriever_core.models.probability import Calibration, Scale, sigmoid
 
 RUN = {
     "q1": {"a": 3.0, "b": 2.0, "c": 1.0},
@@ -132,6 +132,12 @@ def test_calibrated_probabilities_are_calibrated_on_other_queries() -> None:
     assert result["calibrated"]["ece_equal_width"] < 0.02 < result["student"]["ece_equal_width"]
     assert result["calibrated"]["nll"] < result["student"]["nll"]
     assert result["student"] == result["teacher"]
+    shifted = pair_result(
+        other,
+        fitted.model_copy(update={"teacher": Scale(slope=fitted.slope, bias=fitted.bias - 9)}),
+        other.margins + 9 / fitted.slope,
+    )
+    assert shifted["teacher_calibrated"]["nll"] == pytest.approx(result["calibrated"]["nll"])
     abstention = abstention_result(other, fitted)
     assert abstention["precision_in_mix"] == pytest.approx(0.6, abs=0.1)
     assert abstention["precision"] > abstention["precision_in_mix"]
@@ -178,10 +184,24 @@ def test_nll_is_stable_for_large_margins() -> None:
 
 def test_agreement_of_a_system_with_itself() -> None:
     margins = made_evidence().margins
-    same = agreement_result(margins, margins)
+    alike = Calibration(
+        slope=1,
+        bias=0,
+        threshold=None,
+        precision=0.9,
+        unanswerable_share=0.5,
+        teacher=Scale(slope=1, bias=0),
+    )
+    same = agreement_result(margins, margins, alike)
     assert (same["mean_absolute_difference"], same["mean_margin_difference"]) == (0, 0)
     assert all(b["predicted"] == b["observed"] for b in same["bins"])
-    assert agreement_result(margins + 2, margins)["mean_margin_difference"] == pytest.approx(2)
+    assert agreement_result(margins + 2, margins, alike)["mean_margin_difference"] == pytest.approx(
+        2
+    )
+    # Another level and scale of the margins is no difference to people.
+    shifted = alike.model_copy(update={"slope": 0.5, "bias": -1})
+    other = agreement_result(2 * margins + 2, margins, shifted)
+    assert other["mean_absolute_difference"] == pytest.approx(0, abs=1e-9)
 
 
 def test_all_pairs_only_where_the_rankings_hold_them() -> None:

@@ -1,6 +1,7 @@
 """Pretrained encoders: the vectors of sentence-transformers, and a margin that is a dot product."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -169,6 +170,15 @@ def test_only_the_nearest_documents_are_read(encoder: Encoder) -> None:
         order = np.argsort(-cosine, kind="stable")
         np.testing.assert_allclose(row[order[:3]], read[order[:3]], atol=1e-4)
         np.testing.assert_array_equal(np.argsort(-row, kind="stable")[3:], order[3:])
+    known = {
+        query: dict(zip((document.id for document in documents), row, strict=True))
+        for query, row in zip(QUERIES, whole, strict=True)
+    }
+    with patch.object(GenerativeReranker, "candidate_margins", side_effect=AssertionError):
+        again = teacher.margins_of_nearest(QUERIES, documents, 3, known)
+        np.testing.assert_allclose(again, few, atol=1e-4)
+    del known[QUERIES[0]]
+    np.testing.assert_array_equal(teacher.margins_of_nearest(QUERIES, documents, 3, known), few)
     with pytest.raises(ValueError, match="only if the score holds one"):
         GenerativeReranker(BACKBONE, 0.0, encoder).margins_of_nearest(QUERIES, documents, 3)
 

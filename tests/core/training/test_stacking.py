@@ -60,7 +60,8 @@ def test_margins_are_the_weighed_parts() -> None:
     reading = teacher.margins(queries, DATASET.documents) - cosines
     direction = backbone.answer_direction()
     examples = Examples.of(DATASET, "dev", backbone.prompt)
-    of_cosine, of_reading = weigh_cosine_and_reading(teacher, examples)
+    found = weigh_cosine_and_reading(teacher, examples)
+    of_cosine, of_reading = found.cosine, found.reading
     assert (of_cosine, of_reading) != (1.0, 1.0)
     assert teacher.cosine_scale == pytest.approx(20 * of_cosine)
     weighed = teacher.margins(queries, DATASET.documents)
@@ -68,6 +69,11 @@ def test_margins_are_the_weighed_parts() -> None:
     np.testing.assert_allclose(
         backbone.answer_direction().detach(), of_reading * direction.detach(), atol=1e-6
     )
+    for query, row in zip(queries, weighed, strict=True):
+        margins = dict(zip((d.id for d in DATASET.documents), row.tolist(), strict=True))
+        assert len(found.margins[query]) == min(stacking.CANDIDATES, len(margins))
+        for document, margin in found.margins[query].items():
+            assert margin == pytest.approx(margins[document], abs=1e-3)
 
 
 def _all_right(teacher: GenerativeReranker) -> Examples:
@@ -78,7 +84,7 @@ def _all_right(teacher: GenerativeReranker) -> Examples:
 
 def test_where_every_document_is_right_nothing_is_fitted() -> None:
     teacher = GenerativeReranker(small_backbone(DATASET), 20.0)
-    assert weigh_cosine_and_reading(teacher, _all_right(teacher)) == (1.0, 1.0)
+    assert weigh_cosine_and_reading(teacher, _all_right(teacher)) == stacking.Weighed(1.0, 1.0)
     assert teacher.cosine_scale == 20.0
 
 
