@@ -26,7 +26,7 @@ _PRETRAINED: dict[str, Any] = {
         "encoder": "bi_encoder",
         "cosine_scale": 20.0,
         "schedule": {
-            "epochs": 0.35,
+            "epochs": 0.3,
             "min_steps": 60,
             "max_steps": 1000,
             "queries_per_step": 8,

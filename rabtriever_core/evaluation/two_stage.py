@@ -21,7 +21,7 @@ from rabtriever_core.models.probability import Calibration
 if TYPE_CHECKING:
     from rabtriever_core.models.base_reranker import Reranker
 
-MAX_QUERIES = 300
+MAX_QUERIES = 150
 """Of a split, where the teacher has to read pairs that it has not read yet."""
 MAX_PAIRS = 30_000
 """That it reads for a split; fewer queries are measured where documents are many."""
