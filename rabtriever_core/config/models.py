@@ -119,7 +119,7 @@ def _template(value: str) -> str:
     once = all(value.count(place) == 1 for place in ("{document}", "{query}"))
     if not once or not all(piece.strip() for piece in pieces):
         raise ValueError(
-            f"{value!r} is none of {', '.join(TEMPLATES)}, and no template of your own: that holds "
+            f"neither one of {', '.join(TEMPLATES)}, nor a template of your own, which holds "
             "{document} and {query} once each, with text before, between and after"
         )
     return value

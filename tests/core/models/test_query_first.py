@@ -25,6 +25,7 @@ from rabtriever_core.models.states import document_states, query_states
 from rabtriever_core.models.suitability import check_suitable
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.sft import fine_tune_teacher
+from rabtriever_core.training.warmup import _read_pairs
 from tests.core.checkpoints import qwen3_reranker
 from tests.core.small import RUNTIME, small_dataset
 
@@ -151,6 +152,24 @@ def test_states_read_alone(backbone: Backbone) -> None:
     assert tokens.endswith("<Document>: The capital of China is Beijing." + "<|im_end|>\n"
         "<|im_start|>assistant\n<think>\n\n</think>\n\n")  # fmt: skip
     assert "<Query>" not in tokens
+
+
+def test_what_training_reads(backbone: Backbone) -> None:
+    """Margins and states of whole sequences, of the layers too."""
+    prompt = backbone.prompt
+    documents, queries = prompt.documents(DOCUMENTS[:3]), prompt.queries(QUERIES[:3])
+    with torch.inference_mode():
+        alone = backbone.last_states_of_layers(documents, (2,))
+        e_d, loss = _read_pairs(backbone, documents, queries, (2,))
+        rows = [prompt.pair(*sides) for sides in zip(documents, queries, strict=True)]
+        losses = []
+        for row in rows:
+            ids = torch.tensor([row])
+            read = backbone.model(input_ids=ids).logits[0, :-1].log_softmax(dim=-1)
+            losses.append(-read[torch.arange(len(row) - 1), ids[0, 1:]])
+    for found, expected in zip(e_d, alone, strict=True):
+        torch.testing.assert_close(found, expected)
+    assert float(loss) == pytest.approx(float(torch.cat(losses).mean()), rel=1e-4)
 
 
 def test_it_can_be_trained_as_well(folder: Path, tmp_path: Path) -> None:

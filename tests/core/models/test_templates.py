@@ -237,7 +237,7 @@ def test_a_beginning_of_sequence_token_comes_first_once() -> None:
      "{document} Q {query} A", "D {document} \n{query} A", "D {document} Q {query}\n"],
 )  # fmt: skip
 def test_what_is_no_template_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError, match=r"no template of your own.*text before, between"):
+    with pytest.raises(ValidationError, match=r"nor a template of your own.*text before, between"):
         PromptConfig(template=text)
 
 
