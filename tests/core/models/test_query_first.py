@@ -181,7 +181,7 @@ def test_it_can_be_trained_as_well(folder: Path, tmp_path: Path) -> None:
     relevant = examples.relevance(range(len(queries)), range(len(DATASET.documents)))
     before = teacher.margins(queries, DATASET.documents)
     schedule = ScheduleConfig(
-        min_steps=12, max_steps=12, queries_per_step=4, checkpoint_steps=12, learning_rate=3e-3
+        min_steps=30, max_steps=30, queries_per_step=4, checkpoint_steps=10, learning_rate=3e-3
     )
     config = TeacherConfig(schedule=schedule, documents_per_query=4, mining_depth=3)
     fine_tune_teacher(teacher, examples, config, RUNTIME, tmp_path, None)
