@@ -1,8 +1,9 @@
 """Settings of runtime, backbone and prompt."""
 
-from typing import Literal
+import re
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rabtriever_core.config.component import Component, Operating, Shown
 from rabtriever_core.config.schedule import ScheduleConfig
@@ -107,16 +108,37 @@ class BackboneConfig(Component):
     """Weight of the in-batch contrastive loss in the warm-up."""
 
 
-class PromptConfig(Component):
-    """The prompt, which puts the document before the query, and its two answers."""
+TEMPLATES: Final = ("auto", "compact", "paper", "chat", "qwen3-reranker")
+"""Ready templates."""
 
-    template: Literal["auto", "compact", "paper", "chat"] = "auto"
-    """Form of the prompt. `paper` spells the question out; `chat` puts it into the tokenizer's chat
-    template, for instruction-tuned backbones; `compact` consists of special tokens. `auto` takes
-    chat if the tokenizer has a chat template, compact if it has the special tokens (tiny backbones,
-    and those of `rabtriever lab pretrain`), and paper otherwise."""
+
+def _template(value: str) -> str:
+    if value in TEMPLATES:
+        return value
+    pieces = re.split(r"\{(?:document|query)\}", value)
+    once = all(value.count(place) == 1 for place in ("{document}", "{query}"))
+    if not once or not all(piece.strip() for piece in pieces):
+        raise ValueError(
+            f"neither one of {', '.join(TEMPLATES)}, nor a template of your own, which holds "
+            "{document} and {query} once each, with text before, between and after"
+        )
+    return value
+
+
+class PromptConfig(Component):
+    """The prompt that document and query are put into, and its two answers."""
+
+    template: Annotated[str, AfterValidator(_template)] = "auto"
+    """Form of the prompt: auto, compact, paper, chat, qwen3-reranker, or a text of your own.
+    `paper` spells the question out; `chat` puts it into the tokenizer's chat template, for
+    instruction-tuned backbones; `compact` consists of special tokens. `auto` takes chat if the
+    tokenizer has a chat template, compact if it has the special tokens (tiny backbones, and those
+    of `rabtriever lab pretrain`), and paper otherwise. These put the document first.
+    `qwen3-reranker` is the prompt of the models of that name, query first, answered yes or no. Your
+    own text holds {document} and {query}, either first, and {instruction} where you want it."""
     instruction: Shown[str] = "Judge whether the document is an appropriate reply to the query."
-    """Your task in a sentence: the system message of chat models; may be empty."""
+    """Your task in a sentence: the system message of chat models, <Instruct> of `qwen3-reranker`;
+    may be empty."""
     question: str = (
         "Can Query be appropriately replied to with Document? "
         "If so choose {true}, otherwise {false}."
@@ -124,9 +146,9 @@ class PromptConfig(Component):
     """The yes-or-no question of the paper and chat templates. {true} and {false} stand for the
     answers."""
     true_answer: str = "T"
-    """The positive answer in the paper and chat templates; must be a single token."""
+    """The positive answer in the paper and chat templates and your own; must be a single token."""
     false_answer: str = "F"
-    """The negative answer in the paper and chat templates; must be a single token."""
+    """The negative answer in the paper and chat templates and your own; must be a single token."""
     max_document_tokens: Shown[int] = Field(128, ge=4)
     """Longer documents are cut at the end."""
     max_query_tokens: Shown[int] = Field(128, ge=4)

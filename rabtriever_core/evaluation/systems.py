@@ -212,7 +212,7 @@ class KnownDocuments:
                     [self.tokens[d] for d in documents], tokens, numbers, zeros
                 )
                 scores = teacher.scores(
-                    states, None if apart is None else apart.pairs(zeros, documents, read[0])
+                    states, None if apart is None else apart.pairs(zeros, documents, read, numbers)
                 )
                 margins[batch] = scores.cpu().numpy()
         return margins

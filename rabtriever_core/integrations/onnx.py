@@ -34,6 +34,8 @@ class QuerySide(_Frozen):
     pad: int
     max_tokens: int
     """Of the query's own; its start is cut off."""
+    space: tuple[str, str] = ("", "")
+    """White space before and after a query that is tokenized with it."""
 
 
 class Parity(_Frozen):
@@ -119,7 +121,8 @@ class OnnxQueryTower:
 
     def _rows(self, queries: Sequence[str]) -> list[list[int]]:
         side = self.info.query
-        flat = [" ".join(query.split()) for query in queries]
+        before, after = side.space
+        flat = [f"{before}{' '.join(query.split())}{after}" for query in queries]
         encoded = self._tokenizer.encode_batch(flat, add_special_tokens=False)
         return [[*side.head, *found.ids[-side.max_tokens :], *side.tail] for found in encoded]
 

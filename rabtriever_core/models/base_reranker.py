@@ -1,4 +1,4 @@
-"""A reranker reads document, then query, and scores the pair."""
+"""A reranker reads document and query, one after the other, and scores the pair."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,23 +33,29 @@ class Apart:
     """[m, d]; None where the backbone that reads the pairs gives them by the way."""
 
     def pairs(
-        self, queries: Sequence[int], documents: Sequence[int], read: "torch.Tensor"
+        self,
+        queries: Sequence[int],
+        documents: Sequence[int],
+        read: "Sequence[torch.Tensor]" = (),
+        of_read: Sequence[int] = (),
     ) -> "tuple[torch.Tensor, torch.Tensor]":
         """e_Q and e_D of p pairs, [p, d] each.
 
         Args:
             queries: query of every pair.
             documents: document of every pair.
-            read: e_D of the pairs' documents as the backbone has just read them [p, d].
+            read: what `pair_states` gave beside the pairs' states.
+            of_read: row in it of every pair.
         """
-        e_d = read if self.e_d is None else self.e_d[list(documents)]
+        e_d = read[0][list(of_read)] if self.e_d is None else self.e_d[list(documents)]
         return self.e_q[list(queries)], e_d
 
 
 class Reranker(ABC):
-    """Reads document, then query, and scores the pair by ⟨direction, answer-position state⟩.
+    """Reads document and query and scores the pair by ⟨direction, answer-position state⟩.
 
-    A document's keys and values are computed once and shared by all queries it is scored with.
+    Which stands first is up to the prompt. Its keys and values are computed once and shared by all
+    that it is scored with.
 
     Attributes:
         backbone: the model that reads.
@@ -82,6 +88,11 @@ class Reranker(ABC):
         from tqdm import tqdm
 
         prompt = self.backbone.prompt
+        if not prompt.spec.document_first:
+            every = np.tile(np.arange(len(documents)), (len(queries), 1))
+            return self.candidate_margins(
+                queries, documents, every, "reranker" if progress else None
+            )
         query_ids = prompt.queries(queries)
         document_ids = prompt.documents(documents)
         margins = np.zeros((len(queries), len(documents)), dtype=np.float32)
@@ -95,10 +106,9 @@ class Reranker(ABC):
                     states, e_d = self.pair_states(
                         [ids], [query_ids[r] for r in rows], [0] * len(rows), range(len(rows))
                     )
-                    columns = [column] * len(rows)
-                    read = e_d[0].expand(len(rows), -1)
+                    columns, first = [column] * len(rows), [0] * len(rows)
                     scores = self.scores(
-                        states, None if apart is None else apart.pairs(rows, columns, read)
+                        states, None if apart is None else apart.pairs(rows, columns, e_d, first)
                     )
                     margins[rows, column] = scores.cpu().numpy()
         return margins
@@ -158,7 +168,7 @@ class Reranker(ABC):
         Args:
             queries: n texts, some of which may be the same.
             query_ids: their token ids, which the backbone reads where it reads apart itself.
-            documents: m documents, which another encoder reads.
+            documents: m documents, which are read here unless reading the pairs gives e_D.
         """
         e_q = self.queries_apart(queries, query_ids)
         return None if e_q is None else Apart(e_q, self.documents_apart(documents))
@@ -178,8 +188,12 @@ class Reranker(ABC):
         return to_device(every, self.backbone.device)
 
     def documents_apart(self, documents: Sequence[Document]) -> "torch.Tensor | None":
-        """e_D [m, d] of another encoder; None where reading the pairs gives it, or none is used."""
-        if not self.cosine_scale or self.encoder is self.backbone:
+        """e_D [m, d]; None where reading the pairs gives it, or none is used.
+
+        It does where the backbone reads the document first.
+        """
+        given = self.encoder is self.backbone and self.backbone.prompt.spec.document_first
+        if not self.cosine_scale or given:
             return None
         return to_device(document_states(self.encoder, documents), self.backbone.device)
 
@@ -216,7 +230,7 @@ class Reranker(ABC):
         query_index: Sequence[int],
         layers: Sequence[int] = (),
     ) -> tuple["torch.Tensor", list["torch.Tensor"]]:
-        """Answer-position states of pairs, each document read once; differentiable.
+        """Answer-position states of pairs, what stands first read once; differentiable.
 
         Args:
             document_ids: token ids of the distinct documents.
@@ -226,15 +240,21 @@ class Reranker(ABC):
             layers: layers whose document states are wanted beside e_D.
 
         Returns:
-            (e_T [p, d], [e_D, then the states of the layers; each documents × d]).
+            (e_T [p, d], [e_D, then the states of the layers; each documents × d]). The list is
+            empty where the query stands first: what is read of a document then depends on it.
         """
-        ids, lengths = self.backbone.pad(document_ids)
-        read = self.read_documents(ids, output_hidden_states=bool(layers))
-        e_t = self.states_after(read.cache, lengths, query_ids, document_index, query_index)
+        prompt = self.backbone.prompt
+        first, second = prompt.in_order(document_ids, query_ids)
+        ids, lengths = self.backbone.pad(first)
+        if not prompt.spec.document_first:
+            read = self.read_first(ids)
+            return self.states_after(read.cache, lengths, second, query_index, document_index), []
+        read = self.read_first(ids, output_hidden_states=bool(layers))
+        e_t = self.states_after(read.cache, lengths, second, document_index, query_index)
         return e_t, states_of_layers(read, lengths, layers)
 
-    def read_documents(self, ids: "torch.Tensor", **options: Any) -> Any:
-        """What the blocks make of documents [n, l], with all keys and values in its cache.
+    def read_first(self, ids: "torch.Tensor", **options: Any) -> Any:
+        """What the blocks make of first sides [n, l], with all keys and values in its cache.
 
         The model's own cache would drop what lies outside the window of sliding layers, padding
         counted in.
@@ -247,18 +267,18 @@ class Reranker(ABC):
         self,
         cache: Any,
         lengths: "torch.Tensor",
-        query_ids: Sequence[Sequence[int]],
-        document_index: Sequence[int],
-        query_index: Sequence[int],
+        second_ids: Sequence[Sequence[int]],
+        first_index: Sequence[int],
+        second_index: Sequence[int],
     ) -> "torch.Tensor":
-        """Answer-position states of pairs whose documents were read; differentiable.
+        """Answer-position states of pairs whose first sides were read; differentiable.
 
         Args:
-            cache: keys and values of the documents, right-padded to one width.
-            lengths: tokens of every document.
-            query_ids: token ids of the distinct query sides.
-            document_index: document of every pair, length p.
-            query_index: query of every pair, length p.
+            cache: keys and values of the first sides, right-padded to one width.
+            lengths: tokens of every first side.
+            second_ids: token ids of the distinct second sides.
+            first_index: first side of every pair, length p.
+            second_index: second side of every pair, length p.
 
         Returns:
             e_T [p, d].
@@ -266,28 +286,28 @@ class Reranker(ABC):
         import torch
 
         backbone, device = self.backbone, lengths.device
-        of_document = to_device(np.asarray(document_index), device)
-        of_query = to_device(np.asarray(query_index), device)
+        of_first = to_device(np.asarray(first_index), device)
+        of_second = to_device(np.asarray(second_index), device)
         width = cache.layers[0].keys.shape[2]
-        query_rows, query_lengths = backbone.pad(query_ids)
-        steps = torch.arange(query_rows.shape[1], device=device)[None]
-        positions = lengths[of_document][:, None] + steps
+        rows, row_lengths = backbone.pad(second_ids)
+        steps = torch.arange(rows.shape[1], device=device)[None]
+        positions = lengths[of_first][:, None] + steps
         mask: Any = None
         window = backbone.window
-        if window is not None and width + query_rows.shape[1] > window:
-            mask = window_masks(backbone, lengths[of_document], width, positions, window)
+        if window is not None and width + rows.shape[1] > window:
+            mask = window_masks(backbone, lengths[of_first], width, positions, window)
         elif int(lengths.min()) < width:
-            # Shorter documents are padded in the middle of the sequence: hide that.
+            # Shorter first sides are padded in the middle of the sequence: hide that.
             real = torch.arange(width, device=device)[None] < lengths[:, None]
-            after = torch.ones(len(of_query), query_rows.shape[1], dtype=torch.bool, device=device)
-            mask = torch.cat([real[of_document], after], dim=1).long()
+            after = torch.ones(len(of_second), rows.shape[1], dtype=torch.bool, device=device)
+            mask = torch.cat([real[of_first], after], dim=1).long()
         states = backbone.read(
-            input_ids=query_rows[of_query],
-            cache=repeat_cache(cache, of_document),
+            input_ids=rows[of_second],
+            cache=repeat_cache(cache, of_first),
             attention_mask=mask,
             position_ids=positions,
         ).last_hidden_state
-        return last_tokens(states, query_lengths[of_query])
+        return last_tokens(states, row_lengths[of_second])
 
     def candidate_states(
         self,
@@ -301,7 +321,7 @@ class Reranker(ABC):
     ) -> Iterator[
         tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], "torch.Tensor", "torch.Tensor"]
     ]:
-        """States and scores of every query with candidates of its own, grouped by document.
+        """States and scores of every query with candidates of its own, grouped by what is first.
 
         Args:
             document_ids: token ids of all documents.
@@ -319,23 +339,26 @@ class Reranker(ABC):
 
         n, k = candidates.shape
         batch_pairs *= self.backbone.batch_multiple
-        order = np.lexsort((np.repeat(np.arange(n), k), candidates.ravel()))
+        order = np.arange(n * k)
+        if self.backbone.prompt.spec.document_first:
+            order = np.argsort(candidates.ravel(), kind="stable")
         with torch.inference_mode():
             starts = range(0, len(order), batch_pairs)
             for start in tqdm(starts, desc=label, unit="batch", disable=label is None):
                 pairs = order[start : start + batch_pairs]
                 rows, documents = pairs // k, candidates.ravel()[pairs]
                 distinct, of_document = np.unique(documents, return_inverse=True)
+                asked, of_query = np.unique(rows, return_inverse=True)
                 states, e_d = self.pair_states(
                     [document_ids[d] for d in distinct],
-                    [query_ids[r] for r in rows],
+                    [query_ids[r] for r in asked],
                     of_document.tolist(),
-                    range(len(rows)),
+                    of_query.tolist(),
                 )
-                read = e_d[0][of_document.tolist()]
+                numbers = rows.tolist(), documents.tolist()
                 scores = self.scores(
                     states,
-                    None if apart is None else apart.pairs(rows.tolist(), documents.tolist(), read),
+                    None if apart is None else apart.pairs(*numbers, e_d, of_document.tolist()),
                 )
                 yield rows, pairs % k, states, scores
 

@@ -37,7 +37,8 @@ class _Read:
 class DocumentPrefixes:
     """Scores one query with documents, each of which is read once as long as it is kept.
 
-    The least recently used are dropped first. Not safe for several threads at once.
+    The least recently used are dropped first. Nothing is kept where the prompt puts the query
+    first: what is read of a document then depends on it. Not safe for several threads at once.
     """
 
     def __init__(self, reranker: Reranker, max_bytes: int) -> None:
@@ -58,6 +59,9 @@ class DocumentPrefixes:
         if not documents:
             return np.zeros(0, dtype=np.float32)
         prompt = self.reranker.backbone.prompt
+        if not prompt.spec.document_first:
+            only: Floats = self.reranker.margins([query], documents)[0]
+            return only
         query_ids = prompt.queries([query])
         with torch.inference_mode():
             rows = [tuple(row) for row in prompt.documents(documents)]
@@ -72,7 +76,7 @@ class DocumentPrefixes:
                 numbers,
                 zeros,
             )
-            apart = None if e_q is None else Apart(e_q, e_d).pairs(zeros, numbers, e_d)
+            apart = None if e_q is None else Apart(e_q, e_d).pairs(zeros, numbers)
             margins: Floats = self.reranker.scores(states, apart).cpu().numpy()
         self._forget()
         return margins
@@ -91,7 +95,7 @@ class DocumentPrefixes:
     def _add(self, rows: Sequence[tuple[int, ...]], documents: Sequence[Document]) -> None:
         backbone = self.reranker.backbone
         ids, lengths = backbone.pad(rows)
-        read = self.reranker.read_documents(ids)
+        read = self.reranker.read_first(ids)
         layers = read.cache.layers
         e_d = self.reranker.documents_apart(documents)
         if e_d is None:

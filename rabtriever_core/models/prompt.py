@@ -1,8 +1,8 @@
-"""The document-first prompt, put together from token ids so that text can never forge structure."""
+"""The prompt of a pair, put together from token ids so that text can never forge structure."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,19 @@ PROMPT_FILE = "prompt.json"
 class PromptSpec:
     """The fixed parts of the prompt, as token ids of one tokenizer.
 
-    Document side: `document_prefix + D + document_suffix`; query side: `query_prefix + Q +
-    answer_suffix`. The teacher reads one after the other, so the document side is a true prefix
-    and its states do not depend on the query (RaHoRe). e_D is the state at the last token of the
-    document side, e_Q and e_T at the last token of the query side.
+    Document side: `document_prefix + D + document_suffix`; query side: `query_prefix + Q`; the
+    second of them ends with `answer_suffix`. The teacher reads `start`, then one side after the
+    other. What stands first is a true prefix, and its states do not depend on the other (RaHoRe
+    puts the document there). e_T is the state at the last token of the pair; e_D and e_Q are those
+    at the last token of either side, read alone after `start`.
     """
 
     start: tuple[int, ...]
-    """What stands before the document, and before a query read alone: the beginning-of-sequence
-    token where the tokenizer has one, or the opening of its chat template."""
+    """What a pair begins with, and a text read alone: the beginning-of-sequence token where the
+    tokenizer has one, and the template's lines before the first text."""
     document_prefix: tuple[int, ...]
     document_suffix: tuple[int, ...]
+    """White space after the document: of every one, or with `document_space` of one that is cut."""
     query_prefix: tuple[int, ...]
     answer_suffix: tuple[int, ...]
     true_id: int
@@ -34,6 +36,10 @@ class PromptSpec:
     pad_id: int
     max_document_tokens: int
     max_query_tokens: int
+    document_first: bool = True
+    document_space: tuple[str, str] = ("", "")
+    """White space before and after the document that is tokenized with it, as its own."""
+    query_space: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class QuerySide:
     tail: tuple[int, ...]
     pad: int
     max_tokens: int
+    space: tuple[str, str] = ("", "")
+    """White space that is tokenized with it."""
 
 
 class Prompt:
@@ -71,18 +79,27 @@ class Prompt:
         )
 
     def documents(self, documents: Sequence[Document]) -> list[list[int]]:
-        """Token ids of the document side."""
+        """Token ids of the document side, after `start`."""
         spec = self.spec
-        head = [*spec.start, *spec.document_prefix]
-        texts = self._text_ids([document.full_text for document in documents])
-        return [[*head, *ids[: spec.max_document_tokens], *spec.document_suffix] for ids in texts]
+        head, limit = [*spec.start, *spec.document_prefix], spec.max_document_tokens
+        texts = [document.full_text for document in documents]
+        return [
+            [*head, *ids[:limit], *self.document_tail(cut=len(ids) > limit)]
+            for ids in text_ids(self.tokenizer, texts, spec.document_space)
+        ]
+
+    def document_tail(self, *, cut: bool) -> tuple[int, ...]:
+        """What follows the tokens of a document on its side, whole or cut at its end."""
+        spec = self.spec
+        white = spec.document_suffix if cut or not spec.document_space[1] else ()
+        return white if spec.document_first else (*white, *spec.answer_suffix)
 
     def queries(self, queries: Sequence[str]) -> list[list[int]]:
-        """Token ids of the query side as it follows a document."""
-        spec = self.spec
+        """Token ids of the query side, without `start`."""
+        spec, tail = self.spec, self.query_side.tail
         return [
-            [*spec.query_prefix, *ids[-spec.max_query_tokens :], *spec.answer_suffix]
-            for ids in self._text_ids(queries)
+            [*spec.query_prefix, *ids[-spec.max_query_tokens :], *tail]
+            for ids in text_ids(self.tokenizer, queries, spec.query_space)
         ]
 
     @property
@@ -90,16 +107,34 @@ class Prompt:
         """What a query that is read alone is put between."""
         spec = self.spec
         head = (*spec.start, *spec.query_prefix)
-        return QuerySide(head, spec.answer_suffix, spec.pad_id, spec.max_query_tokens)
+        tail = spec.answer_suffix if spec.document_first else ()
+        return QuerySide(head, tail, spec.pad_id, spec.max_query_tokens, spec.query_space)
 
     def alone(self, query_ids: Sequence[Sequence[int]]) -> list[list[int]]:
         """The query side read without a document."""
         return [[*self.spec.start, *ids] for ids in query_ids]
 
+    def in_order(
+        self, document_ids: Sequence[Sequence[int]], query_ids: Sequence[Sequence[int]]
+    ) -> tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]:
+        """Document and query sides as (what is read first, after `start`; what follows)."""
+        if self.spec.document_first:
+            return document_ids, query_ids
+        start = len(self.spec.start)
+        return self.alone(query_ids), [ids[start:] for ids in document_ids]
+
+    def pair(self, document_ids: Sequence[int], query_ids: Sequence[int]) -> list[int]:
+        """A document side and a query side as one sequence."""
+        (first,), (second,) = self.in_order([document_ids], [query_ids])
+        return [*first, *second]
+
     def save(self, folder: Path) -> None:
         """Write tokenizer and prompt.json."""
         self.tokenizer.save_pretrained(folder)
-        write_json(folder / PROMPT_FILE, asdict(self.spec))
+        values = {field: getattr(self.spec, field.name) for field in fields(self.spec)}
+        # Defaults are left out, so that a prompt is written as it was before it had them.
+        named = {field.name: value for field, value in values.items() if value != field.default}
+        write_json(folder / PROMPT_FILE, named)
 
     @classmethod
     def load(cls, folder: Path) -> "Prompt":
@@ -114,15 +149,21 @@ class Prompt:
             PromptSpec(**fields), AutoTokenizer.from_pretrained(folder, local_files_only=True)
         )
 
-    def _text_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return text_ids(self.tokenizer, texts)
 
+def text_ids(
+    tokenizer: Any, texts: Sequence[str], space: tuple[str, str] = ("", "")
+) -> list[list[int]]:
+    """Token ids of plain text: special tokens are split into characters, white space collapsed.
 
-def text_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of plain text: special tokens are split into characters, white space collapsed."""
+    Args:
+        tokenizer: whose.
+        texts: of documents or queries.
+        space: white space before and after each, tokenized with it.
+    """
     if not texts:
         return []
-    flat = [" ".join(text.split()) for text in texts]
+    before, after = space
+    flat = [f"{before}{' '.join(text.split())}{after}" for text in texts]
     ids: list[list[int]] = tokenizer(
         flat, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
     )["input_ids"]

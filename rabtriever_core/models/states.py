@@ -67,7 +67,10 @@ class DocumentReader:
 def query_states(
     encoder: TextEncoder, queries: Sequence[str], batch_size: int = 64, *, progress: bool = False
 ) -> Floats:
-    """e_Q, the answer-position state of the query side read alone: float32 [n, d]."""
+    """e_Q, the state at the last token of the query side read alone: float32 [n, d].
+
+    That is the answer's position where the document stands first.
+    """
     rows = encoder.prompt.queries(queries)
     return query_row_states(encoder, rows, batch_size, progress=progress)
 
@@ -90,7 +93,10 @@ def document_states(
     *,
     progress: bool = False,
 ) -> Floats:
-    """e_D, the state at the last token of the document side: float32 [m, d]."""
+    """e_D, the state at the last token of the document side read alone: float32 [m, d].
+
+    That is the answer's position where the query stands first.
+    """
     rows = encoder.prompt.documents(documents)
     return _states(encoder, rows, batch_size, "documents", progress)
 

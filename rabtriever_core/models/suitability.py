@@ -43,9 +43,12 @@ def check_suitable(backbone: Backbone, where: str, lora: LoraConfig | None) -> N
         tried = _Tried(backbone)
         with _says_what_fails(where, "reading texts of different lengths side by side"):
             tried.padding()
-        with _says_what_fails(where, "sharing a document's keys and values between queries"):
-            tried.shared_documents()
-        with _says_what_fails(where, "training through a document's shared keys and values"):
+        first, others = "document", "queries"
+        if not backbone.prompt.spec.document_first:
+            first, others = "query", "documents"
+        with _says_what_fails(where, f"sharing a {first}'s keys and values between {others}"):
+            tried.shared_sides()
+        with _says_what_fails(where, f"training through a {first}'s shared keys and values"):
             tried.gradient()
     if lora is not None:
         trained = {name: p.requires_grad for name, p in backbone.model.named_parameters()}
@@ -79,7 +82,7 @@ class _Tried:
         self.queries = [*prompt.queries(["two"]), *queries]
         self.of_document, self.of_query = [0, 1, 2, 0], [0, 1, 1, 1]
         self.pairs = [
-            [*self.documents[d], *self.queries[q]]
+            prompt.pair(self.documents[d], self.queries[q])
             for d, q in zip(self.of_document, self.of_query, strict=True)
         ]
         coarse = backbone.model.dtype.itemsize < 4
@@ -93,15 +96,15 @@ class _Tried:
             beside = self.backbone.last_states(self.pairs)[:1]
             self._compare(beside, self.backbone.last_states(self.pairs[:1]))
 
-    def shared_documents(self) -> None:
-        """The states of pairs whose document was read before are those of whole sequences."""
+    def shared_sides(self) -> None:
+        """The states of pairs whose first side was read before are those of whole sequences."""
         import torch
 
         with torch.inference_mode():
             self._compare(self._shared(), self.backbone.last_states(self.pairs))
 
     def gradient(self) -> None:
-        """So is the gradient of a weight at the bottom, which reaches it through the document."""
+        """So is the gradient of a weight at the bottom, which reaches it through the first side."""
         import torch
 
         block = getattr(self.backbone.body, "layers", self.backbone.body.children())

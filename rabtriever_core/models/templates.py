@@ -1,6 +1,8 @@
-"""The prompt's templates: compact, the paper's, and the backbone's own chat template."""
+"""The prompt's templates: ready ones by name, or the settings' own text."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rabtriever_core.config import PromptConfig
@@ -12,63 +14,139 @@ TRUE_TOKEN, FALSE_TOKEN = "<|T|>", "<|F|>"
 SPECIAL_TOKENS = (
     "<|pad|>", DOCUMENT_TOKEN, QUERY_TOKEN, ANSWER_TOKEN, TRUE_TOKEN, FALSE_TOKEN
 )  # fmt: skip
+COMPACT = f"{DOCUMENT_TOKEN}{{document}}{QUERY_TOKEN}{{query}}{ANSWER_TOKEN}"
+QWEN3_RERANKER = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
+    'the Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n'
+    "<|im_start|>user\n<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {document}"
+    "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
+"""As the models of that name were trained (github.com/QwenLM/Qwen3-Embedding)."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt's text with its places {document} and {query}, and maybe {instruction}."""
+
+    text: str
+    answers: tuple[str, str]
+    frame: str | None = None
+    """What a chat template puts before the text."""
+    joined: bool = True
+    """Whether the white space beside a text is tokenized with it, as it is where a whole prompt is
+    tokenized at once."""
 
 
 def make_prompt(tokenizer: Any, config: PromptConfig) -> Prompt:
-    """Build the prompt for a tokenizer.
+    r"""Build the prompt for a tokenizer.
+
+    The tokens are those of the whole text tokenized at once, if words are cut at white space and
+    line ends as byte-level tokenizers do (Qwen, Llama 3); so margins of `qwen3-reranker` are
+    logit_yes − logit_no as that family publishes it. Texts differ from what is published in three
+    ways: their white space is collapsed, special tokens in them are read as the characters they
+    are, and each is cut at a length of its own.
 
     Raises:
         ModelError: T or F is not a single token of this tokenizer, or both are the same token.
     """
-    template = _resolved(config.template, tokenizer)
-    start_text = ""
-    if template == "compact":
-        answers = (TRUE_TOKEN, FALSE_TOKEN)
-        _require_tokens(tokenizer, SPECIAL_TOKENS[1:])
-        parts = {
-            "document_prefix": DOCUMENT_TOKEN,
-            "document_suffix": "",
-            "query_prefix": QUERY_TOKEN,
-            "answer_suffix": ANSWER_TOKEN,
-        }
-    else:
-        answers = (config.true_answer, config.false_answer)
-        question = config.question.format(true=answers[0], false=answers[1])
-        parts = {
-            "document_prefix": "Document: ",
-            "document_suffix": "\n",
-            "query_prefix": "Query: ",
-            "answer_suffix": f"\n{question}",
-        }
-        if template == "chat":
-            start_text, end_text = _chat_frame(tokenizer, config.instruction)
-            parts["answer_suffix"] += end_text
-        else:
-            parts["answer_suffix"] += "\nAnswer:"
-    # After `Answer:` a space comes first; a chat's reply starts without one.
-    spaces = ("", " ") if template == "chat" else (" ", "")
-    true_id, false_id = _answer_ids(tokenizer, *answers, spaces)
-    ids = {
-        name: tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
-        for name, text in parts.items()
-    }
-    start: tuple[int, ...] = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
-    if start_text:
-        start = tuple(tokenizer(start_text, add_special_tokens=False)["input_ids"])
+    template = _template(tokenizer, config)
+    head, first, between, second, tail = re.split(
+        r"\{(document|query)\}", template.text, maxsplit=2
+    )
+    after, between = _leading(between)
+    start = template.frame
+    if start is None:
+        # A text that is read alone comes after the same lines.
+        lines = head.rstrip().rfind("\n") + 1
+        start, head = head[:lines], head[lines:]
+    spaces = {first: ("", ""), second: ("", "")}
+    if template.joined:
+        (head, before), (between, later) = _trailing(head), _trailing(between)
+        last, tail = _leading(tail)
+        spaces = {first: (before, after), second: (later, last)}
+
+    def ids(text: str) -> tuple[int, ...]:
+        filled = text.replace("{instruction}", config.instruction)
+        return tuple(tokenizer(filled, add_special_tokens=False)["input_ids"]) if filled else ()
+
+    bos = tokenizer.bos_token_id
+    opening = ids(start)
+    if bos is not None and not template.frame and opening[:1] != (bos,):
+        opening = (bos, *opening)
+    prefixes = {first: ids(head), second: ids(between)}
+    suffix = spaces["document"][1] if template.joined else after
+    # After `Answer:` a space comes first; after a line break, or as a chat's reply, none.
+    bare = template.frame is not None or tail[-1:].isspace()
+    true_id, false_id = _answer_ids(tokenizer, *template.answers, ("", " ") if bare else (" ", ""))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     spec = PromptSpec(
-        start=start,
-        document_prefix=ids["document_prefix"],
-        document_suffix=ids["document_suffix"],
-        query_prefix=ids["query_prefix"],
-        answer_suffix=ids["answer_suffix"],
+        start=opening,
+        document_prefix=prefixes["document"],
+        document_suffix=ids(suffix),
+        query_prefix=prefixes["query"],
+        answer_suffix=ids(tail),
         true_id=true_id,
         false_id=false_id,
         pad_id=0 if pad is None else pad,
         max_document_tokens=config.max_document_tokens,
         max_query_tokens=config.max_query_tokens,
+        document_first=first == "document",
+        document_space=spaces["document"],
+        query_space=spaces["query"],
     )
-    return Prompt(spec, tokenizer)
+    prompt = Prompt(spec, tokenizer)
+    _make_special(tokenizer, prompt.template_ids)
+    return prompt
+
+
+def _template(tokenizer: Any, config: PromptConfig) -> Template:
+    """The template that is set.
+
+    Raises:
+        ModelError: the tokenizer lacks what it needs.
+    """
+    name = _resolved(config.template, tokenizer)
+    answers = (config.true_answer, config.false_answer)
+    if name == "compact":
+        _require_tokens(tokenizer, name, SPECIAL_TOKENS[1:])
+        return Template(COMPACT, (TRUE_TOKEN, FALSE_TOKEN), joined=False)
+    if name == "qwen3-reranker":
+        _require_tokens(tokenizer, name, ("<|im_start|>", "<|im_end|>"))
+        return Template(QWEN3_RERANKER, ("yes", "no"))
+    if name not in ("paper", "chat"):
+        return Template(name, answers)
+    question = config.question.format(true=answers[0], false=answers[1])
+    text = f"Document: {{document}}\nQuery: {{query}}\n{question}"
+    if name == "paper":
+        return Template(f"{text}\nAnswer:", answers, joined=False)
+    before, after = _chat_frame(tokenizer, config.instruction)
+    return Template(text + after, answers, before, joined=False)
+
+
+def _leading(text: str) -> tuple[str, str]:
+    """(White space at the start, the rest)."""
+    rest = text.lstrip()
+    return text[: len(text) - len(rest)], rest
+
+
+def _trailing(text: str) -> tuple[str, str]:
+    """(The rest, white space at the end)."""
+    rest = text.rstrip()
+    return rest, text[len(rest) :]
+
+
+def _make_special(tokenizer: Any, template_ids: frozenset[int]) -> None:
+    """Make special what the template's markers are: only those are split where a text holds them.
+
+    Some are added to a tokenizer without being special, such as `<think>`.
+    """
+    from tokenizers import AddedToken
+
+    added = tokenizer.added_tokens_decoder
+    plain = [str(added[id_]) for id_ in template_ids & added.keys() if not added[id_].special]
+    tokens = [AddedToken(text, special=True, normalized=False) for text in sorted(plain)]
+    if tokens:
+        tokenizer.add_tokens(tokens, special_tokens=True)
 
 
 def _resolved(template: str, tokenizer: Any) -> str:
@@ -144,10 +222,10 @@ def _answer_ids(tokenizer: Any, true: str, false: str, spaces: tuple[str, ...]) 
     )
 
 
-def _require_tokens(tokenizer: Any, tokens: Sequence[str]) -> None:
+def _require_tokens(tokenizer: Any, template: str, tokens: Sequence[str]) -> None:
     for token in tokens:
         if len(tokenizer(token, add_special_tokens=False)["input_ids"]) != 1:
             raise ModelError(
-                f"the compact prompt needs the special token {token}, which this tokenizer lacks: "
-                "set prompt.template to `paper`"
+                f"the {template} prompt needs the special token {token}, which this tokenizer "
+                "lacks: set prompt.template to `paper`"
             )

@@ -142,7 +142,7 @@ def explain(
 def query_reading(prompt: "Prompt", query: str) -> Reading:
     """What of a query is read: its end."""
     limit, spec = prompt.spec.max_query_tokens, prompt.spec
-    frame = len(spec.query_prefix), len(spec.answer_suffix)
+    frame = len(spec.query_prefix), len(prompt.query_side.tail)
     ids = _text(_whole(prompt).queries([query])[0], *frame)
     return Reading(len(ids), limit, _words(prompt, ids[: max(0, len(ids) - limit)]))
 
@@ -150,7 +150,8 @@ def query_reading(prompt: "Prompt", query: str) -> Reading:
 def document_reading(prompt: "Prompt", document: Document) -> Reading:
     """What of a document is read, title and text: its beginning."""
     limit, spec = prompt.spec.max_document_tokens, prompt.spec
-    frame = len(spec.start) + len(spec.document_prefix), len(spec.document_suffix)
+    tail = prompt.document_tail(cut=False)
+    frame = len(spec.start) + len(spec.document_prefix), len(tail)
     ids = _text(_whole(prompt).documents([document])[0], *frame)
     return Reading(len(ids), limit, _words(prompt, ids[limit:]))
 

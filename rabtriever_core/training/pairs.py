@@ -51,6 +51,7 @@ class Pairs:
         e_q: list[Tensor] = []
         if layers is not None:
             e_q = backbone.last_states_of_layers(backbone.prompt.alone(self.query_ids), layers)
+            e_d = e_d or backbone.last_states_of_layers(self.document_ids, layers)
         return (states @ reranker.direction()).view(n, k), e_q, e_d
 
     def relevant(self) -> Tensor:

@@ -27,7 +27,7 @@ def warm_up(
     runtime: RuntimeConfig,
     checkpoints: Path,
 ) -> History:
-    """Train the backbone on `document + query` positives: LM loss, and InfoNCE on e_Q · e_D."""
+    """Train the backbone on pairs that belong together: LM loss, and InfoNCE on e_Q · e_D."""
     backbone.model.to(pick_device(runtime))
     backbone.runtime = runtime
     schedule = config.warmup
@@ -63,15 +63,19 @@ def _read_pairs(
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
     """(e_D [n, d] of the final norm and of every layer, mean next-token cross-entropy).
 
-    Read from `document + query`: by causality the document's states are those of the document
-    alone.
+    Where the document stands first, its states in the pair are those of the document alone, by
+    causality.
     """
-    rows = [document + query for document, query in zip(documents, queries, strict=True)]
+    prompt = backbone.prompt
+    rows = [prompt.pair(*sides) for sides in zip(documents, queries, strict=True)]
     ids, _ = backbone.pad(rows)
     read = backbone.read(input_ids=ids, use_cache=False, output_hidden_states=True)
     states = read.last_hidden_state
-    lengths = to_device(np.array([len(document) for document in documents]), ids.device)
-    e_d = states_of_layers(read, lengths, layers)
+    if prompt.spec.document_first:
+        lengths = to_device(np.array([len(document) for document in documents]), ids.device)
+        e_d = states_of_layers(read, lengths, layers)
+    else:
+        e_d = backbone.last_states_of_layers(documents, layers)
     # The place of every real token but the last, in rows laid end to end.
     places = [np.arange(len(row) - 1) + n * ids.shape[1] for n, row in enumerate(rows)]
     before = to_device(np.concatenate(places), ids.device)

@@ -12,6 +12,9 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 TEXTS = [
@@ -47,6 +50,30 @@ def byte_level_tokenizer(*, pad: bool = True, bos: bool = False) -> Any:
     return _wrapped(tokenizer, eos="<|im_end|>", pad="<pad>" if pad else None, bos=bos)
 
 
+def qwen3_tokenizer() -> Any:
+    """With the rules of Qwen's, which join a line end to what stands before it (`?` + line end).
+
+    Some of its markers are tokens that are not special.
+    """
+    like = Qwen2Tokenizer().backend_tokenizer
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer, tokenizer.decoder = like.normalizer, like.decoder
+    tokenizer.pre_tokenizer = like.pre_tokenizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    lines = [
+        "yes no",
+        'the answer can only be "yes" or "no".\nIn the night?\n<Query>: <Document>: ',
+    ]
+    tokenizer.train_from_iterator([*TEXTS, *lines * 4], trainer)
+    tokenizer.add_tokens(["<think>", "</think>"])
+    return _wrapped(tokenizer, eos="<|im_end|>", pad="<|endoftext|>", bos=False)
+
+
 def sentencepiece_tokenizer(*, pad: bool = True, bos: bool = True) -> Any:
     """As Llama 2, Mistral and Gemma have them: words begin with ▁, unknown letters are bytes."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))  # noqa: S106
@@ -77,6 +104,14 @@ def llama(vocabulary: int, **shape: Any) -> LlamaForCausalLM:
         **(SHAPE | {"initializer_range": 0.3, "tie_word_embeddings": True} | shape),
     )
     return LlamaForCausalLM(config).eval()
+
+
+def qwen3_reranker(folder: Path) -> Path:
+    """A folder like Qwen3-Reranker's, with random weights."""
+    tokenizer = qwen3_tokenizer()
+    torch.manual_seed(0)
+    shape = SHAPE | {"vocab_size": len(tokenizer), "head_dim": 16, "initializer_range": 0.2}
+    return save(folder, Qwen3ForCausalLM(Qwen3Config(**shape)).eval(), tokenizer)
 
 
 def save(folder: Path, model: PreTrainedModel, tokenizer: Any, **options: Any) -> Path:

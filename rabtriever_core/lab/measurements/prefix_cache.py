@@ -100,7 +100,8 @@ def measure(reranker: GenerativeReranker, reading: Reading, seed: int) -> list[d
         largest_margin.
 
     Raises:
-        ConfigError: document and query do not fit the backbone's context.
+        ConfigError: document and query do not fit the backbone's context, or the query stands
+            first.
         ModelError: margins differ by more than rounding.
     """
     backbone = reranker.backbone
@@ -175,6 +176,11 @@ def summary(path: Path) -> str:
 def _tokens(backbone: Backbone, reading: Reading, seed: int) -> tuple[list[int], list[list[int]]]:
     """Document side and query sides of random tokens in the template's frame."""
     spec = backbone.prompt.spec
+    if not spec.document_first:
+        raise ConfigError(
+            "the prompt puts the query first, so that no document is read once for many queries: "
+            "there is no cache to measure; set prompt.template to one that starts with the document"
+        )
     head, tail = [*spec.start, *spec.document_prefix], [*spec.document_suffix]
     text = reading.document_tokens - len(head) - len(tail)
     context = int(backbone.model.config.get_text_config().max_position_embeddings)

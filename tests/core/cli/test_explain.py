@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from rabtriever_core.config import PromptConfig
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.prompt import Prompt
+from rabtriever_core.models.templates import make_prompt
 from rabtriever_core.releases.serving import OpenRelease
 from rabtriever_core.serving import explanation
 from rabtriever_core.serving.explanation import document_reading, query_reading
 from rabtriever_core.workspace import Workspace
+from tests.core.checkpoints import qwen3_tokenizer
 from tests.core.cli.conftest import Rabtriever
 from tests.core.small import small_backbone, small_dataset
 
@@ -154,3 +157,18 @@ def test_a_text_of_exactly_the_limit_is_whole(prompt: Prompt) -> None:
     assert query_reading(exact, text).cut == ""
     less = Prompt(replace(prompt.spec, max_query_tokens=tokens - 1), prompt.tokenizer)
     assert query_reading(less, text).cut != ""
+
+
+@pytest.mark.parametrize(
+    "template", ["qwen3-reranker", "Text:\n{document}\nQuestion: {query}\nT or F:"]
+)
+def test_white_space_of_the_template_is_read_with_a_text(template: str) -> None:
+    config = PromptConfig(template=template, max_document_tokens=6, max_query_tokens=6)
+    short = make_prompt(qwen3_tokenizer(), config)
+    read = query_reading(short, "is it calm? " * 9)
+    assert (read.limit, read.tokens > 6) == (6, True)
+    assert ("is it calm? " * 9).startswith(read.cut) and read.cut
+    document = document_reading(short, Document("d", "a pause " * 9))
+    assert ("a pause " * 9).strip().endswith(document.cut) and document.cut
+    few = query_reading(short, "a"), document_reading(short, Document("d", "a"))
+    assert [(reading.cut, reading.tokens <= 3) for reading in few] == [("", True)] * 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from rabtriever_core.cli import app
@@ -16,7 +17,13 @@ from rabtriever_core.errors import ArtifactError, ConfigError, ModelError
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.integrations import onnx_export
-from rabtriever_core.integrations.onnx import MODEL_FILE, TOWER_FILE, OnnxQueryTower, TowerInfo
+from rabtriever_core.integrations.onnx import (
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    TOWER_FILE,
+    OnnxQueryTower,
+    TowerInfo,
+)
 from rabtriever_core.integrations.onnx_export import (
     TOLERANCE,
     export_query_tower,
@@ -24,6 +31,7 @@ from rabtriever_core.integrations.onnx_export import (
     query_side,
     write_graph,
 )
+from rabtriever_core.models.prompt import text_ids
 from rabtriever_core.models.student import Student
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
@@ -108,6 +116,22 @@ def test_offsets_scales_and_a_query_side_of_its_own(exported: Path, tmp_path: Pa
     encoded = tower.encode(QUERIES)
     assert np.abs(encoded.offsets).min() > 0
     assert np.ptp(encoded.scales) > 0
+
+
+def test_white_space_of_the_template_is_tokenized_with_a_query(
+    exported: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "spaced"
+    shutil.copytree(exported, folder)
+    info = TowerInfo.model_validate_json((folder / TOWER_FILE).read_text())
+    side = info.query.model_copy(update={"space": (" ", "\n")})
+    spaced = info.model_copy(update={"query": side})
+    (folder / TOWER_FILE).write_text(spaced.model_dump_json())
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / TOKENIZER_FILE))
+    ids = text_ids(tokenizer, QUERIES, side.space)
+    expected = [[*side.head, *row[-side.max_tokens :], *side.tail] for row in ids]
+    assert OnnxQueryTower(folder)._rows(QUERIES) == expected
+    assert OnnxQueryTower(exported)._rows(QUERIES) != expected
 
 
 @pytest.mark.usefixtures("ready_graph")

@@ -1,6 +1,7 @@
 """The cached path is timed against the whole sequences, and held to their margins."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from typer.testing import CliRunner
 from rabtriever_core.cli import app
 from rabtriever_core.errors import ConfigError, ModelError
 from rabtriever_core.lab.measurements.prefix_cache import CACHED, Reading, measure
+from rabtriever_core.models.backbone import Backbone
+from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.reranker import GenerativeReranker
 from tests.core.small import small_backbone, small_dataset
 
@@ -44,6 +47,13 @@ def test_different_margins_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_does_not_fit_is_an_error(reading: Reading) -> None:
     with pytest.raises(ConfigError, match=r"--document-tokens"):
         measure(TEACHER, reading, seed=1)
+
+
+def test_a_prompt_with_the_query_first_has_no_cache_to_measure() -> None:
+    prompt = TEACHER.backbone.prompt
+    turned = Prompt(replace(prompt.spec, document_first=False), prompt.tokenizer)
+    with pytest.raises(ConfigError, match=r"query first.*prompt\.template"):
+        measure(GenerativeReranker(Backbone(TEACHER.backbone.model, turned)), READING, seed=1)
 
 
 def test_the_command_writes_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
