@@ -13,7 +13,12 @@ import numpy as np
 from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.evaluation.benchmark import evaluated_queries
 from rabtriever_core.evaluation.latency import milliseconds_per_query
-from rabtriever_core.evaluation.metrics import aggregate, run_from_scores
+from rabtriever_core.evaluation.metrics import (
+    aggregate,
+    most_left_out,
+    run_from_scores,
+    without,
+)
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.query_tower import QueryTower, QueryVectors
 from rabtriever_core.index.stored_documents import StoredDocuments
@@ -52,9 +57,11 @@ class _Judged:
         found = {}
         for split, queries in self.splits.items():
             rows = [encode([text]).margins(self.stored)[0] for text in self.texts(split)]
-            run = run_from_scores(queries, self.ids, np.stack(rows), _DEPTH)
+            left_out = self.dataset.left_out
+            depth = _DEPTH + most_left_out(left_out, queries)
+            run = run_from_scores(queries, self.ids, np.stack(rows), depth)
             labels = {query: self.dataset.qrels[split][query] for query in queries}
-            found[split] = aggregate(labels, run)["MRR@10"]
+            found[split] = aggregate(labels, without(run, left_out, _DEPTH))["MRR@10"]
         return found
 
 

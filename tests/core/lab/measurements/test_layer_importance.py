@@ -40,6 +40,7 @@ def test_influence_is_that_of_hidden_states_whatever_stands_beside(work: Path) -
     backbone = pretrained_backbone(config, PromptConfig(), RUNTIME, work)
     rows = [[5, 60, 7], [9, 8, 7, 6, 5, 4, 30], [3]]
     found = block_influence(backbone, rows)
+    assert not any(layer._forward_hooks for layer in backbone.body.layers)
     assert found[1] == pytest.approx(0, abs=1e-6)
     assert min(found[0], *found[2:]) > 1e-3
     turned = []
@@ -53,8 +54,6 @@ def test_influence_is_that_of_hidden_states_whatever_stands_beside(work: Path) -
             turned.append([1 - torch.cosine_similarity(*pair, dim=-1)[0] for pair in pairs])
     expected = [torch.cat(layer).mean().item() for layer in zip(*turned, strict=True)]
     np.testing.assert_allclose(found[:3], expected, atol=1e-5)
-    for layer in backbone.body.layers:
-        assert not layer._forward_hooks
 
 
 def test_an_encoder_has_influences_too(tmp_path: Path) -> None:
