@@ -108,7 +108,7 @@ def test_any_layers_are_kept(folder_of_four: Path, kept: tuple[int, ...]) -> Non
         torch.testing.assert_close(found, expected)
         # Every layer finds its own keys and values again.
         read = model.model(ids[:, :2], use_cache=True)
-        rest = model.model(ids[:, 2:], past_key_values=read.past_key_values).last_hidden_state
+        rest = model.model(ids[:, 2:], cache=read.cache).last_hidden_state
     torch.testing.assert_close(rest, found[:, 2:], rtol=1e-4, atol=1e-4)
 
 
