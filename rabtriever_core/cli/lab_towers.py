@@ -72,10 +72,10 @@ def measure_towers(
     """Time a query in torch and by ONNX Runtime, float32 and int8, and measure MRR@10 of each.
 
     The share kept is of the first workspace's torch tower. Writes measurements/query_towers.json
-    there. Needs the extra `onnx`.
+    and .png, the curve, there. Needs the extra `onnx`.
     """
     from rabtriever_core.lab.measurements.query_towers import measure_towers as measure
-    from rabtriever_core.lab.measurements.query_towers import summary
+    from rabtriever_core.lab.measurements.query_towers_report import summary
     from rabtriever_core.workspace import Workspace
 
     path = measure([Workspace.open(folder) for folder in workspaces], threads)

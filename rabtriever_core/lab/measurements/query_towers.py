@@ -1,6 +1,5 @@
 """What a query costs in every form of the query tower, and what of the ranking each form keeps."""
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,9 @@ from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.integrations.onnx import QueryGraph
 from rabtriever_core.integrations.onnx_export import top_agreement
 from rabtriever_core.integrations.onnx_graph import quantize_graph, query_side, write_graph
+from rabtriever_core.lab.measurements.query_towers_report import share_against_time
 from rabtriever_core.models.arrays import Floats
+from rabtriever_core.report.plot_style import save_png
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
 from rabtriever_core.workspace.atomic import write_json
@@ -66,7 +67,7 @@ class _Judged:
 
 
 def measure_towers(workspaces: Sequence[Workspace], threads: int) -> Path:
-    """Measure and write `query_towers.json` into the first workspace's measurements; returns it.
+    """Measure and write `query_towers.json` and `.png` into the first workspace's measurements.
 
     One query is encoded at a time, in torch and by ONNX Runtime in float32 and int8. Documents are
     compared as the index holds them. The share kept is of the first workspace's torch tower, on the
@@ -75,6 +76,9 @@ def measure_towers(workspaces: Sequence[Workspace], threads: int) -> Path:
     Args:
         workspaces: finished ones, on one data set.
         threads: to compute with.
+
+    Returns:
+        The path of the JSON.
 
     Raises:
         ArtifactError: student, teacher, index or document embeddings are missing or damaged.
@@ -88,17 +92,16 @@ def measure_towers(workspaces: Sequence[Workspace], threads: int) -> Path:
     load.append(os.getloadavg()[0])
     names = [workspace.root.name for workspace in workspaces]
     path = workspaces[0].measurements / FILE
-    write_json(
-        path,
-        {
-            "title": f"Query towers of {', '.join(names)} on {workspaces[0].settings.dataset.name}",
-            "note": f"One query at a time, {threads} threads; load average {load[0]:.2f} before "
-            f"and {load[1]:.2f} after.",
-            "command": f"rabtriever lab measure-towers {' '.join(names)} --threads {threads}",
-            "machine": computer("cpu"),
-            "rows": rows,
-        },
-    )
+    measured = {
+        "title": f"Query towers of {', '.join(names)} on {workspaces[0].settings.dataset.name}",
+        "note": f"One query at a time, {threads} threads; load average {load[0]:.2f} before "
+        f"and {load[1]:.2f} after.",
+        "command": f"rabtriever lab measure-towers {' '.join(names)} --threads {threads}",
+        "machine": computer("cpu"),
+        "rows": rows,
+    }
+    write_json(path, measured)
+    save_png(share_against_time(measured), path.with_suffix(".png"))
     return path
 
 
@@ -164,20 +167,3 @@ def _judged(workspace: Workspace, tower: QueryTower) -> _Judged:
     names = (settings.dataset.train_split, settings.dataset.dev_split)
     splits = evaluated_queries(dataset, settings.benchmark, *names)
     return _Judged(dataset, documents.ids, documents.stored(tower), splits)
-
-
-def summary(path: Path) -> str:
-    """The measurement as a table of text."""
-    measured = json.loads(path.read_text(encoding="utf-8"))
-    columns = list(measured["rows"][0])
-    cells = [[_shown(row.get(column)) for column in columns] for row in measured["rows"]]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in [columns, *cells]
-    ]
-    return "\n".join([measured["title"], measured["machine"], measured["note"], *lines])
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str("" if value is None else value)

@@ -24,6 +24,7 @@ def test_the_command_measures_every_form(tmp_path: Path, monkeypatch: pytest.Mon
     measured = json.loads((work.measurements / "query_towers.json").read_text())
     assert "1 threads; load average" in measured["note"]
     assert measured["command"] == "rabtriever lab measure-towers work --threads 1"
+    assert (work.measurements / "query_towers.png").stat().st_size > 1000
     torch, float32, int8 = measured["rows"]
     assert [row["tower"] for row in measured["rows"]] == [
         "torch float32", "ONNX float32", "ONNX int8",
