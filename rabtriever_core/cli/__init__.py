@@ -20,6 +20,7 @@ from rabtriever_core.cli import (  # isort: skip
     lab,  # noqa: F401
     lab_results,  # noqa: F401
     lab_measuring,  # noqa: F401
+    lab_towers,  # noqa: F401
 )
 
 __all__ = ["app", "main"]

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from rabtriever_core.config.component import Component, Operating, Shown
+from rabtriever_core.config.layers import Layers
 from rabtriever_core.config.schedule import ScheduleConfig
 
 
@@ -86,8 +87,9 @@ class BackboneConfig(Component):
     model: Shown[str] = "tiny"
     """tiny (trained here from scratch), smollm2 (`rabtriever fetch-model smollm2`), a Hugging Face
     hub id, a model folder, or a .gguf file; relative paths are relative to the workspace."""
-    layers: Shown[int | None] = Field(None, ge=1)
-    """How many layers of a pretrained model are kept, the first ones; null keeps all."""
+    layers: Shown[Layers | None] = None
+    """How many layers of a pretrained model are kept, the first ones; null keeps all. A list names
+    them, counted from 0 ([0, 1, 28, 29]); `rabtriever lab layer-importance` says which matter."""
     freeze_embeddings: bool = True
     """Train all weights of a pretrained teacher but its table of token vectors, where `lora` is
     null."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rabtriever_core.config.component import Component, Shown
+from rabtriever_core.config.layers import Layers
 from rabtriever_core.config.schedule import ScheduleConfig
 
 
@@ -191,6 +192,9 @@ class BiEncoderConfig(Component):
     encoder: Shown[str] = "backbone"
     """The model it is: backbone, minilm, a Hugging Face hub id, or a folder in the layout of
     transformers or sentence-transformers."""
+    layers: Layers | None = None
+    """How many layers of a pretrained encoder are kept, or which, as in backbone.layers; null keeps
+    all."""
     schedule: Shown[ScheduleConfig] = ScheduleConfig(
         epochs=5, min_steps=100, max_steps=400, queries_per_step=48, token_dropout=0.15
     )
@@ -207,6 +211,12 @@ class BiEncoderConfig(Component):
     """Hard negatives are drawn from this many documents nearest to the query."""
     mining_sources: MiningSources = ("encoder",)
     """Which documents are near, as in teacher.mining_sources."""
+
+    @model_validator(mode="after")
+    def _layers_of_an_encoder(self) -> "BiEncoderConfig":
+        if self.layers is not None and self.encoder == "backbone":
+            raise ValueError("layers: of a pretrained encoder; backbone.layers cuts the backbone")
+        return self
 
     @property
     def documents_per_query(self) -> int:

@@ -20,6 +20,8 @@ from rabtriever_core.workspace.artifacts import folder_md5s
 
 MODEL_FILE, TOKENIZER_FILE, TOWER_FILE = "tower.onnx", "tokenizer.json", "tower.json"
 INPUTS, OUTPUTS = ("ids", "lengths"), ("vectors", "scales", "offsets")
+Precision = Literal["float32", "int8"]
+"""Of an export's weights."""
 
 
 class _Frozen(BaseModel):
@@ -44,7 +46,10 @@ class Parity(_Frozen):
     queries: int
     documents: int
     max_error: float
-    """Largest difference of a margin from torch's, both in float32."""
+    """Largest difference of a margin from torch's in float32."""
+    top10_agreement: float | None = None
+    """Share of the export's ten best documents that torch has among its own, over the release's
+    queries; None in exports of earlier versions, which are in float32."""
     served_precision: str
     """What the release computes in."""
     served_difference: float
@@ -62,6 +67,8 @@ class TowerInfo(_Frozen):
     gauge: str
     """Fingerprint of the coordinates."""
     dimension: int
+    precision: Precision = "float32"
+    """Of the weights."""
     query: QuerySide
     calibration: Calibration
     """From margins to probabilities."""
@@ -71,18 +78,21 @@ class TowerInfo(_Frozen):
     """md5 of every other file."""
 
 
-class OnnxQueryTower:
-    """Query texts → vectors in the collection's coordinates, as `QueryTower` gives them."""
+class QueryGraph:
+    """Query texts → vectors, by a graph and a tokenizer in a folder; nothing is checked."""
 
-    def __init__(self, folder: Path | str, *, threads: int | None = None) -> None:
-        """Open a folder that `export_query_tower` wrote, every byte checked.
+    def __init__(
+        self, folder: Path, side: QuerySide, dimension: int, threads: int | None = None
+    ) -> None:
+        """Open `tower.onnx` and `tokenizer.json`.
 
         Args:
-            folder: of the export.
+            folder: of both.
+            side: how queries become token ids.
+            dimension: length of the vectors.
             threads: onnxruntime computes with; None leaves it to choose.
 
         Raises:
-            ArtifactError: it is missing or damaged.
             ConfigError: the extra `onnx` is not installed.
         """
         try:
@@ -90,8 +100,7 @@ class OnnxQueryTower:
             from tokenizers import Tokenizer
         except ImportError as error:
             raise missing_extra("onnx", error) from error
-        folder = Path(folder)
-        self.info = _read_info(folder)
+        self.side, self.dimension = side, dimension
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
         # Special tokens in a query are plain text; the file does not keep this switch.
         self._tokenizer.encode_special_tokens = True
@@ -100,11 +109,6 @@ class OnnxQueryTower:
         self._session = onnxruntime.InferenceSession(
             folder / MODEL_FILE, options, providers=["CPUExecutionProvider"]
         )
-
-    @property
-    def dimension(self) -> int:
-        """Length of the stored vectors."""
-        return self.info.dimension
 
     def encode(self, queries: Sequence[str], batch_size: int = 64) -> QueryVectors:
         """Query texts in the collection's coordinates."""
@@ -120,7 +124,7 @@ class OnnxQueryTower:
         return QueryVectors(vectors, scales, offsets)
 
     def _rows(self, queries: Sequence[str]) -> list[list[int]]:
-        side = self.info.query
+        side = self.side
         before, after = side.space
         flat = [f"{before}{' '.join(query.split())}{after}" for query in queries]
         encoded = self._tokenizer.encode_batch(flat, add_special_tokens=False)
@@ -131,10 +135,35 @@ class OnnxQueryTower:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Right-padded ids [n, l] and lengths [n]."""
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        ids = np.full((len(rows), lengths.max()), self.info.query.pad, dtype=np.int64)
+        ids = np.full((len(rows), lengths.max()), self.side.pad, dtype=np.int64)
         for number, row in enumerate(rows):
             ids[number, : len(row)] = row
         return ids, lengths
+
+
+class OnnxQueryTower(QueryGraph):
+    """Query texts → vectors in the collection's coordinates, as `QueryTower` gives them.
+
+    In int8 a vector depends a little on the queries that are encoded together with it.
+
+    Attributes:
+        info: what `tower.json` says.
+    """
+
+    def __init__(self, folder: Path | str, *, threads: int | None = None) -> None:
+        """Open a folder that `export_query_tower` wrote, every byte checked.
+
+        Args:
+            folder: of the export.
+            threads: onnxruntime computes with; None leaves it to choose.
+
+        Raises:
+            ArtifactError: it is missing or damaged.
+            ConfigError: the extra `onnx` is not installed.
+        """
+        folder = Path(folder)
+        self.info = _read_info(folder)
+        super().__init__(folder, self.info.query, self.info.dimension, threads)
 
 
 def _read_info(folder: Path) -> TowerInfo:

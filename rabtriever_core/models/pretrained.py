@@ -1,10 +1,13 @@
 """Pretrained causal language models and their tokenizers, from wherever `backbone.model` says."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rabtriever_core.config import BackboneConfig
+from rabtriever_core.config.layers import Layers
 from rabtriever_core.errors import ModelError
+from rabtriever_core.models.layers import load_with_layers
 from rabtriever_core.models.model_files import model_files
 from rabtriever_core.models.model_source import ModelSource, model_source
 
@@ -18,7 +21,7 @@ def load_pretrained(config: BackboneConfig, dtype: str, root: Path) -> tuple[Any
     """A causal language model and its tokenizer.
 
     Args:
-        config: which, and how many of its layers.
+        config: which, and which of its layers.
         dtype: torch's name of the type that its weights are held in.
         root: the workspace, which relative paths are relative to.
 
@@ -38,43 +41,24 @@ def load_gguf(path: Path, dtype: str) -> tuple[Any, Any]:
     return _load(ModelSource("gguf", str(path), "file", path), dtype, None)
 
 
-def keep_layers(config: Any, layers: int) -> None:
-    """Have a model's configuration describe its first layers only.
-
-    Raises:
-        ModelError: it has fewer.
-    """
-    text = config.get_text_config()
-    has = int(text.num_hidden_layers)
-    if layers > has:
-        raise ModelError(
-            f"backbone.layers = {layers}, but {text.model_type} has {has} layers here: lower it, "
-            "or set it to null for all of them"
-        )
-    for name, value in vars(text).items():
-        # `layer_types`, `mlp_layer_types`, `no_rope_layers`: an entry for every layer.
-        if isinstance(value, list | tuple) and len(value) == has and "layer" in name:
-            setattr(text, name, list(value[:layers]))
-    text.num_hidden_layers = layers
-
-
-def _load(source: ModelSource, dtype: str, layers: int | None) -> tuple[Any, Any]:
+def _load(source: ModelSource, dtype: str, layers: Layers | None) -> tuple[Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     with model_files(source, _INSTEAD) as (name, options):
         config = AutoConfig.from_pretrained(name, **options)
         unpacked = _unpacking(config, source)
-        if layers is not None:
-            keep_layers(config, layers)
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        load = partial(
+            AutoModelForCausalLM.from_pretrained,
             name,
-            config=config,
             dtype=getattr(torch, dtype),
             output_loading_info=True,
             **options,
             **unpacked,
+        )
+        model, report = load_with_layers(
+            lambda cut: load(config=cut), config, layers, "backbone.layers"
         )
     if missing := sorted(report["missing_keys"]):
         more = f" and {len(missing) - 3} more" if missing[3:] else ""

@@ -1,13 +1,16 @@
 """Open a pretrained encoder: a hub id or a folder, pooled as sentence-transformers would."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rabtriever_core.config import PromptConfig, RuntimeConfig
+from rabtriever_core.config.layers import Layers
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import pick_device
 from rabtriever_core.models.encoder import Encoder, EncoderPrompt, EncoderSpec, Pooling
+from rabtriever_core.models.layers import load_with_layers
 from rabtriever_core.models.model_files import model_files
 from rabtriever_core.models.model_source import ModelSource
 from rabtriever_core.models.prompt import text_ids
@@ -22,7 +25,10 @@ _KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
 
 
 def pretrained_encoder(
-    source: ModelSource, prompt: PromptConfig, runtime: RuntimeConfig
+    source: ModelSource,
+    prompt: PromptConfig,
+    runtime: RuntimeConfig,
+    layers: Layers | None = None,
 ) -> Encoder:
     """A pretrained encoder, ready to be trained.
 
@@ -31,16 +37,24 @@ def pretrained_encoder(
             sentence-transformers.
         prompt: how long texts may be.
         runtime: device and precision.
+        layers: how many are kept, the first ones, or which; None for all.
 
     Raises:
-        ModelError: it is not found, or its vectors are not made by pooling token states alone.
+        ModelError: it is not found, has fewer layers, or its vectors are not made by pooling token
+            states alone.
     """
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     setting = source.where
     with model_files(source, _INSTEAD) as (model, options):
         tokenizer = AutoTokenizer.from_pretrained(model, **options)
-        loaded, report = AutoModel.from_pretrained(model, output_loading_info=True, **options)
+        load = partial(AutoModel.from_pretrained, model, output_loading_info=True, **options)
+        loaded, report = load_with_layers(
+            lambda cut: load(config=cut),
+            AutoConfig.from_pretrained(model, **options),
+            layers,
+            "bi_encoder.layers",
+        )
         spec = _spec(model, loaded.config, tokenizer, prompt, setting)
     # A pooler that many checkpoints lack is not used.
     if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name):

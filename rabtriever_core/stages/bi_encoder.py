@@ -25,7 +25,7 @@ def make(context: StageContext) -> dict[str, Any]:
         encoder = load_text_encoder(context.inputs["backbone"].folder, settings.runtime)
     else:
         source = encoder_source(config.encoder, context.workspace.root)
-        encoder = pretrained_encoder(source, settings.prompt, settings.runtime)
+        encoder = pretrained_encoder(source, settings.prompt, settings.runtime, config.layers)
     examples = Examples.of(context.dataset(), settings.dataset.train_split, encoder.prompt)
     model = BiEncoder(encoder)
 

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,21 +18,22 @@ from rabtriever_core.config import GaugeConfig
 from rabtriever_core.errors import ArtifactError, ConfigError, ModelError
 from rabtriever_core.index.gauge import Gauge
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.integrations import onnx_export
+from rabtriever_core.integrations import onnx_export, onnx_graph
 from rabtriever_core.integrations.onnx import (
     MODEL_FILE,
     TOKENIZER_FILE,
     TOWER_FILE,
     OnnxQueryTower,
+    QueryGraph,
     TowerInfo,
 )
 from rabtriever_core.integrations.onnx_export import (
     TOLERANCE,
     export_query_tower,
     largest_difference,
-    query_side,
-    write_graph,
+    top_agreement,
 )
+from rabtriever_core.integrations.onnx_graph import quantize_graph, query_side, write_graph
 from rabtriever_core.models.prompt import text_ids
 from rabtriever_core.models.student import Student
 from rabtriever_core.serving.retriever import Retriever
@@ -39,6 +42,7 @@ from tests.core.integrations.released import small_student, titled_dataset
 from tests.core.small import small_backbone
 
 pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx")
 
 QUERIES = [
     "He lied again and I am furious. It is two in the morning.",
@@ -56,6 +60,89 @@ def test_the_export_says_what_it_measured(exported: Path, retriever: Retriever) 
     assert info.parity.queries > len(QUERIES)
     assert info.parity.max_error <= TOLERANCE
     assert info.parity.served_difference == info.parity.max_error
+
+
+@pytest.mark.usefixtures("ready_graph")
+def test_int8_is_smaller_and_says_how_it_ranks(
+    exported: Path, released: Workspace, retriever: Retriever, tmp_path: Path
+) -> None:
+    info = export_query_tower(released, tmp_path / "small", precision="int8")
+    tower = OnnxQueryTower(tmp_path / "small")
+    assert (tower.info, info.precision, tower.info.release) == (info, "int8", retriever.release.id)
+    sizes = [(folder / MODEL_FILE).stat().st_size for folder in (tmp_path / "small", exported)]
+    assert sizes[0] < sizes[1]
+    weights = onnx.load(tmp_path / "small" / MODEL_FILE).graph.initializer
+    assert not [
+        w.name for w in weights if w.data_type == onnx.TensorProto.FLOAT and len(w.dims) > 1
+    ]
+    parity = info.parity
+    assert parity.max_error > TOLERANCE
+    assert parity.top10_agreement is not None and parity.top10_agreement >= onnx_export.AGREEMENT
+    found, expected = tower.encode(QUERIES), retriever.embed(QUERIES)
+    assert np.abs(found.vectors - expected.vectors).max() > 0
+    cosines = [
+        a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        for a, b in zip(found.vectors, np.array(expected.vectors), strict=True)
+    ]
+    assert min(cosines) > 0.98
+    assert sorted(p.name for p in (tmp_path / "small").iterdir()) == [
+        "tokenizer.json", TOWER_FILE, MODEL_FILE,
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("ready_graph")
+def test_int8_that_ranks_otherwise_is_not_written(
+    released: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement = lambda *_: 0.85  # noqa: E731
+    monkeypatch.setattr(onnx_export, "top_agreement", agreement)
+    with pytest.raises(ModelError, match=r"0\.850 of int8's ten best.*nothing was written"):
+        export_query_tower(released, tmp_path / "tower", precision="int8")
+    assert not list(tmp_path.iterdir())
+    export_query_tower(released, tmp_path / "tower")
+
+
+def test_agreement_is_of_the_ten_best_and_ties_are_none_of_it() -> None:
+    expected = np.arange(20.0, dtype=np.float32)[None]
+
+    def encoded(margins: np.ndarray) -> Any:
+        return SimpleNamespace(encode=lambda *_, **__: SimpleNamespace(margins=lambda _: margins))
+
+    swapped, tied = expected.copy(), expected.copy()
+    swapped[0, [19, 18, 0, 1]] = [0, 1, 19, 18]  # two of the best are lost
+    tied[0, 9] = 10  # torch's eleventh is as good as its tenth
+    arguments = ([""], np.zeros((20, 1), np.float32))
+    assert top_agreement(encoded(swapped), encoded(expected), *arguments) == pytest.approx(0.8)
+    assert top_agreement(encoded(expected[:, ::-1]), encoded(expected), *arguments) == 0
+    assert top_agreement(encoded(expected), encoded(tied), *arguments) == 1
+    other = expected.copy()
+    other[0, [9, 10]] = [10, 9]
+    assert top_agreement(encoded(other), encoded(tied), *arguments) == 1
+    assert top_agreement(encoded(other), encoded(expected), *arguments) == pytest.approx(0.9)
+
+
+def test_large_weights_lie_beside_the_graph(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(exported / MODEL_FILE, tmp_path)
+    monkeypatch.setattr(onnx_graph, "_LARGE", 0)
+    quantize_graph(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [MODEL_FILE, f"{MODEL_FILE}.data"]
+    shutil.copy(exported / "tokenizer.json", tmp_path)
+    info = OnnxQueryTower(exported).info
+    beside = QueryGraph(tmp_path, info.query, info.dimension).encode(QUERIES)
+    whole = OnnxQueryTower(exported).encode(QUERIES)
+    assert np.abs(beside.vectors - whole.vectors).max() < 0.1 * np.abs(whole.vectors).max()
+
+
+def test_exports_of_earlier_versions_are_read(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "old")
+    path = tmp_path / "old" / TOWER_FILE
+    values = json.loads(path.read_text())
+    del values["precision"], values["parity"]["top10_agreement"]
+    path.write_text(json.dumps(values))
+    info = OnnxQueryTower(tmp_path / "old").info
+    assert (info.precision, info.parity.top10_agreement) == ("float32", None)
 
 
 def test_vectors_are_those_of_the_client(exported: Path, retriever: Retriever) -> None:

@@ -65,6 +65,27 @@ def test_a_plain_folder_takes_the_mean(tmp_path: Path) -> None:
     np.testing.assert_array_equal(query_states(plain, QUERIES), query_states(pooled, QUERIES))
 
 
+@pytest.mark.parametrize("layers", [1, (0,), (1,), (0, 1)])
+def test_layers_of_an_encoder_are_chosen(layers: int | tuple[int, ...], tmp_path: Path) -> None:
+    whole = small_encoder(tmp_path, DATASET)
+    source = encoder_source(str(tmp_path), tmp_path)
+    cut = pretrained_encoder(source, PromptConfig(), RUNTIME, layers)
+    kept = range(layers) if isinstance(layers, int) else layers
+    blocks = whole.model.encoder
+    blocks.layer = torch.nn.ModuleList(blocks.layer[layer] for layer in kept)
+    np.testing.assert_allclose(query_states(cut, QUERIES), query_states(whole, QUERIES), atol=1e-5)
+    cut.save(tmp_path / "saved")
+    loaded = Encoder.load(tmp_path / "saved", RUNTIME)
+    np.testing.assert_array_equal(query_states(loaded, QUERIES), query_states(cut, QUERIES))
+
+
+def test_more_layers_than_an_encoder_has(tmp_path: Path) -> None:
+    write_encoder(tmp_path, DATASET)
+    source = encoder_source(str(tmp_path), tmp_path)
+    with pytest.raises(ModelError, match=r"bi_encoder\.layers = 3, but bert has 2 layers"):
+        pretrained_encoder(source, PromptConfig(), RUNTIME, 3)
+
+
 def test_documents_lose_their_end_and_queries_their_start(encoder: Encoder) -> None:
     limit = 32 - 2
     (document,) = encoder.prompt.documents([Document("1", f"grandmother {LONG} rage")])

@@ -1,6 +1,8 @@
 """Any model people have loads from one setting; what cannot be used is refused in one line."""
 
 import json
+from copy import deepcopy
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, SmolLM3Config, Smo
 from rabtriever_core.config import BackboneConfig, PromptConfig
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.backbone import Backbone, pretrained_backbone
+from rabtriever_core.models.layers import layers_of
 from rabtriever_core.models.pretrained import load_pretrained
 from tests.core.checkpoints import (
     CHATML,
@@ -90,10 +93,61 @@ def test_the_first_layers_are_kept(tmp_path: Path, layers: int | None) -> None:
         torch.testing.assert_close(model.model(ids).last_hidden_state, expected)
 
 
-def test_more_layers_than_there_are(tmp_path: Path) -> None:
-    save(tmp_path / "own", MODEL, TOKENIZER)
-    with pytest.raises(ModelError, match=r"backbone\.layers = 5, but llama has 4 layers"):
-        load(tmp_path, "own", layers=5)
+@pytest.mark.parametrize(
+    "kept", [each for n in (1, 2, 3, 4) for each in combinations(range(4), n)], ids=str
+)
+def test_any_layers_are_kept(folder_of_four: Path, kept: tuple[int, ...]) -> None:
+    model = load(folder_of_four, "own", layers=kept)
+    assert model.config.num_hidden_layers == len(model.model.layers) == len(kept)
+    ids = torch.tensor([[5, 60, 7, 9]])
+    whole = deepcopy(MODEL)
+    whole.model.layers = torch.nn.ModuleList(whole.model.layers[layer] for layer in kept)
+    with torch.inference_mode():
+        found = model.model(ids).last_hidden_state
+        expected = whole.model(ids, use_cache=False).last_hidden_state
+        torch.testing.assert_close(found, expected)
+        # Every layer finds its own keys and values again.
+        read = model.model(ids[:, :2], use_cache=True)
+        rest = model.model(ids[:, 2:], cache=read.cache).last_hidden_state
+    torch.testing.assert_close(rest, found[:, 2:], rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def folder_of_four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("four")
+    save(root / "own", MODEL, TOKENIZER)
+    return root
+
+
+def test_chosen_layers_are_saved_and_read_again(folder_of_four: Path, tmp_path: Path) -> None:
+    config = BackboneConfig(model="own", layers=(0, 3))
+    before = torch.get_rng_state()
+    backbone = pretrained_backbone(config, PromptConfig(), RUNTIME, folder_of_four)
+    assert torch.equal(torch.get_rng_state(), before)
+    backbone.save(tmp_path)
+    loaded = Backbone.load(tmp_path, RUNTIME)
+    assert_same(loaded.model, backbone.model)
+    weights = [m.model.layers[n].mlp.up_proj.weight for m, n in ((loaded.model, 1), (MODEL, 3))]
+    torch.testing.assert_close(*weights)
+
+
+def test_more_layers_than_there_are(folder_of_four: Path) -> None:
+    with pytest.raises(ModelError, match=r"backbone\.layers = 5, but llama has 4 layers here:"):
+        load(folder_of_four, "own", layers=5)
+    message = r"backbone\.layers = \[0, 4\], but llama has 4 layers here, counted from 0"
+    with pytest.raises(ModelError, match=message):
+        load(folder_of_four, "own", layers=(0, 4))
+
+
+def test_experts_are_no_layers(tmp_path: Path) -> None:
+    """A list in every layer may be as long as the list of layers."""
+    model = llama(len(TOKENIZER))
+    for layer in model.model.layers:
+        layer.mlp.experts = torch.nn.ModuleList(torch.nn.Identity() for _ in range(4))
+    assert layers_of(model)[0] == "model.layers"
+    model.model.more = torch.nn.ModuleList(torch.nn.Identity() for _ in range(4))
+    with pytest.raises(ModelError, match="has 2 lists of 4 layers"):
+        layers_of(model)
 
 
 def test_lists_with_an_entry_per_layer_are_cut_with_them(tmp_path: Path) -> None:
@@ -104,6 +158,11 @@ def test_lists_with_an_entry_per_layer_are_cut_with_them(tmp_path: Path) -> None
     assert types[5] != types[0]
     save(tmp_path / "gemma", gemma, tokenizer)
     assert load(tmp_path, "gemma", layers=3).config.layer_types == types[:3]
+    chosen = load(tmp_path, "gemma", layers=(0, 5))
+    assert chosen.config.layer_types == [types[0], types[5]]
+    windows = [layer.self_attn.sliding_window for layer in gemma.model.layers]
+    found = [layer.self_attn.sliding_window for layer in chosen.model.layers]
+    assert found == [windows[0], windows[5]]
     shape = shape | {"pad_token_id": tokenizer.pad_token_id}
     smol = SmolLM3ForCausalLM(SmolLM3Config(**shape))
     save(tmp_path / "smol", smol, tokenizer)
