@@ -29,10 +29,7 @@ def launch(instance: dg.DagsterInstance, job_name: str) -> dg.DagsterRun:
         remote_job_origin=origin(job_name),
         job_code_origin=job.get_python_origin(),
     )
-    execute_run(job, run, instance)
-    finished = instance.get_run_by_id(run.run_id)
-    assert finished is not None
-    return finished
+    return execute_run(job, run, instance).dagster_run
 
 
 def origin(job_name: str) -> RemoteJobOrigin:
