@@ -58,7 +58,7 @@ def data_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
     metadata = {
         "rules broken": table(columns, broken),
         "quarantine": dg.MetadataValue.path(artifact.folder / "quarantine.jsonl"),
-        "page": dg.MetadataValue.path(workspace.open().validation_page),
+        "validation page": dg.MetadataValue.path(workspace.open().validation_page),
     }
     yield _outcome(
         "validated_dataset",

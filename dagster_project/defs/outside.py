@@ -13,6 +13,7 @@ from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
+    DEFAULT_DATA_VERSION,
     NULL_EVENT_POINTER,
     get_input_data_version_tag,
     get_input_event_pointer_tag,
@@ -203,9 +204,8 @@ def _provenance(
         key = dependency.asset_key
         last = last_materialization(instance, key, partition)
         known = _version(last)
-        version = found.made_from.get(key.to_user_string(), known)
-        if version is None:
-            continue
+        made_from = found.made_from.get(key.to_user_string(), known)
+        version = DEFAULT_DATA_VERSION.value if made_from is None else made_from
         pointer = str(last.storage_id) if last and version == known else NULL_EVENT_POINTER
         tags |= {
             get_input_data_version_tag(key): version,

@@ -53,7 +53,7 @@ def test_the_whole_graph_and_both_ledgers_agree(
     assert report["report"] == str(workspace.reports / "benchmark.html")
     assert "the student reaches 100% of the teacher's MRR@10" in report["headline"]
     validated = metadata(result, "validated_dataset")
-    assert validated["page"] == str(workspace.validation_page)
+    assert validated["validation page"] == str(workspace.validation_page)
     assert "| corpus.jsonl:2 | empty |" in validated["first quarantined rows"]
     assert "| enough_documents | False | 4 | 1 | there are documents" in validated["rules"]
     released = metadata(result, "release")

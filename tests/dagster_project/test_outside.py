@@ -143,6 +143,9 @@ def test_data_that_are_recorded_but_not_here_are_not_told(
     with (workspace.dataset_folder / "queries.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"_id": "x", "text": "new"}) + "\n")
     assert report_outside(elsewhere, workspace) == ["validated_dataset"]
+    # As a run gives it, and so nothing is missing in Dagster's eyes.
+    initial = materialization(elsewhere, "validated_dataset").tags or {}
+    assert initial["dagster/input_data_version/dataset"] == "INITIAL"
 
 
 def test_a_release_is_told_with_who_released_it(

@@ -53,7 +53,7 @@ def shown(recorded: Recorded, workspace: Workspace) -> Metadata:
         ),
         "rules": table(columns, [[rule[column] for column in columns] for rule in rules]),
         "warnings": table(("warning",), [(text,) for text in metrics["warnings"]]),
-        "page": dg.MetadataValue.path(workspace.validation_page),
+        "validation page": dg.MetadataValue.path(workspace.validation_page),
         **_changes(workspace),
     }
 
