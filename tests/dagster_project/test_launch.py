@@ -53,7 +53,9 @@ def test_runs_are_of_the_code_location_and_end_as_they_end(workspace: Workspace)
     assert "of canary_watch ended as FAILURE" in badly.stderr
 
     shown = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
-    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name=DEFINITIONS), LOCATION)
+    location = InProcessCodeLocationOrigin(
+        LoadableTargetOrigin(module_name=DEFINITIONS), location_name=LOCATION
+    )
     with (
         dg.DagsterInstance.from_config(str(workspace.root / ".dagster_home")) as instance,
         WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget([location])) as process,
