@@ -43,7 +43,7 @@ help:  ## Show this list.
 	@echo "  make dev PORT=3001                      another port"
 
 run: workspace  ## Install, run every step on the demo or on DATA, print the benchmark.
-	@cd "$(ROOT)" && since=$$(date +%s) && { dg launch --job full_pipeline || python -m dagster_project.last_failure "$$since"; }
+	@cd "$(ROOT)" && since=$$(date +%s) && { python -m dagster_project.launch full_pipeline || python -m dagster_project.last_failure "$$since"; }
 	@rabtriever report --workspace "$(WORKSPACE)"
 
 dev: workspace  ## Open the Dagster UI on PORT (3000).

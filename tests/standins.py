@@ -31,6 +31,8 @@ VALIDATED: dict[str, Any] = {
 RULE = {
     "name": "enough_documents",
     "table": "clean_splits",
+    "level": "set",
+    "severity": "error",
     "broken": 1,
     "checked": 4,
     "sentence": "there are documents | many",
@@ -48,6 +50,8 @@ def standin(name: str, dev_mrr: float = 0.5, dev_queries: int = 3) -> Make:
         (output / "content.txt").write_text(f"{name} {parents}")
         if name == "validated_dataset":
             (output / "validation.json").write_text(json.dumps([RULE]))
+            row = {"file": "corpus.jsonl", "line": 2, "row": {"_id": "x"}, "reasons": ["empty"]}
+            (output / "quarantine.jsonl").write_text(json.dumps(row) + "\n")
             return dict(VALIDATED)
         if name == "qdrant_collection":
             return {"alias": "demo", "collection": "demo__x", "mode": "local", "count": 3}

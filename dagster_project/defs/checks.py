@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_project.defs.presentation import file_link, table
+from dagster_project.defs.presentation import table
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.failures import as_failure
 from dagster_project.policy import PARTITIONS, QDRANT_LOCAL, RETRIES
@@ -55,12 +55,10 @@ def data_checks(workspace: WorkspaceResource) -> Iterator[dg.AssetCheckResult]:
     rules = json.loads((artifact.folder / "validation.json").read_text(encoding="utf-8"))
     columns = ("name", "table", "broken", "checked", "sentence", "examples")
     broken = [[rule[column] for column in columns] for rule in rules if not rule["passed"]]
-    docs = workspace.open().data_docs / "index.html"
     metadata = {
         "rules broken": table(columns, broken),
         "quarantine": dg.MetadataValue.path(artifact.folder / "quarantine.jsonl"),
-        "data docs": dg.MetadataValue.path(docs),
-        "data docs link": file_link(docs),
+        "validation page": dg.MetadataValue.path(workspace.open().validation_page),
     }
     yield _outcome(
         "validated_dataset",

@@ -35,7 +35,7 @@ def artifact_metadata(recorded: Recorded) -> Metadata:
     metadata |= {
         "reused": dg.MetadataValue.bool(artifact.reused),
         "why": dg.MetadataValue.text("; ".join(artifact.reasons) or "up to date"),
-        "hash": dg.MetadataValue.text(artifact.hash),
+        "hash": dg.MetadataValue.text(recorded.data_version),
         "folder": dg.MetadataValue.path(artifact.folder),
         "config": dg.MetadataValue.json(artifact.meta.config),
         "inputs": table(("input", "hash"), sorted(artifact.meta.parents.items())),
@@ -89,11 +89,6 @@ def picture(png: bytes, caption: str) -> dg.MetadataValue[Any]:
     """A PNG shown in place."""
     data = base64.b64encode(png).decode()
     return dg.MetadataValue.md(f"![{caption}](data:image/png;base64,{data})")
-
-
-def file_link(path: Path) -> dg.MetadataValue[Any]:
-    """A file to open on the machine that ran the step."""
-    return dg.MetadataValue.url(path.resolve().as_uri())
 
 
 def _cell(value: object) -> str:

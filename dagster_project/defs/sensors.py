@@ -1,5 +1,7 @@
 """Sensors: new data, failing canaries, failed runs; off unless `automation` switches them on.
 
+One is always on, since it only writes down: what was made outside Dagster.
+
 New data start `retrain_as_needed`: how much is trained again is decided once they are validated.
 """
 
@@ -8,6 +10,7 @@ import time
 import dagster as dg
 
 from dagster_project.defs.jobs import canary_watch, full_pipeline, keeping, retrain_as_needed
+from dagster_project.defs.outside import report_outside
 from dagster_project.defs.resources import AS_NEEDED, PARTITION_TAG
 from dagster_project.policy import AUTOMATION, ROOTS
 from dagster_project.reasons import reasons_of
@@ -24,6 +27,8 @@ from rabtriever_core.errors import ConfigError, DatasetError, RabtrieverError
 from rabtriever_core.workspace import Workspace
 
 _LONGEST_REASON = 2000
+_OUTSIDE_SECONDS = 30
+"""Between two looks at what was made outside Dagster."""
 
 
 def _status(on: bool) -> dg.DefaultSensorStatus:
@@ -76,6 +81,26 @@ def _run_for(decision: Decision, workspace: str) -> dg.RunRequest:
         partition_key=None if workspace == SINGLE else workspace,
         tags={"rabtriever/because": decision.reason},
     )
+
+
+def made_outside_of(workspace: str) -> dg.SensorDefinition:
+    """The sensor that tells Dagster of what `rabtriever run` made in one workspace."""
+
+    @dg.sensor(
+        name=own_name("made_outside", workspace),
+        minimum_interval_seconds=_OUTSIDE_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Show what was made outside Dagster, by `rabtriever run`, as materializations; "
+        "starts nothing.",
+    )
+    def made_outside(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        try:
+            told = report_outside(context.instance, Workspace.open(ROOTS[workspace]), workspace)
+        except RabtrieverError as error:
+            return dg.SkipReason(str(error))
+        return dg.SkipReason(f"materialized: {', '.join(told)}" if told else "nothing new")
+
+    return made_outside
 
 
 @dg.run_status_sensor(
@@ -177,4 +202,9 @@ def _asked(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
     raise LookupError(f"run {run_id} asked no canaries")
 
 
-sensors = [*(new_data_of(workspace) for workspace in ROOTS), canary_failure, run_failure]
+sensors = [
+    *(new_data_of(workspace) for workspace in ROOTS),
+    *(made_outside_of(workspace) for workspace in ROOTS),
+    canary_failure,
+    run_failure,
+]

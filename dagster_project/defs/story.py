@@ -30,10 +30,20 @@ def with_changes(metadata: Metadata) -> Metadata:
     Figures are numbers under the same name each time, so that the UI draws them over time.
     """
     context = dg.AssetExecutionContext.get()
-    before = _before(context)
-    if before is None:
+    partition = context.partition_key if context.has_partition_key else None
+    last = last_materialization(context.instance, context.asset_key, partition)
+    return changed_since(last, metadata, context.asset_key)
+
+
+def changed_since(
+    last: dg.EventLogRecord | None, metadata: Metadata, asset: dg.AssetKey
+) -> Metadata:
+    """The metadata of an asset with what changed since it was materialized last."""
+    materialization = last.asset_materialization if last is not None else None
+    if materialization is None:
         first = dg.MetadataValue.md("Materialized for the first time here.")
         return metadata | {"since last time": first}
+    before = materialization.metadata
     rows = [
         (name, f"{old:.6g}", f"{new:.6g}", f"{new - old:+.4g}")
         for name, new in _figures(metadata).items()
@@ -45,7 +55,7 @@ def with_changes(metadata: Metadata) -> Metadata:
             f"{name} {old} → {new} ({by})" for name, old, new, by in figures[:_LOGGED]
         )
         more = f"; {len(figures) - _LOGGED} more figures" if len(figures) > _LOGGED else ""
-        logger.info("%s: %s%s", context.asset_key.to_user_string(), named, more)
+        logger.info("%s: %s%s", asset.to_user_string(), named, more)
     rows += [
         (name, str(before[name].value), str(metadata[name].value), "")
         for name in _TELLING
@@ -56,13 +66,13 @@ def with_changes(metadata: Metadata) -> Metadata:
     return metadata | {"since last time": told}
 
 
-def _before(context: dg.AssetExecutionContext) -> "Mapping[str, dg.MetadataValue[Any]] | None":
-    """Metadata of the asset's last materialization, of the same workspace."""
-    partitions = [context.partition_key] if context.has_partition_key else None
-    wanted = dg.AssetRecordsFilter(context.asset_key, asset_partitions=partitions)
-    records = context.instance.fetch_materializations(wanted, limit=1).records
-    found = records[0].asset_materialization if records else None
-    return found.metadata if found else None
+def last_materialization(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str | None
+) -> dg.EventLogRecord | None:
+    """The asset's last materialization, of the same workspace."""
+    wanted = dg.AssetRecordsFilter(asset, asset_partitions=[partition] if partition else None)
+    records = instance.fetch_materializations(wanted, limit=1).records
+    return records[0] if records else None
 
 
 def _figures(metadata: "Mapping[str, dg.MetadataValue[Any]]") -> dict[str, float]:

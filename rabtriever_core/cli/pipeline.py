@@ -253,7 +253,7 @@ def _data(workspace: "Workspace", *, aside: bool) -> dict[str, Any]:
     validated = load_artifact(workspace.artifact("validated_dataset"))
     if not validated.meta.metrics["passed"]:
         said = "; ".join(broken_rules(validated.meta.metrics))
-        _red(f"the data set broke: {said}", workspace.data_docs)
+        _red(f"the data set broke: {said}", workspace.validation_page)
         return {"broken": list(validated.meta.metrics["broken"]), "warnings": []}
     verdict = compare_versions(workspace)
     for line in verdict.warnings:

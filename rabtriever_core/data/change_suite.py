@@ -1,6 +1,5 @@
 """Rules about a version of the data against the one before, checked with Great Expectations."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import ChangesConfig
@@ -8,7 +7,6 @@ from rabtriever_core.data.changes import Changes
 from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.data.expectations import ExpectationRun
 from rabtriever_core.data.rules import Rule, RuleResult
-from rabtriever_core.workspace.artifacts import replace_folder
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,9 +18,8 @@ def check_changes(
     dataset: Dataset,
     train: str,
     config: ChangesConfig,
-    site: Path,
 ) -> list[RuleResult]:
-    """Check the changes against their bounds; Data Docs go to `site`, replaced as a whole.
+    """Check the changes against their bounds.
 
     Args:
         changes: of the version against the one before.
@@ -30,22 +27,12 @@ def check_changes(
         dataset: the version.
         train: its training split.
         config: the bounds.
-        site: folder of the Data Docs.
     """
-    import tempfile
-
-    site.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".changes-", dir=site.parent) as scratch:
-        run = ExpectationRun(f"{dataset.name} changes", Path(scratch) / "site")
-        figures = change_table(changes, scores)
-        results = run.check(
-            "changes", figures, change_suite(config, with_scores=scores is not None)
-        )
-        queries = training_table(changes, dataset, train)
-        results += run.check("training_queries", queries, leak_suite(config))
-        run.write_data_docs()
-        replace_folder(Path(scratch) / "site", site)
-    return results
+    run = ExpectationRun(f"{dataset.name} changes")
+    figures = change_table(changes, scores)
+    results = run.check("changes", figures, change_suite(config, with_scores=scores is not None))
+    queries = training_table(changes, dataset, train)
+    return results + run.check("training_queries", queries, leak_suite(config))
 
 
 def change_table(changes: Changes, scores: float | None) -> "DataFrame":

@@ -1,11 +1,10 @@
-"""Running rules with Great Expectations: one suite and one checkpoint per table, and Data Docs."""
+"""Running rules with Great Expectations: one suite and one checkpoint per table."""
 
-import html
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.data.rules import EXAMPLES, Rule, RuleResult, reasons
 from rabtriever_core.errors import DatasetError
+from rabtriever_core.workspace.encodable import encodable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -19,9 +18,9 @@ _RESULT_FORMAT = {
 
 
 class ExpectationRun:
-    """One validation run: checks tables in memory and renders all results as Data Docs."""
+    """One validation run: checks tables in memory and keeps nothing of it."""
 
-    def __init__(self, run_name: str, site: Path) -> None:
+    def __init__(self, run_name: str) -> None:
         import great_expectations as gx
         from great_expectations.data_context.types.base import (
             DataContextConfig,
@@ -36,17 +35,6 @@ class ExpectationRun:
                 store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
                 analytics_enabled=False,
                 progress_bars=ProgressBarsConfig(globally=False),
-                data_docs_sites={
-                    "data_docs": {
-                        "class_name": "SiteBuilder",
-                        "show_how_to_buttons": False,
-                        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-                        "store_backend": {
-                            "class_name": "TupleFilesystemStoreBackend",
-                            "base_directory": str(site),
-                        },
-                    }
-                },
             ),
         )
         self._source = self._context.data_sources.add_pandas("dataset")
@@ -60,10 +48,6 @@ class ExpectationRun:
         results = self._run(name, table, rules)
         position_of = {_shown(place): n for n, place in enumerate(table["place"])}
         return [_result(rule, name, table, results[rule.name], position_of) for rule in rules]
-
-    def write_data_docs(self) -> None:
-        """Render every suite and result; once, since each rendering compiles all templates."""
-        self._context.build_data_docs()
 
     def _run(self, name: str, table: "DataFrame", rules: list[Rule]) -> dict[str, Any]:
         import great_expectations as gx
@@ -137,7 +121,5 @@ def _shown_table(table: "DataFrame", rules: list[Rule]) -> "DataFrame":
 
 
 def _shown(value: Any) -> Any:
-    """Data Docs insert values into HTML as they are, and write UTF-8: both are made safe here."""
-    if not isinstance(value, str):
-        return value
-    return html.escape(value.encode(errors="backslashreplace").decode())
+    """Great Expectations writes UTF-8."""
+    return encodable(value) if isinstance(value, str) else value

@@ -16,7 +16,7 @@ class Rule:
 
     name: str
     sentence: str
-    """What must hold, as Data Docs and validation.json say it."""
+    """What must hold, as the page and validation.json say it."""
     expectation: type[Any]
     """Class of the expectation."""
     arguments: dict[str, Any]

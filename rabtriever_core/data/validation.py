@@ -1,6 +1,5 @@
 """Validation: broken rows go to quarantine, and a data set unfit for use is said to be so."""
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from rabtriever_core.data.raw import read_raw
 from rabtriever_core.data.row_checks import check_rows
 from rabtriever_core.data.rules import RuleResult
 from rabtriever_core.data.set_suites import CleanTables
-from rabtriever_core.workspace.artifacts import replace_folder
 from rabtriever_core.workspace.atomic import write_json
 
 if TYPE_CHECKING:
@@ -49,8 +47,6 @@ class ValidationOutcome:
     """What was found and left as it is."""
     queries: dict[str, int]
     """Split → queries with a relevant document."""
-    data_docs: Path
-    """Start page of the Data Docs."""
     findings: dict[str, str]
     """Broken rule that stops the chain → the first thing it found."""
     read_as: tuple[str, ...]
@@ -60,45 +56,39 @@ class ValidationOutcome:
 
 
 def validate_dataset(
-    folder: Path, output: Path, data_docs: Path, dataset: DatasetConfig, config: ValidationConfig
+    folder: Path, output: Path, dataset: DatasetConfig, config: ValidationConfig
 ) -> ValidationOutcome:
     """Check a raw BEIR folder; write what is sound, the quarantine and the findings to `output`.
 
-    `output` is a new or empty folder; the same input gives the same bytes in it. Data Docs, which
-    carry the time, go to `data_docs`; they are replaced as a whole.
+    `output` is a new or empty folder; the same input gives the same bytes in it.
 
     Raises:
         DatasetError: a file is missing or a line has not the shape of a row.
     """
     raw = read_raw(folder, dataset.train_split)
-    data_docs.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".data_docs-", dir=data_docs.parent) as scratch:
-        site = Path(scratch) / "site"
-        run = ExpectationRun(dataset.name, site)
-        clean, broken, results = check_rows(run, raw, dataset, config)
-        # A row of feedback is a query and a judgement.
-        tables = (raw.corpus, raw.queries, raw.judgements)
-        counts = Counter(file for file, _ in {row for t in tables for row in _places(t)})
-        rows = {file: counts[file] for file in raw.files}
-        left_out = rows_per_file(broken)
-        quarantined = {file: left_out.get(file, 0) for file in rows}
-        results += _check_set(run, clean, dataset, config)
-        reading = set_suites.reading_table(raw.noted)
-        results += run.check("reading", reading, set_suites.reading_suite())
-        own = {file: count for file, count in rows.items() if file != FEEDBACK}
-        files = set_suites.file_table(own, quarantined)
-        results += run.check("files", files, set_suites.file_suite(config))
-        if FEEDBACK in rows:
-            # Anybody's: however much of it is unfit, it stops nothing.
-            given = set_suites.file_table({FEEDBACK: rows[FEEDBACK]}, quarantined)
-            results += run.check("feedback", given, set_suites.feedback_suite(config))
-        sound = _dataset(clean, dataset.name)
-        write_dataset(sound, output)
-        Profile.of(sound, dataset.train_split).save(output)
-        write_quarantine(broken, output / QUARANTINE)
-        write_json(output / "validation.json", [r.record() for r in results])
-        run.write_data_docs()
-        replace_folder(site, data_docs)
+    run = ExpectationRun(dataset.name)
+    clean, broken, results = check_rows(run, raw, dataset, config)
+    # A row of feedback is a query and a judgement.
+    tables = (raw.corpus, raw.queries, raw.judgements)
+    counts = Counter(file for file, _ in {row for t in tables for row in _places(t)})
+    rows = {file: counts[file] for file in raw.files}
+    left_out = rows_per_file(broken)
+    quarantined = {file: left_out.get(file, 0) for file in rows}
+    results += _check_set(run, clean, dataset, config)
+    reading = set_suites.reading_table(raw.noted)
+    results += run.check("reading", reading, set_suites.reading_suite())
+    own = {file: count for file, count in rows.items() if file != FEEDBACK}
+    files = set_suites.file_table(own, quarantined)
+    results += run.check("files", files, set_suites.file_suite(config))
+    if FEEDBACK in rows:
+        # Anybody's: however much of it is unfit, it stops nothing.
+        given = set_suites.file_table({FEEDBACK: rows[FEEDBACK]}, quarantined)
+        results += run.check("feedback", given, set_suites.feedback_suite(config))
+    sound = _dataset(clean, dataset.name)
+    write_dataset(sound, output)
+    Profile.of(sound, dataset.train_split).save(output)
+    write_quarantine(broken, output / QUARANTINE)
+    write_json(output / "validation.json", [r.record() for r in results])
     splits = set_suites.split_table(clean, dataset, config)
     stopping = {result.rule.name: _finding(result) for result in results if result.stops}
     return ValidationOutcome(
@@ -113,7 +103,6 @@ def validate_dataset(
         },
         warnings=tuple(_warning(r) for r in results if r.warns),
         queries=dict(zip(splits["split"], map(int, splits["queries"]), strict=True)),
-        data_docs=data_docs / "index.html",
         findings=stopping,
         read_as=tuple(reading["place"]),
         feedback_lines=raw.feedback_lines,

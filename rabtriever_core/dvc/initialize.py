@@ -23,7 +23,7 @@ _GIT_IGNORED = """\
 /artifacts/
 /reports/
 /measurements/
-/data_docs/
+/validation.html
 /data_changes/
 /dvc_plots/
 /qdrant/
@@ -43,7 +43,6 @@ _DVC_IGNORED = """\
 /.work
 /.dagster_home
 /data_changes
-/data_docs
 /dvc_plots
 /logs
 /qdrant

@@ -20,13 +20,14 @@ from rabtriever_core.releases.served import logged_release
 from rabtriever_core.releases.serving import open_release
 from rabtriever_core.releases.store import fetch, is_whole, part_folder
 from rabtriever_core.report.change_plot import plot_changes
+from rabtriever_core.report.findings import write_changes_page
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import load_artifact
 
 logger = logging.getLogger(__name__)
 
 PLOT = "changes.png"
-DOCS = "data_docs"
+PAGE = "changes.html"
 _LAST, _HASH = "last", "hash"
 _SCORED = 500
 """Queries of each version that the served student is asked."""
@@ -35,7 +36,7 @@ _SCORED = 500
 def compare_versions(workspace: Workspace) -> Verdict:
     """Compare the validated data with the version before; stages refuse what breaks a bound.
 
-    Compared once per pair of versions and bounds. Writes figures, plot and Data Docs to
+    Compared once per pair of versions and bounds. Writes figures, plot and a page to
     `Workspace.data_changes`.
 
     Raises:
@@ -64,10 +65,15 @@ def compare_versions(workspace: Workspace) -> Verdict:
         )
         scores = score_drift(workspace, served, dataset) if served else None
         drift = scores["drift"] if scores else None
-        results = check_changes(
-            changes, drift, dataset, train, bounds, workspace.data_changes / DOCS
+        results = check_changes(changes, drift, dataset, train, bounds)
+        plot = workspace.data_changes / PLOT
+        plot_changes(changes, drift, bounds, plot)
+        write_changes_page(
+            f"{settings.dataset.name} against {previous.release or 'the version before'}",
+            [result.record() for result in results],
+            plot,
+            workspace.data_changes / PAGE,
         )
-        plot_changes(changes, drift, bounds, workspace.data_changes / PLOT)
         found = found.model_copy(
             update={
                 "changes": changes.record(),

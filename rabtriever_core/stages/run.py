@@ -100,6 +100,16 @@ def run_stage(workspace: Workspace, name: str, *, force: bool = False) -> Artifa
         logger.info("%s is up to date (%s)", name, artifact.hash)
     else:
         workspace.record_seconds(name, time.perf_counter() - started)
+    if name == "validated_dataset":
+        # Beside the artifact, not in it: other words on the page train nothing again.
+        from rabtriever_core.report.findings import write_validation_page
+
+        write_validation_page(
+            artifact.folder,
+            artifact.meta.metrics,
+            workspace.settings.dataset.name,
+            workspace.validation_page,
+        )
     return artifact
 
 
@@ -132,7 +142,7 @@ def load_inputs(workspace: Workspace, stage: Stage) -> dict[str, Artifact]:
     if validated is not None and not validated.meta.metrics["passed"]:
         raise ValidationStoppedError(
             f"{stage.name} does not run: the data set broke "
-            f"{'; '.join(broken_rules(validated.meta.metrics))}; see {workspace.data_docs}"
+            f"{'; '.join(broken_rules(validated.meta.metrics))}; see {workspace.validation_page}"
         )
     if validated is not None and (broken := broken_changes(workspace, validated.hash)):
         raise ValidationStoppedError(

@@ -33,7 +33,6 @@ def make(context: StageContext) -> dict[str, Any]:
     outcome = validate_dataset(
         _raw_folder(context.workspace),
         context.output,
-        context.workspace.data_docs,
         settings.dataset,
         settings.validation,
     )

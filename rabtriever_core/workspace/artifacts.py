@@ -114,7 +114,23 @@ def folder_md5s(folder: Path) -> dict[str, str]:
 
 def folder_hash(folder: Path) -> str:
     """DVC's hash of a folder: md5 of the sorted list of its files and their md5s."""
-    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(folder_md5s(folder).items())]
+    return _hash_of(folder_md5s(folder))
+
+
+def stated_artifact(folder: Path) -> tuple[Artifact, str]:
+    """An artifact and its hash as its meta.json states them; no other file of it is read.
+
+    Raises:
+        ArtifactError: meta.json is missing or damaged.
+    """
+    meta = _read_meta(folder)
+    return Artifact(folder=folder, meta=meta), _hash_of(
+        {**meta.files, META: file_md5(folder / META)}
+    )
+
+
+def _hash_of(md5s: Mapping[str, str]) -> str:
+    entries = [{"md5": md5, "relpath": path} for path, md5 in sorted(md5s.items())]
     digest = hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False)
     return f"{digest.hexdigest()}.dir"
 
@@ -125,19 +141,7 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
     Raises:
         ArtifactError: it is missing, damaged, or was made from other parents.
     """
-    stage = _stage_of(folder)
-    try:
-        meta = ArtifactMeta.model_validate_json((folder / META).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(
-            f"no artifact at {folder}: `rabtriever run {stage}` makes it, or `dvc checkout` where "
-            "DVC has it"
-        ) from None
-    except ValueError as error:
-        problem = " ".join(str(error).split())
-        raise ArtifactError(f"{folder / META} is damaged ({problem}): {_repair(stage)}") from None
-    if not meta.is_intact:
-        raise ArtifactError(f"{folder / META} is damaged: its checksum differs; {_repair(stage)}")
+    stage, meta = _stage_of(folder), _read_meta(folder)
     try:
         found = {path: md5 for path, md5 in folder_md5s(folder).items() if path != META}
     except FileNotFoundError:
@@ -156,6 +160,23 @@ def load_artifact(folder: Path, parents: dict[str, str] | None = None) -> Artifa
                 f"`rabtriever run {stage}` makes it anew"
             )
     return Artifact(folder=folder, meta=meta)
+
+
+def _read_meta(folder: Path) -> ArtifactMeta:
+    stage = _stage_of(folder)
+    try:
+        meta = ArtifactMeta.model_validate_json((folder / META).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"no artifact at {folder}: `rabtriever run {stage}` makes it, or `dvc checkout` where "
+            "DVC has it"
+        ) from None
+    except ValueError as error:
+        problem = " ".join(str(error).split())
+        raise ArtifactError(f"{folder / META} is damaged ({problem}): {_repair(stage)}") from None
+    if not meta.is_intact:
+        raise ArtifactError(f"{folder / META} is damaged: its checksum differs; {_repair(stage)}")
+    return meta
 
 
 def _stage_of(folder: Path) -> str:

@@ -52,13 +52,13 @@ class Workspace:
         return self.root / "measurements"
 
     @property
-    def data_docs(self) -> Path:
-        """Great Expectations' Data Docs."""
-        return self.root / "data_docs"
+    def validation_page(self) -> Path:
+        """What was found in the data, for people."""
+        return self.root / "validation.html"
 
     @property
     def data_changes(self) -> Path:
-        """The validated data against the version before: figures, plot, Data Docs."""
+        """The validated data against the version before: figures, plot, page."""
         return self.root / "data_changes"
 
     @property

@@ -163,17 +163,21 @@ def test_jobs_and_schedules() -> None:
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "new_data",
+        "made_outside",
         "canary_failure",
         "run_failure",
     }
 
 
 def test_everything_that_acts_by_itself_is_off() -> None:
+    """`made_outside` starts nothing."""
     repository = defs.get_repository_def()
     statuses = {schedule.default_status for schedule in repository.schedule_defs}
     assert statuses == {dg.DefaultScheduleStatus.STOPPED}
-    statuses = {sensor.default_status for sensor in repository.sensor_defs}
-    assert statuses == {dg.DefaultSensorStatus.STOPPED}
+    statuses = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
+    assert statuses.pop("made_outside") == dg.DefaultSensorStatus.RUNNING
+    assert set(statuses.values()) == {dg.DefaultSensorStatus.STOPPED}
+    assert not repository.get_sensor_def("made_outside").has_jobs
     assert GRAPH.get(dg.AssetKey("release")).freshness_policy is None
 
 

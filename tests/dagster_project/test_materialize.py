@@ -50,7 +50,12 @@ def test_the_whole_graph_and_both_ledgers_agree(
     report = metadata(result, "benchmark_report")
     assert report["test student MRR@10"] == 0.5
     assert "Bi-encoder" in report["summary"]
-    assert report["report link"].startswith("file:///")
+    assert report["report"] == str(workspace.reports / "benchmark.html")
+    assert "the student reaches 100% of the teacher's MRR@10" in report["headline"]
+    validated = metadata(result, "validated_dataset")
+    assert validated["validation page"] == str(workspace.validation_page)
+    assert "| corpus.jsonl:2 | empty |" in validated["first quarantined rows"]
+    assert "| enough_documents | False | 4 | 1 | there are documents" in validated["rules"]
     released = metadata(result, "release")
     assert (released["release"], released["decision"]) == ("0001-abcdef", "promoted")
     assert data_version(result, "release") == "0001-abcdef"
@@ -58,8 +63,13 @@ def test_the_whole_graph_and_both_ledgers_agree(
     assert "| not_worse | True | not_worse! |" in released["gates"]
     assert released["changes"] == "The first release here."
     assert f"| data | {'cd' * 16} | raw rows (data.dvc) |" in released["lineage"]
-    assert released["report link"].endswith("/reports/benchmark.html")
+    assert released["report"].endswith("/reports/benchmark.html")
     assert metadata(result, "dataset")["rows of qrels/dev.tsv"] > 0
+    for event in result.get_asset_materialization_events():
+        # A browser opens no file from a page that a server gave it.
+        assert not any(
+            isinstance(v, dg.UrlMetadataValue) for v in event.materialization.metadata.values()
+        )
     for name in materialized(result):
         assert metadata(result, name)["since last time"] == "Materialized for the first time here."
 

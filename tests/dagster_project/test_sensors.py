@@ -307,6 +307,7 @@ def test_the_settings_switch_the_automation_on(
             "nightly_reindex",
             "canaries",
             "new_data",
+            "made_outside",
             "canary_failure",
             "run_failure",
         }

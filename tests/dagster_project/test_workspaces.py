@@ -56,6 +56,8 @@ def test_every_asset_and_check_has_a_partition_per_workspace(
         assert {name for name, on in acting.items() if on} == {
             "weekly_retraining_robots",
             "new_data_robots",
+            "made_outside_robots",
+            "made_outside_support",
         }
         assert "nightly_reindex_support" in acting
         assert tick(deployment, "weekly_retraining_robots").partition_key == "robots"

@@ -89,7 +89,7 @@ def test_what_nothing_can_be_learned_from_stops_the_chain(
     said = run(tmp_path, "all", code=1).stderr
     assert "the data set broke: " in said
     assert broken in said
-    assert "data_docs" in said
+    assert "validation.html" in said
     findings = (tmp_path / "artifacts" / "validated_dataset" / "validation.json").read_text("utf-8")
     assert sentence in findings
     refused = run(tmp_path, "backbone", code=2).stderr

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_project.defs.presentation import Metadata, StageRun, figures, file_link, picture
-from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.presentation import Metadata, StageRun, figures, picture
+from dagster_project.defs.resources import Recorded, WorkspaceResource
 from dagster_project.defs.story import result
 from dagster_project.policy import QDRANT_LOCAL, stage_asset
+from rabtriever_core.workspace import Workspace
 
 
 @stage_asset(
@@ -18,25 +19,28 @@ def benchmark_report(
     config: StageRun, workspace: WorkspaceResource
 ) -> "dg.MaterializeResult[None]":
     """Benchmark and write the report."""
-    from rabtriever_core.report.wording import summary_table
-
     recorded = workspace.run("benchmark_report", force=config.force)
+    return result(recorded, shown(recorded, workspace.open()))
+
+
+def shown(recorded: Recorded, _: Workspace) -> Metadata:
+    """Scores, the report in short, and where the whole one lies."""
+    from rabtriever_core.report.wording import headline, summary_table
+
     folder = recorded.artifact.folder
     benchmark = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
     scores = {
         split: {name: system["metrics"] for name, system in content["systems"].items()}
         for split, content in benchmark["splits"].items()
     }
-    page = folder / "benchmark.html"
-    return result(
-        recorded,
+    return (
         {name: dg.MetadataValue.float(value) for name, value in figures(scores)}
         | {
+            "headline": dg.MetadataValue.text(headline(benchmark)),
             "summary": dg.MetadataValue.md(f"```\n{summary_table(benchmark)}```"),
-            "report": dg.MetadataValue.path(page),
-            "report link": file_link(page),
+            "report": dg.MetadataValue.path(folder / "benchmark.html"),
         }
-        | _plots(folder / "plots"),
+        | _plots(folder / "plots")
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_project.defs.presentation import table
+from dagster_project.defs.presentation import Metadata, table
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
@@ -14,6 +14,7 @@ from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.data.layouts import is_header
 from rabtriever_core.dvc.initialize import prepare_data
 from rabtriever_core.dvc.recording import restore_data
+from rabtriever_core.workspace import Workspace
 
 
 class DatasetRun(dg.Config):
@@ -42,26 +43,28 @@ def dataset(config: DatasetRun, workspace: WorkspaceResource) -> "dg.Materialize
         if config.checkout:
             restore_data(opened)
         md5 = prepare_data(opened, accept=config.accept_changes)
-    folder = opened.dataset_folder
+    return dg.MaterializeResult(
+        metadata=with_changes(shown(opened, md5)), data_version=dg.DataVersion(md5)
+    )
+
+
+def shown(workspace: Workspace, md5: str) -> Metadata:
+    """The files, and their rows."""
+    folder = workspace.dataset_folder
     files = [
         *(folder / name for name in ("corpus.jsonl", "queries.jsonl", FEEDBACK)),
         *qrels_files(folder),
     ]
     present = sorted(file for file in files if file.is_file())
     rows = [(str(path.relative_to(folder)), path.stat().st_size, _rows(path)) for path in present]
-    return dg.MaterializeResult(
-        metadata=with_changes(
-            {
-                "name": dg.MetadataValue.text(opened.settings.dataset.name),
-                "hash": dg.MetadataValue.text(md5),
-                "folder": dg.MetadataValue.path(folder),
-                "bytes": dg.MetadataValue.float(float(sum(size for _, size, _ in rows))),
-                "files": table(("file", "bytes", "rows"), rows),
-            }
-            | {f"rows of {name}": dg.MetadataValue.int(count) for name, _, count in rows}
-        ),
-        data_version=dg.DataVersion(md5),
-    )
+    return {
+        "name": dg.MetadataValue.text(workspace.settings.dataset.name),
+        "hash": dg.MetadataValue.text(md5),
+        "folder": dg.MetadataValue.path(folder),
+        "bytes": dg.MetadataValue.float(float(sum(size for _, size, _ in rows))),
+        "files": table(("file", "bytes", "rows"), rows),
+        **{f"rows of {name}": dg.MetadataValue.int(count) for name, _, count in rows},
+    }
 
 
 def _rows(path: Path) -> int:

@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from dagster_project.defs.presentation import StageRun
-from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.presentation import Metadata, StageRun
+from dagster_project.defs.resources import Recorded, WorkspaceResource
 from dagster_project.defs.story import result
 from dagster_project.policy import FRESHNESS, QDRANT_LOCAL, stage_asset
+from rabtriever_core.workspace import Workspace
 
 
 @stage_asset(
@@ -16,12 +17,10 @@ def qdrant_collection(
 ) -> "dg.MaterializeResult[None]":
     """Build a new collection and verify it."""
     recorded = workspace.run("qdrant_collection", force=config.force)
+    return result(recorded, shown(recorded, workspace.open()))
+
+
+def shown(recorded: Recorded, _: Workspace) -> Metadata:
+    """Where the collection is."""
     metrics = recorded.artifact.meta.metrics
-    return result(
-        recorded,
-        {
-            "alias": dg.MetadataValue.text(metrics["alias"]),
-            "collection": dg.MetadataValue.text(metrics["collection"]),
-            "mode": dg.MetadataValue.text(metrics["mode"]),
-        },
-    )
+    return {name: dg.MetadataValue.text(metrics[name]) for name in ("alias", "collection", "mode")}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dagster_project.defs.presentation import Metadata, drawing, figures, file_link, table
+from dagster_project.defs.presentation import Metadata, drawing, figures, table
 from dagster_project.defs.resources import WorkspaceResource
 from dagster_project.defs.story import with_changes
 from dagster_project.failures import as_failure
@@ -13,7 +13,6 @@ from dagster_project.policy import FRESHNESS, OWNERS, PARTITIONS, QDRANT_LOCAL, 
 from rabtriever_core.releases.gate_names import GATES
 
 if TYPE_CHECKING:
-    from rabtriever_core.releases.promotion import Outcome
     from rabtriever_core.releases.record import Release
     from rabtriever_core.workspace import Workspace
 
@@ -76,20 +75,20 @@ def release(
         )
     context.log.info("%s: release %s (%s)", outcome.decision, record.id, record.collection)
     yield dg.MaterializeResult(
-        metadata=with_changes(_story(opened, outcome)),
+        metadata=with_changes(shown(opened, record, outcome.decision)),
         data_version=dg.DataVersion(record.id),
     )
 
 
-def _story(workspace: "Workspace", outcome: "Outcome") -> Metadata:
+def shown(workspace: "Workspace", record: "Release", decision: str) -> Metadata:
     """What the release is, what it came from down to the raw rows, and how it got here."""
     from rabtriever_core.releases.history import decisions, quality_figure
     from rabtriever_core.releases.lineage import lineage
 
-    record, made = outcome.release, decisions(workspace)
+    made = decisions(workspace)
     story: Metadata = {
         "release": dg.MetadataValue.text(record.id),
-        "decision": dg.MetadataValue.text(outcome.decision),
+        "decision": dg.MetadataValue.text(decision),
         "parent": dg.MetadataValue.text(record.parent or "none"),
         "collection": dg.MetadataValue.text(record.collection),
         "documents": dg.MetadataValue.int(record.count),
@@ -107,8 +106,8 @@ def _story(workspace: "Workspace", outcome: "Outcome") -> Metadata:
             [(gate.name, gate.passed, gate.text) for gate in record.gates],
         ),
         "changes": _changes(workspace, record),
-        "report link": file_link(workspace.reports / "benchmark.html"),
-        "data docs link": file_link(workspace.data_docs / "index.html"),
+        "report": dg.MetadataValue.path(workspace.reports / "benchmark.html"),
+        "validation page": dg.MetadataValue.path(workspace.validation_page),
     }
     if made:
         story["quality over time"] = drawing(quality_figure(made), "MRR@10 of the releases")

@@ -1,20 +1,26 @@
 """Asset: the data set without its broken rows, and what was found in it."""
 
+import itertools
+import json
+
 import dagster as dg
 
 from dagster_project.defs.presentation import (
     Metadata,
     StageRun,
     figures,
-    file_link,
     picture,
     table,
 )
-from dagster_project.defs.resources import WorkspaceResource
+from dagster_project.defs.resources import Recorded, WorkspaceResource
 from dagster_project.defs.story import result
 from dagster_project.policy import stage_asset
 from rabtriever_core.data.change_verdict import read_verdict
+from rabtriever_core.data.findings import QUARANTINE
 from rabtriever_core.workspace import Workspace
+
+_SHOWN_ROWS = 20
+"""Of those that were quarantined; the page has more."""
 
 
 @stage_asset("validated_dataset", group="data", kinds={"greatexpectations", "pandas"})
@@ -23,24 +29,33 @@ def validated_dataset(
 ) -> "dg.MaterializeResult[None]":
     """Validate; whether anything may run on the outcome is for the checks to say."""
     recorded = workspace.run("validated_dataset", force=config.force)
-    metrics = recorded.artifact.meta.metrics
+    return result(recorded, shown(recorded, workspace.open()))
+
+
+def shown(recorded: Recorded, workspace: Workspace) -> Metadata:
+    """What was found: the rows that left, the rules, the changes against the version before."""
+    folder, metrics = recorded.artifact.folder, recorded.artifact.meta.metrics
     quarantined = metrics["quarantined"]
-    opened = workspace.open()
-    return result(
-        recorded,
-        {
-            "quarantined rows": dg.MetadataValue.float(float(sum(quarantined.values()))),
-            "rows by file": table(
-                ("file", "rows", "quarantined"),
-                [(file, rows, quarantined.get(file, 0)) for file, rows in metrics["rows"].items()],
-            ),
-            "reasons": table(("rule", "rows"), list(metrics["reasons"].items())),
-            "warnings": table(("warning",), [(text,) for text in metrics["warnings"]]),
-            "data docs": dg.MetadataValue.path(opened.data_docs / "index.html"),
-            **_changes(opened),
-            "data docs link": file_link(opened.data_docs / "index.html"),
-        },
-    )
+    rules = json.loads((folder / "validation.json").read_text(encoding="utf-8"))
+    columns = ("name", "passed", "checked", "broken", "sentence")
+    with (folder / QUARANTINE).open(encoding="utf-8") as file:
+        left = [json.loads(line) for line in itertools.islice(file, _SHOWN_ROWS)]
+    return {
+        "quarantined rows": dg.MetadataValue.float(float(sum(quarantined.values()))),
+        "rows by file": table(
+            ("file", "rows", "quarantined"),
+            [(file, rows, quarantined.get(file, 0)) for file, rows in metrics["rows"].items()],
+        ),
+        "reasons": table(("rule", "rows"), list(metrics["reasons"].items())),
+        "first quarantined rows": table(
+            ("row", "reasons"),
+            [(f"{row['file']}:{row['line']}", "; ".join(row["reasons"])) for row in left],
+        ),
+        "rules": table(columns, [[rule[column] for column in columns] for rule in rules]),
+        "warnings": table(("warning",), [(text,) for text in metrics["warnings"]]),
+        "validation page": dg.MetadataValue.path(workspace.validation_page),
+        **_changes(workspace),
+    }
 
 
 def _changes(workspace: Workspace) -> Metadata:
@@ -50,20 +65,19 @@ def _changes(workspace: Workspace) -> Metadata:
         return {}
     changes = {name: value for name, value in verdict.changes.items() if name != "leaked"}
     scores = {"scores": verdict.scores} if verdict.scores else {}
-    shown: Metadata = {
+    metadata: Metadata = {
         f"change: {name}": dg.MetadataValue.float(value)
         for name, value in figures(changes | scores)
     }
     before = verdict.previous.release or f"validated before ({verdict.previous.hash})"
-    shown["change: compared with"] = dg.MetadataValue.text(before)
-    shown["change: findings"] = table(
+    metadata["change: compared with"] = dg.MetadataValue.text(before)
+    metadata["change: findings"] = table(
         ("finding", "effect"),
         [(line, "stops") for line in verdict.broken]
         + [(line, "warning") for line in verdict.warnings],
     )
     plot = workspace.data_changes / "changes.png"
     if plot.is_file():
-        shown["change: plot"] = picture(plot.read_bytes(), "changes against the version before")
-    docs = workspace.data_changes / "data_docs" / "index.html"
-    shown["change: data docs"] = dg.MetadataValue.path(docs)
-    return shown
+        metadata["change: plot"] = picture(plot.read_bytes(), "changes against the version before")
+    metadata["change: page"] = dg.MetadataValue.path(workspace.data_changes / "changes.html")
+    return metadata

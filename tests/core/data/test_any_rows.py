@@ -51,9 +51,7 @@ def check(home: Path, tables: dict[str, list[Any]]) -> None:
         text = "\n".join(rows).encode(errors="replace") if "qrels" in file else json_lines(rows)
         (raw / file).write_bytes(text)
     try:
-        outcome = validate_dataset(
-            raw, home / "out", home / "docs", DatasetConfig(), ValidationConfig()
-        )
+        outcome = validate_dataset(raw, home / "out", DatasetConfig(), ValidationConfig())
     except DatasetError as error:
         assert "line" in str(error), "malformed lines are named"
         return

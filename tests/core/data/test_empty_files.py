@@ -54,7 +54,7 @@ def made(folder: Path, ways: dict[str, str]) -> Path:
 
 def check(home: Path, ways: dict[str, str]) -> None:
     outcome = validate_dataset(
-        made(home / "raw", ways), home / "out", home / "docs", DatasetConfig(), ValidationConfig()
+        made(home / "raw", ways), home / "out", DatasetConfig(), ValidationConfig()
     )
     needed = [file for file in FILES if file != FEEDBACK and ways.get(file, "whole") != "whole"]
     assert outcome.passed == (not needed)
@@ -82,7 +82,7 @@ def check(home: Path, ways: dict[str, str]) -> None:
     now, before = Profile.of(dataset, "train"), Profile.of(whole, "train")
     for a, b, version in ((before, now, dataset), (now, before, whole)):
         changes = compare(a, b, version, "train")
-        assert check_changes(changes, None, version, "train", ChangesConfig(), home / "site")
+        assert check_changes(changes, None, version, "train", ChangesConfig())
 
 
 @pytest.mark.parametrize("way", ["empty", "all broken"])

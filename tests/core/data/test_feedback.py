@@ -188,9 +188,7 @@ def test_feedback_is_validated_like_all_data(tmp_path: Path) -> None:
         line("turned", half),  # 14
     ]
     (raw / FEEDBACK).write_text("".join(lines))
-    outcome = validate_dataset(
-        raw, tmp_path / "out", tmp_path / "docs", DatasetConfig(), ValidationConfig()
-    )
+    outcome = validate_dataset(raw, tmp_path / "out", DatasetConfig(), ValidationConfig())
     assert outcome.passed
     assert outcome.feedback_lines == 14
     assert outcome.rows[FEEDBACK] == 13

@@ -19,9 +19,7 @@ from tests.core.data.authored import clean_rows, write
 
 
 def validated(raw: Path, home: Path) -> tuple[ValidationOutcome, Dataset]:
-    outcome = validate_dataset(
-        raw, home / "out", home / "docs", DatasetConfig(), ValidationConfig()
-    )
+    outcome = validate_dataset(raw, home / "out", DatasetConfig(), ValidationConfig())
     return outcome, read_dataset(home / "out", "set")
 
 

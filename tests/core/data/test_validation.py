@@ -70,7 +70,7 @@ def messy_rows() -> tuple[Rows, Rows, dict[str, list[str]]]:
 
 
 def validate(raw: Path, home: Path, config: ValidationConfig = TOLERANT) -> ValidationOutcome:
-    return validate_dataset(raw, home / "out", home / "docs", DatasetConfig(), config)
+    return validate_dataset(raw, home / "out", DatasetConfig(), config)
 
 
 def findings(home: Path) -> dict[str, dict[str, Any]]:
@@ -183,17 +183,6 @@ def test_what_is_legitimate_is_only_counted(messy: tuple[Path, ValidationOutcome
     ]
 
 
-def test_data_docs_show_every_suite_and_no_markup_of_the_data(
-    messy: tuple[Path, ValidationOutcome],
-) -> None:
-    index = messy[1].data_docs.read_text(encoding="utf-8")
-    for suite in ("corpus", "queries", "judgements", "splits", "clean_corpus", "files"):
-        assert f"expectations/{suite}.html" in index
-    pages = [page.read_text(encoding="utf-8") for page in (messy[0] / "docs").rglob("*.html")]
-    assert any("judged in another split (leakage)" in page for page in pages)
-    assert not any("<script>alert" in page for page in pages)
-
-
 def test_clean_data_passes_and_gives_the_same_bytes_twice(tmp_path: Path) -> None:
     raw = write(tmp_path / "raw", *clean_rows())
     outcomes = [validate(raw, tmp_path / run, ValidationConfig()) for run in ("one", "two")]
@@ -202,10 +191,7 @@ def test_clean_data_passes_and_gives_the_same_bytes_twice(tmp_path: Path) -> Non
     assert folder_md5s(tmp_path / "one" / "out") == folder_md5s(tmp_path / "two" / "out")
     assert str(tmp_path) not in (tmp_path / "one" / "out" / "validation.json").read_text()
     assert read_dataset(tmp_path / "one" / "out") == read_dataset(raw, "out")
-    (tmp_path / "one" / "docs" / "stale.html").touch()
-    validate(raw, tmp_path / "one", ValidationConfig())
-    assert not (tmp_path / "one" / "docs" / "stale.html").exists()
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["docs", "out"]
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["out"]
 
 
 def test_metadata_survive_and_what_is_none_leaves_with_its_row(tmp_path: Path) -> None:
@@ -229,8 +215,5 @@ def test_metadata_survive_and_what_is_none_leaves_with_its_row(tmp_path: Path) -
         "corpus.jsonl:8": ["metadata: field 'score' holds nan, which is no JSON number"],
     }
     assert outcome.reasons == {"document_metadata": 4}
-    pages = [page.read_text(encoding="utf-8") for page in (home / "docs").rglob("*.html")]
-    assert any("&lt;b&gt;by" in page for page in pages)
-    assert not any("<b>by" in page for page in pages)
     lines = (home / "out" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
     assert ["metadata" in json.loads(line) for line in lines] == [True, False, False, False]

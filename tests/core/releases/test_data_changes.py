@@ -13,7 +13,7 @@ from rabtriever_core.data.changes import Rows, compare
 from rabtriever_core.data.dataset import Dataset, Document, write_dataset
 from rabtriever_core.data.profile import Profile, is_comparable
 from rabtriever_core.errors import ArtifactError, ValidationStoppedError
-from rabtriever_core.releases.data_changes import DOCS, PLOT, compare_versions, score_drift
+from rabtriever_core.releases.data_changes import PAGE, PLOT, compare_versions, score_drift
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.releases.record import read_releases
 from rabtriever_core.stages.registry import stage_named
@@ -189,7 +189,8 @@ def test_leaked_test_queries_stop_the_chain(tmp_path: Path) -> None:
     assert "'copy'" in line
     assert verdict.changes is not None
     assert verdict.changes["leaked"] == {"q12": "test", "copy": "test"}
-    assert (workspace.data_changes / DOCS / "index.html").is_file()
+    page = (workspace.data_changes / PAGE).read_text(encoding="utf-8")
+    assert "Nothing runs on this version: it breaks test_queries_stay_unseen" in page
     assert (workspace.data_changes / PLOT).read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValidationStoppedError, match="test_queries_stay_unseen"):
         load_inputs(workspace, stage_named("backbone"))

@@ -13,7 +13,13 @@ import pytest
 
 from rabtriever_core.errors import ArtifactError, StageBusyError
 from rabtriever_core.workspace import artifacts
-from rabtriever_core.workspace.artifacts import META, Artifact, build_artifact, load_artifact
+from rabtriever_core.workspace.artifacts import (
+    META,
+    Artifact,
+    build_artifact,
+    load_artifact,
+    stated_artifact,
+)
 from rabtriever_core.workspace.identity import Identity
 
 
@@ -110,6 +116,14 @@ def test_whatever_shapes_the_result_makes_it_anew(build: Builder, changes: dict[
 
 def test_the_same_content_has_the_same_hash_wherever_it_is_made(tmp_path: Path) -> None:
     assert Builder(tmp_path / "a")().hash == Builder(tmp_path / "b")().hash
+
+
+def test_an_artifact_states_its_hash_without_being_read(build: Builder) -> None:
+    artifact = build()
+    stated, hash_ = stated_artifact(artifact.folder)
+    assert (stated.meta, hash_) == (artifact.meta, artifact.hash)
+    (artifact.folder / "file.txt").unlink()
+    assert stated_artifact(artifact.folder)[1] == hash_
 
 
 def test_a_failed_run_leaves_the_old_artifact(build: Builder) -> None:
