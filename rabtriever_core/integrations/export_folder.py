@@ -18,24 +18,18 @@ def export_folder(folder: Path, marker: str) -> Iterator[Path]:
         marker: the file that every export of this kind holds, by which an earlier one is known.
 
     Raises:
-        ConfigError: the folder holds something that is no such export.
+        ConfigError: there is something that is no such export.
     """
-    if folder.exists() and not _is_ours(folder, marker):
+    folder = folder.absolute()
+    ours = folder.is_dir() and ((folder / marker).is_file() or not any(folder.iterdir()))
+    if folder.exists() and not ours:
         raise ConfigError(f"{folder} holds something that is no export: name another folder")
-    # Beside its place: another folder might lie on another disk.
-    written = folder.with_name(f"{folder.name}.new")
-    if written.exists() and not _is_ours(written, marker):
-        raise ConfigError(f"{written} is in the way of the export: move it, or export elsewhere")
+    # Beside its place: a folder for temporary files may lie on another disk.
+    written = folder.with_name(f".{folder.name}.unfinished-export")
     shutil.rmtree(written, ignore_errors=True)
     written.mkdir(parents=True)
-    # So that what a killed export leaves behind is known by the next one.
-    (written / marker).touch()
     try:
         yield written
         replace_folder(written, folder)
     finally:
         shutil.rmtree(written, ignore_errors=True)
-
-
-def _is_ours(folder: Path, marker: str) -> bool:
-    return folder.is_dir() and ((folder / marker).is_file() or not any(folder.iterdir()))

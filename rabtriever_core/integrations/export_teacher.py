@@ -1,4 +1,4 @@
-"""The teacher for others: a `CrossEncoder` of sentence-transformers, and its plain language model."""
+"""The teacher as a `CrossEncoder` of sentence-transformers."""
 
 from pathlib import Path
 
@@ -30,7 +30,9 @@ def write_cross_encoder(teacher: GenerativeReranker, folder: Path) -> None:
         )
     prompt = teacher.backbone.prompt
     reader = reading_module(
-        teacher.backbone.model, framing_tokenizer(prompt, pair_frame(prompt.spec)), "text-generation"
+        teacher.backbone.model,
+        framing_tokenizer(prompt, pair_frame(prompt.spec)),
+        "text-generation",
     )
     model = CrossEncoder(
         modules=[reader, LogitScore(prompt.spec.true_id, prompt.spec.false_id)],

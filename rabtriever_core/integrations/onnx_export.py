@@ -1,8 +1,6 @@
 """Export of the query tower to ONNX: refused where its margins are not torch's (extra `onnx`)."""
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,11 +12,15 @@ import numpy as np
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import read_dataset
-from rabtriever_core.errors import ConfigError, ModelError
+from rabtriever_core.errors import ModelError
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.integrations import missing_extra
+from rabtriever_core.integrations.export_folder import export_folder
+from rabtriever_core.integrations.export_parity import PROBES
+from rabtriever_core.integrations.export_student import has_offsets
+from rabtriever_core.integrations.export_tokenizer import backend_of
 from rabtriever_core.integrations.onnx import (
     INPUTS,
     MODEL_FILE,
@@ -38,7 +40,7 @@ from rabtriever_core.releases.served import served_now
 from rabtriever_core.releases.serving import SERVING_PARTS, release_index, release_runtime
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
-from rabtriever_core.workspace.artifacts import folder_md5s, replace_folder
+from rabtriever_core.workspace.artifacts import folder_md5s
 from rabtriever_core.workspace.atomic import write_text
 
 if TYPE_CHECKING:
@@ -48,14 +50,6 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3
 """Largest difference of a margin that an export may have."""
 _QUERIES, _DOCUMENTS = 64, 1000
-# What no data set has: nothing, structure as text, more than fits, white space, other scripts.
-_PROBES = (
-    "",
-    "<|query|> <|answer|> <|T|> <|pad|> <s> </s> <|im_end|> <|endoftext|>",
-    "one too many " * 400,
-    "  line\n\n\tbreaks \r\n and\u00a0spaces  ",
-    "Ünïcödé ﬁgures № ½, 日本語, العربية, 🙂👩‍👩‍👧",
-)
 
 
 def export_query_tower(
@@ -81,9 +75,6 @@ def export_query_tower(
         ModelError: margins differ by more than `TOLERANCE`, or the tokenizer has no fast form.
         ReleaseError: the release is not here, or not complete.
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / TOWER_FILE).is_file() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} holds something that is no export: name another folder")
     opened = as_workspace(workspace)
     release = release or served_now(opened)
     parts = check(opened, release, (*SERVING_PARTS, "document_embeddings", "validated_dataset"))
@@ -99,10 +90,8 @@ def export_query_tower(
     reference = tower(exact)
     stored = _stored(reference, parts["document_embeddings"])
     queries = list(read_dataset(parts["validated_dataset"]).queries.values())
-    texts = [*_PROBES, *spread(queries, _QUERIES)]
-    with tempfile.TemporaryDirectory() as scratch:
-        written = Path(scratch) / folder.name
-        written.mkdir()
+    texts = [*PROBES, *spread(queries, _QUERIES)]
+    with export_folder(Path(folder), TOWER_FILE) as written:
         write_graph(reference, written)
         info = TowerInfo(
             release=release.id,
@@ -136,11 +125,6 @@ def export_query_tower(
         measured = {"max_error": error, "served_difference": difference}
         info = info.model_copy(update={"parity": info.parity.model_copy(update=measured)})
         _write(info, written)
-        # Beside its place first: the scratch folder may lie on another disk.
-        beside = folder.with_name(f"{folder.name}.new")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(written, beside)
-        replace_folder(beside, folder)
     return info
 
 
@@ -201,10 +185,7 @@ def _module(tower: QueryTower) -> "nn.Module":
     import torch
     from torch import nn
 
-    from rabtriever_core.models.predictor import Predictor
-
     student, gauge = tower.student, tower.gauge
-    has_offsets = type(student.predictor).query_offsets is not Predictor.query_offsets
 
     class Graph(nn.Module):
         direction: "Tensor"
@@ -224,7 +205,7 @@ def _module(tower: QueryTower) -> "nn.Module":
             phi = self.predictor.query_vectors(e_q, self.direction)
             wide = phi.double()
             offsets = (wide @ self.mean).float()
-            if has_offsets:
+            if has_offsets(student.predictor):
                 offsets = offsets + self.predictor.query_offsets(e_q, self.direction)
             vectors = phi if gauge.query_map is None else (wide @ self.query_map.T).float()
             scales = torch.ones_like(offsets)
@@ -237,18 +218,7 @@ def _module(tower: QueryTower) -> "nn.Module":
 
 
 def _write_tokenizer(tokenizer: Any, path: Path) -> None:
-    from tokenizers import Tokenizer
-
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    if fast is None:
-        raise ModelError(
-            f"the tokenizer {type(tokenizer).__name__} has no fast form, which the exported tower "
-            "reads: serve this backbone with torch"
-        )
-    copy = Tokenizer.from_str(fast.to_str())
-    copy.no_padding()
-    copy.no_truncation()
-    copy.save(str(path))
+    backend_of(tokenizer, "serve this backbone with torch").save(str(path))
 
 
 def _stored(tower: QueryTower, embeddings: Path) -> Floats:
