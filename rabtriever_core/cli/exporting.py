@@ -60,7 +60,7 @@ def export(
     *,
     to: Annotated[Path, typer.Option("--to", help="The folder; an export there is replaced.")],
     only: Annotated[
-        Literal["student", "teacher", "teacher-model"] | None,
+        Literal["student", "teacher", "teacher-model", "teacher-adapter"] | None,
         typer.Option(help="One of its parts.", show_default="all"),
     ] = None,
     push: Annotated[
@@ -75,9 +75,9 @@ def export(
 ) -> None:
     """Write the models of RELEASE for sentence-transformers and transformers, with model cards.
 
-    The folder holds `student` (a SentenceTransformer), `teacher` (a CrossEncoder) and
-    `teacher-model` (its language model). What would compute other margins is refused, and said.
-    The extra `sentence-transformers` has what it takes.
+    The folder holds `student` (a SentenceTransformer), `teacher` (a CrossEncoder), `teacher-model`
+    (its language model) and, where adapters were trained, `teacher-adapter`. What would compute
+    other margins is refused, and said. The extra `sentence-transformers` has what it takes.
     """
     from rabtriever_core.integrations.export_push import check_hub_id, push_export
     from rabtriever_core.integrations.export_release import PARTS, export_release

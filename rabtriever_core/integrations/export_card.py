@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rabtriever_core.integrations.export_parity import Parity
+from rabtriever_core.integrations.export_push import problem_of_name
 from rabtriever_core.models.known_models import KNOWN_MODELS
 from rabtriever_core.releases.record import Release
 
@@ -32,6 +33,10 @@ has calibrated.""",
     "teacher-model": """\
 The language model of the teacher, a reranker that reads a document, then a query, and answers T or
 F. `prompt.json` has the token ids that stand around the two, and those of the answers.""",
+    "teacher-adapter": """\
+Low-rank adapters for a language model: with them it is the teacher, a reranker that reads a
+document, then a query, and answers T or F. `prompt.json` has the token ids that stand around the
+two, and those of the answers.""",
 }
 _LOAD = {
     "student": """\
@@ -46,11 +51,16 @@ margins = model.predict([({query!r}, {document!r})])""",
 from transformers import AutoModelForCausalLM, AutoTokenizer
 model = AutoModelForCausalLM.from_pretrained("{name}")
 tokenizer = AutoTokenizer.from_pretrained("{name}")""",
+    "teacher-adapter": """\
+from peft import AutoPeftModelForCausalLM
+model = AutoPeftModelForCausalLM.from_pretrained("{name}")
+model = model.merge_and_unload()""",
 }
 _HUB = {
     "student": ("sentence-transformers", "sentence-similarity"),
     "teacher": ("sentence-transformers", "text-ranking"),
     "teacher-model": ("transformers", "text-generation"),
+    "teacher-adapter": ("peft", "text-generation"),
 }
 """Library and task, as the hub names them."""
 
@@ -68,7 +78,7 @@ def card(
 
     Args:
         release: whose part it is.
-        part: student, teacher or teacher-model.
+        part: its folder's name.
         name: what it is loaded by.
         parity: how it compares with the release; None for a copy.
         limits: what one should know before using it.
@@ -77,7 +87,7 @@ def card(
     base = _Base.of(release, part, root)
     library, task = _HUB[part]
     load = _LOAD[part].format(name=name, query=_QUERY, document=_DOCUMENT)
-    needs = "transformers" if library == "transformers" else "sentence-transformers 6.2 or newer"
+    needs = "sentence-transformers 6.2 or newer" if "sentence" in library else library
     limits = [
         f"It is made for texts like those of the data set `{release.dataset}`, and measured on no "
         "others.",
@@ -139,7 +149,7 @@ class _Base:
             known, hub_id = KNOWN_MODELS[name], ON_THE_HUB[name]
             told = f"{known.title} (`{hub_id}` on the hub), {known.licence}"
             return cls(hub_id, known.licence.lower(), told)
-        if _is_local(name, root):
+        if is_local(name, root):
             told = f"`{Path(name).name}`, a local model; its licence is not known here"
             return cls(None, None, told)
         return cls(name, None, f"`{name}`, under the licence at https://huggingface.co/{name}")
@@ -156,18 +166,11 @@ class _Base:
         ).to_yaml()
 
 
-def _is_local(model: str, root: Path) -> bool:
+def is_local(model: str, root: Path) -> bool:
     """Whether a setting names a file or folder, which may be gone by now."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
     if model.lower().endswith(".gguf") or (root / Path(model).expanduser()).exists():
         return True
-    try:
-        validate_repo_id(model)
-    except HFValidationError:
-        return True
-    return False
+    return problem_of_name(model) is not None
 
 
 def _metrics(release: Release) -> str:
@@ -195,7 +198,7 @@ def _settings(release: Release, root: Path) -> str:
             changed[section] = differing
     for section, name in (("backbone", "model"), ("bi_encoder", "encoder")):
         model = changed.get(section, {}).get(name)
-        if model not in (None, *KNOWN_MODELS) and _is_local(model, root):
+        if model not in (None, *KNOWN_MODELS) and is_local(model, root):
             changed[section][name] = Path(model).name  # the rest is of this machine
     if not changed:
         return "All are Rabtriever's defaults."

@@ -87,6 +87,31 @@ def check_cross_encoder(folder: Path, teacher: "GenerativeReranker", dataset: Da
     return _compared(found, teacher.margins(asked, documents))
 
 
+def check_adapter(
+    folder: Path, base: Path, teacher: "GenerativeReranker", dataset: Dataset
+) -> Parity:
+    """Compare exported adapters on their base with what the teacher reads across pairs.
+
+    Raises:
+        ModelError: margins differ.
+    """
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from rabtriever_core.models.backbone import Backbone
+    from rabtriever_core.models.reranker import GenerativeReranker
+
+    model = AutoModelForCausalLM.from_pretrained(base, local_files_only=True, dtype="float32")
+    merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload().eval()
+    queries = [*PROBES, *spread(list(dataset.queries.values()), _READ)]
+    documents = spread(dataset.documents, _READ)
+    found, expected = (
+        GenerativeReranker(backbone).margins(queries, documents)
+        for backbone in (Backbone(merged, teacher.backbone.prompt), teacher.backbone)
+    )
+    return _compared(found, expected)
+
+
 def share_cut(teacher: "GenerativeReranker", documents: Sequence[Document]) -> float:
     """Share of documents that are longer than the teacher reads."""
     every = {n: document.full_text for n, document in enumerate(documents)}

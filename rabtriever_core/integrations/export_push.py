@@ -17,17 +17,21 @@ def check_hub_id(hub_id: str, parts: Iterable[str]) -> None:
     Raises:
         ConfigError: the hub has no such names.
     """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
     for part in parts:
-        try:
-            validate_repo_id(repository(hub_id, part))
-        except HFValidationError as error:
-            raise ConfigError(
-                f"--push {hub_id!r} names no repository ({' '.join(str(error).split())}): give "
-                "OWNER/NAME"
-            ) from None
+        if problem := problem_of_name(repository(hub_id, part)):
+            raise ConfigError(f"--push {hub_id!r} names no repository ({problem}): give OWNER/NAME")
+
+
+def problem_of_name(name: str) -> str | None:
+    """Why the hub has no repository of a name; None where it may have."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def push_export(folder: Path, parts: Iterable[str], hub_id: str, message: str) -> list[str]:

@@ -1,5 +1,6 @@
 """A release taken away: student and teacher as folders that other libraries open, with cards."""
 
+import json
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -7,20 +8,28 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from rabtriever_core.config import RuntimeConfig
+from rabtriever_core.config import LoraConfig, RuntimeConfig
 from rabtriever_core.data.dataset import Dataset, read_dataset
 from rabtriever_core.errors import ModelError
 from rabtriever_core.integrations import missing_extra
-from rabtriever_core.integrations.export_card import card
+from rabtriever_core.integrations.export_adapter import (
+    named_base,
+    phases_with_adapters,
+    write_adapter,
+)
+from rabtriever_core.integrations.export_card import card, is_local
 from rabtriever_core.integrations.export_folder import export_folder
 from rabtriever_core.integrations.export_parity import (
     Parity,
+    check_adapter,
     check_cross_encoder,
     check_student,
     share_cut,
 )
 from rabtriever_core.integrations.export_push import repository
 from rabtriever_core.integrations.served import as_workspace
+from rabtriever_core.models.reranker import DIRECTION_FILE, RERANKER_FILE
+from rabtriever_core.models.saved_encoder import ENCODER_FOLDER
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.served import served_now
 from rabtriever_core.releases.serving import release_runtime
@@ -29,11 +38,12 @@ from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import META, folder_md5s
 from rabtriever_core.workspace.atomic import write_text
 
-Part = Literal["student", "teacher", "teacher-model"]
+Part = Literal["student", "teacher", "teacher-model", "teacher-adapter"]
 PARTS: tuple[Part, ...] = get_args(Part)
 EXPORT_FILE = "export.json"
-_BESIDE_THE_MODEL = (META, "reranker.json", "direction.safetensors", "history.csv", "encoder")
+_BESIDE_THE_MODEL = (META, RERANKER_FILE, DIRECTION_FILE, "history.csv", ENCODER_FOLDER)
 """What a teacher artifact holds that is not its language model."""
+_THE_MODEL = ("config.json", "generation_config.json", "model*.safetensors*")
 
 
 class _Frozen(BaseModel):
@@ -76,13 +86,14 @@ def export_release(
     """Write the models of a release as folders that other libraries open.
 
     `student/` is a SentenceTransformer, `teacher/` a CrossEncoder, `teacher-model/` the teacher's
-    language model as transformers has it. Each is loaded as its library does, and compared.
+    language model as transformers has it, and `teacher-adapter/` what training added to it, where
+    it trained adapters. What is computed anew is loaded as its library does, and compared.
 
     Args:
         workspace: whose release; see `Retriever.open`.
         folder: to write; an earlier export there is replaced.
         release: which one; the served one where it is not given.
-        only: one part; all of them where it is not given.
+        only: one part; all that the release may have where it is not given.
         hub_id: what the cards call them, where they will be on the hub.
 
     Returns:
@@ -109,10 +120,14 @@ def export_release(
         "student": lambda out: _student(found, runtime, dataset, out),
         "teacher": lambda out: _teacher(found, runtime, dataset, out),
         "teacher-model": lambda out: _language_model(found["teacher"], out),
+        "teacher-adapter": lambda out: _adapter(opened, release, runtime, dataset, out),
     }
+    wanted: list[Part] = list(PARTS) if only is None else [only]
+    if only is None and not phases_with_adapters(release.settings):
+        wanted.remove("teacher-adapter")
     with export_folder(Path(folder), EXPORT_FILE) as written:
         parts: dict[Part, Exported] = {}
-        for part in PARTS if only is None else (only,):
+        for part in wanted:
             out = written / part
             try:
                 parity, limits = make[part](out)
@@ -184,4 +199,35 @@ def _teacher(
 
 def _language_model(teacher: Path, folder: Path) -> _Outcome:
     shutil.copytree(teacher, folder, ignore=shutil.ignore_patterns(*_BESIDE_THE_MODEL))
-    return None, []
+    return None, [_only_reading(teacher)]
+
+
+def _adapter(
+    workspace: Workspace, release: Release, runtime: RuntimeConfig, dataset: Dataset, folder: Path
+) -> _Outcome:
+    from rabtriever_core.models.reranker import GenerativeReranker
+
+    phases = phases_with_adapters(release.settings)
+    if not phases:
+        raise ModelError("this teacher was trained without adapters (backbone.lora)")
+    local = is_local(str(release.settings["backbone"]["model"]), workspace.root)
+    name = named_base(release.settings, local)
+    parts = check(workspace, release, ("teacher", "backbone"))
+    teacher, base = parts["teacher"], parts["backbone"]
+    ignored = shutil.ignore_patterns(*_BESIDE_THE_MODEL, *_THE_MODEL)
+    shutil.copytree(teacher, folder, ignore=ignored)
+    lora = LoraConfig.model_validate(release.settings["backbone"]["lora"])
+    write_adapter(teacher, base, name, lora, phases, folder)
+    parity = check_adapter(folder, base, GenerativeReranker.load(teacher, runtime), dataset)
+    return parity, [_only_reading(teacher)]
+
+
+def _only_reading(teacher: Path) -> str:
+    """What a language model alone says of a margin."""
+    scale = json.loads((teacher / RERANKER_FILE).read_text(encoding="utf-8"))["cosine_scale"]
+    if scale:
+        return (
+            "The logits of the two answers are one part of the teacher's margin; the other is "
+            f"{scale:.4g} times the cosine of query and document read apart by another model."
+        )
+    return "The margin of a pair is the difference of the two answers' logits."

@@ -95,11 +95,13 @@ def query_layers(predictor: "Predictor", direction: "Tensor") -> list[Layer]:
     weight = weight @ last.weight
     layers: list[Layer] = []
     for linear in hidden:
-        inner, inner_bias = linear.weight, linear.bias
+        inner: Tensor = linear.weight
+        inner_bias: Tensor = linear.bias
         if past is not None:
             width = past.shape[1]
             if layers:
-                inner = torch.block_diag(inner, torch.eye(2 * width).to(inner))
+                kept = torch.eye(2 * width).to(inner)
+                inner = torch.block_diag(inner, kept)  # type: ignore[no-untyped-call]
             else:
                 inner = torch.cat([inner, torch.eye(width).to(inner), -torch.eye(width).to(inner)])
             inner_bias = torch.cat([inner_bias, inner_bias.new_zeros(2 * width)])
