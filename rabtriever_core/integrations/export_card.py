@@ -89,8 +89,8 @@ def card(
     load = _LOAD[part].format(name=name, query=_QUERY, document=_DOCUMENT)
     needs = "sentence-transformers 6.2 or newer" if "sentence" in library else library
     limits = [
-        f"It is made for texts like those of the data set `{release.dataset}`, and measured on no "
-        "others.",
+        f"It is meant for ranking documents like those of the data set `{release.dataset}`, for "
+        "queries like its queries. It was measured on no others.",
         *limits,
         "What it finds appropriate follows the judgements that it was trained on, errors included: "
         "where a wrong answer does harm, let people decide.",

@@ -3,6 +3,7 @@
 What surrounds a text is written down as token ids, as `Prompt` has them: a text cannot forge it.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,18 +116,33 @@ def framing_tokenizer(prompt: TextPrompt, frame: Frame) -> Any:
 
 
 def _collapsing(backend: Any) -> Any:
-    """The same, with `" ".join(text.split())` before its own normalization."""
-    import json
+    """The same, with `" ".join(text.split())` before its own normalization.
 
+    Raises:
+        ModelError: it finds a token in texts only before they are normalized.
+    """
     from tokenizers import Regex, Tokenizer
     from tokenizers.normalizers import Replace, Sequence, Strip
 
-    values = json.loads(backend.to_str())
-    for token in values["added_tokens"]:
-        # Found in the text before it is normalized, it would have its neighbours stripped.
-        token["normalized"] = token["normalized"] or not token["special"]
-    backend = Tokenizer.from_str(json.dumps(values))
     spaces = "".join(filter(str.isspace, map(chr, range(0x110000))))
     own = [] if backend.normalizer is None else [backend.normalizer]
-    backend.normalizer = Sequence([Replace(Regex(f"[{spaces}]+"), " "), Strip(), *own])
-    return backend
+    normalizer = Sequence([Replace(Regex(f"[{spaces}]+"), " "), Strip(), *own])
+    values = json.loads(backend.to_str())
+    for token in values["added_tokens"]:
+        content = token["content"]
+        if token["special"]:
+            continue
+        if f"x{content}x" != " ".join(f"x{content}x".split()):
+            # No collapsed text holds it, and special tokens are not looked for.
+            token["special"] = True
+        elif normalizer.normalize_str(content) != content:
+            raise ModelError(
+                f"its tokenizer finds {content!r} in a text before it normalizes the text, which "
+                "an exported tokenizer cannot do: serve this release from its workspace"
+            )
+        else:
+            # Found before the text is normalized, it would have its neighbours stripped.
+            token["normalized"] = True
+    made = Tokenizer.from_str(json.dumps(values))
+    made.normalizer = normalizer
+    return made

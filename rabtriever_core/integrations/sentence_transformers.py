@@ -91,8 +91,8 @@ class RabtrieverEncoder(SentenceTransformer):
             ConfigError: always.
         """
         raise ConfigError(
-            "a release is kept by its workspace: `rabtriever releases export` writes its student as "
-            "a folder that sentence-transformers opens by itself"
+            "a release is kept by its workspace: `rabtriever releases export` writes its student "
+            "as a folder that sentence-transformers opens by itself"
         )
 
     save_pretrained: Any = save

@@ -59,8 +59,8 @@ def prompt(kind: str) -> TextPrompt:
         return made
     of_backbone: Prompt = small_backbone(DATASET).prompt
     if kind == "tools":
-        # As Qwen has them: found in texts, although special tokens are not.
-        of_backbone.tokenizer.add_tokens(["<think>", "<tool>"])
+        # As Qwen and ModernBERT have them: found in texts, although special tokens are not.
+        of_backbone.tokenizer.add_tokens(["<think>", "   ", "<tool>"])
     return of_backbone
 
 
@@ -83,7 +83,7 @@ def opened(kind: str, side: str) -> Any:
 @settings(max_examples=150, deadline=None)
 @given(text=TEXTS)
 @example(text="")
-@example(text=" use <tool>  now <think> [SEP] ")
+@example(text=" use <tool>  now    <think>    [SEP] ")
 def test_texts_alone(kind: str, text: str) -> None:
     made = prompt(kind)
     expected = {
@@ -134,3 +134,10 @@ def test_a_slow_tokenizer_is_refused() -> None:
     slow = Prompt(made.spec, Slow())
     with pytest.raises(ModelError, match="Slow has no fast form"):
         framing_tokenizer(slow, query_frame(slow))
+
+
+def test_a_token_that_normalization_would_hide_is_refused() -> None:
+    made = small_backbone(DATASET).prompt
+    made.tokenizer.add_tokens(["<Think>"])  # texts are lower-cased
+    with pytest.raises(ModelError, match="finds '<Think>' in a text before it normalizes"):
+        framing_tokenizer(made, query_frame(made))
