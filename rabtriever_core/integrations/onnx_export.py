@@ -1,7 +1,5 @@
 """Export of the query tower to ONNX: refused where it does not rank as torch (extra `onnx`)."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,10 +8,12 @@ import numpy as np
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import read_dataset
-from rabtriever_core.errors import ConfigError, ModelError
+from rabtriever_core.errors import ModelError
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
+from rabtriever_core.integrations.export_folder import export_folder
+from rabtriever_core.integrations.export_parity import PROBES
 from rabtriever_core.integrations.onnx import (
     TOWER_FILE,
     Parity,
@@ -30,7 +30,7 @@ from rabtriever_core.releases.served import served_now
 from rabtriever_core.releases.serving import SERVING_PARTS, release_index, release_runtime
 from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
-from rabtriever_core.workspace.artifacts import folder_md5s, replace_folder
+from rabtriever_core.workspace.artifacts import folder_md5s
 from rabtriever_core.workspace.atomic import write_text
 
 TOLERANCE = 1e-3
@@ -38,14 +38,6 @@ TOLERANCE = 1e-3
 AGREEMENT = 0.9
 """Least share of torch's ten best documents that an export in int8 must have among its own."""
 _QUERIES, _DOCUMENTS = 64, 1000
-# What no data set has: nothing, structure as text, more than fits, white space, other scripts.
-_PROBES = (
-    "",
-    "<|query|> <|answer|> <|T|> <|pad|> <s> </s> <|im_end|> <|endoftext|>",
-    "one too many " * 400,
-    "  line\n\n\tbreaks \r\n and\u00a0spaces  ",
-    "Ünïcödé ﬁgures № ½, 日本語, العربية, 🙂👩‍👩‍👧",
-)
 
 
 def export_query_tower(
@@ -75,9 +67,6 @@ def export_query_tower(
             `AGREEMENT` of the ten best documents are the same, or the tokenizer has no fast form.
         ReleaseError: the release is not here, or not complete.
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / TOWER_FILE).is_file() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} holds something that is no export: name another folder")
     opened = as_workspace(workspace)
     release = release or served_now(opened)
     parts = check(opened, release, (*SERVING_PARTS, "document_embeddings", "validated_dataset"))
@@ -94,10 +83,8 @@ def export_query_tower(
     stored = _stored(reference, parts["document_embeddings"])
     every = list(read_dataset(parts["validated_dataset"]).queries.values())
     queries = spread(every, _QUERIES)
-    texts = [*_PROBES, *queries]
-    with tempfile.TemporaryDirectory() as scratch:
-        written = Path(scratch) / folder.name
-        written.mkdir()
+    texts = [*PROBES, *queries]
+    with export_folder(Path(folder), TOWER_FILE) as written:
         write_graph(reference, written)
         side = query_side(reference)
 
@@ -140,11 +127,6 @@ def export_query_tower(
             files=folder_md5s(written),
         )
         write_text(written / TOWER_FILE, info.model_dump_json(indent=2) + "\n")
-        # Beside its place first: the scratch folder may lie on another disk.
-        beside = folder.with_name(f"{folder.name}.new")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(written, beside)
-        replace_folder(beside, folder)
     return info
 
 

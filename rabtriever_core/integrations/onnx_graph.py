@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rabtriever_core.errors import ModelError
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.integrations import missing_extra
+from rabtriever_core.integrations.export_student import has_offsets
+from rabtriever_core.integrations.export_tokenizer import backend_of
 from rabtriever_core.integrations.onnx import INPUTS, MODEL_FILE, OUTPUTS, TOKENIZER_FILE, QuerySide
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def write_graph(tower: QueryTower, folder: Path) -> None:
     from torch.export import Dim
 
     encoder = tower.student.query_encoder
-    _write_tokenizer(encoder.prompt.tokenizer, folder / TOKENIZER_FILE)
+    backend = backend_of(encoder.prompt.tokenizer, "serve this backbone with torch")
+    backend.save(str(folder / TOKENIZER_FILE))
     module = _module(tower)
     # Two rows of unlike length, so that no size is taken for a constant.
     example = encoder.pad([[1] * 7, [2]])
@@ -94,10 +96,7 @@ def _module(tower: QueryTower) -> "nn.Module":
     import torch
     from torch import nn
 
-    from rabtriever_core.models.predictor import Predictor
-
     student, gauge = tower.student, tower.gauge
-    has_offsets = type(student.predictor).query_offsets is not Predictor.query_offsets
 
     class Graph(nn.Module):
         direction: "Tensor"
@@ -117,7 +116,7 @@ def _module(tower: QueryTower) -> "nn.Module":
             phi = self.predictor.query_vectors(e_q, self.direction)
             wide = phi.double()
             offsets = (wide @ self.mean).float()
-            if has_offsets:
+            if has_offsets(student.predictor):
                 offsets = offsets + self.predictor.query_offsets(e_q, self.direction)
             vectors = phi if gauge.query_map is None else (wide @ self.query_map.T).float()
             scales = torch.ones_like(offsets)
@@ -127,21 +126,6 @@ def _module(tower: QueryTower) -> "nn.Module":
             return vectors / scales[:, None], scales, offsets
 
     return Graph().eval()
-
-
-def _write_tokenizer(tokenizer: Any, path: Path) -> None:
-    from tokenizers import Tokenizer
-
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    if fast is None:
-        raise ModelError(
-            f"the tokenizer {type(tokenizer).__name__} has no fast form, which the exported tower "
-            "reads: serve this backbone with torch"
-        )
-    copy = Tokenizer.from_str(fast.to_str())
-    copy.no_padding()
-    copy.no_truncation()
-    copy.save(str(path))
 
 
 def _bytes(module: "nn.Module") -> int:

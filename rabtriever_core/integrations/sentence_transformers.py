@@ -37,7 +37,8 @@ class RabtrieverEncoder(SentenceTransformer):
     """The student's own vectors: their dot product is the margin, up to an offset of each query.
 
     The offset shifts all documents of a query alike, and is zero for the paper's predictor; the
-    index and its coordinates are not part of it. It is read from a release, and not saved.
+    index and its coordinates are not part of it. It is read from a release, and not saved:
+    `rabtriever_core.integrations.export_release` writes what needs no workspace.
     """
 
     def __init__(self, student: "Student") -> None:
@@ -90,7 +91,8 @@ class RabtrieverEncoder(SentenceTransformer):
             ConfigError: always.
         """
         raise ConfigError(
-            "a release is kept by its workspace: `rabtriever releases push` copies it elsewhere"
+            "a release is kept by its workspace: `rabtriever releases export` writes its student "
+            "as a folder that sentence-transformers opens by itself"
         )
 
     save_pretrained: Any = save

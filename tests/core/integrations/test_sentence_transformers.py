@@ -78,5 +78,5 @@ def test_the_librarys_search_ranks_as_the_served_index(
 def test_it_is_kept_by_its_release(encoder_type: type, student: Student, tmp_path: str) -> None:
     encoder = encoder_type(student)
     for save in (encoder.save, encoder.save_pretrained):
-        with pytest.raises(ConfigError, match="releases push"):
+        with pytest.raises(ConfigError, match="releases export"):
             save(str(tmp_path))
