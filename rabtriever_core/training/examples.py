@@ -142,8 +142,13 @@ class Examples:
         return np.array([[d in self.relevant[q] for d in documents] for q in queries])
 
     def counted(
-        self, queries: Iterable[int], documents: Sequence[int] | npt.NDArray[np.int64]
+        self,
+        queries: Sequence[int] | npt.NDArray[np.int64],
+        documents: Sequence[int] | npt.NDArray[np.int64],
     ) -> npt.NDArray[np.bool_]:
         """Boolean [queries, documents]: which pairs are right or wrong, and not left out."""
-        away = [sorted(self.left_out.get(query, ())) for query in queries]
-        return np.array([np.isin(documents, row, invert=True) for row in away])
+        counted = np.ones((len(queries), len(documents)), dtype=np.bool_)
+        for row, query in zip(counted, queries, strict=True):
+            if away := self.left_out.get(int(query)):
+                row[np.isin(documents, sorted(away))] = False
+        return counted
