@@ -111,8 +111,8 @@ def test_a_folder_to_be_asked_is_read_or_refused(tables: dict[str, list[Any]]) -
         except DatasetError as error:
             assert home in str(error)
             return
-        assert set(judged.qrels) == set(judged.texts)
-        for query, text in judged.texts.items():
+        assert set(judged.qrels) == set(judged.queries)
+        for query, text in judged.queries.items():
             assert text.strip()
             assert judged.right(query)
             assert not judged.left_out(query) & judged.right(query)
