@@ -32,7 +32,7 @@ def _conditions(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         try:
             whole = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FilterError(f"--filter {text!r} is no JSON object: {error}") from None
         return dict(whole)
     field, equals, value = text.partition("=")
@@ -43,5 +43,5 @@ def _conditions(text: str) -> dict[str, Any]:
         )
     try:
         return {field.strip(): json.loads(value)}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {field.strip(): value}

@@ -20,9 +20,11 @@ Shown = Annotated[_T, SHOWN]
 
 
 class Component(BaseModel):
-    """Base of all component settings: immutable, and unknown names are errors."""
+    """Base of all component settings: immutable; unknown names, inf and nan are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 def component_of(field: FieldInfo) -> type[Component] | None:

@@ -4,7 +4,6 @@ import difflib
 import json
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -17,6 +16,7 @@ from rabtriever_core.config.component import Component, component_of, is_optiona
 from rabtriever_core.config.retired import REASONS, current_values
 from rabtriever_core.config.secrets import SECRETS, without_secrets
 from rabtriever_core.config.settings import Settings
+from rabtriever_core.config.yaml_text import parsed_yaml
 from rabtriever_core.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -59,16 +59,13 @@ def load_settings(params: Path | None, overrides: tuple[str, ...] = ()) -> Setti
 
 
 def _file(params: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        values = yaml.safe_load(params.read_text(encoding="utf-8")) or {}
+        text = params.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"no {params}: run `rabtriever init` in this folder first") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{params} is not in UTF-8 ({error.reason}): save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{params} is not valid YAML: {yaml_problem(error)}") from None
+    values = parsed_yaml(text, str(params)) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{params} must be a mapping of sections, got {type(values).__name__}")
     return values
@@ -89,7 +86,7 @@ def _environment() -> Iterator[_Layer]:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -106,29 +103,13 @@ def _qdrant() -> Iterator[_Layer]:
 
 
 def _override(text: str) -> _Layer:
-    import yaml
-
     path, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"--set {text!r}: expected section.name=value")
     if path.rpartition(".")[2] in SECRETS:
         return _Layer("--set", _nested(path.split("."), _secret(value)))
-    try:
-        return _Layer("--set", _nested(path.split("."), yaml.safe_load(value)))
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"--set {without_secrets(text)!r}: the value is not valid YAML: {yaml_problem(error)}"
-        ) from None
-
-
-def yaml_problem(error: Any) -> str:
-    """What is wrong with a YAML text, and where, without its lines: they may hold secrets."""
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return without_secrets(" ".join(str(error).split()))
-    problem = str(error.problem).partition(" with value")[0]  # of a key that is there twice
-    problem = re.sub(r"""(['"])[^'"]{3,}\1""", "…", problem)
-    return f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
+    parsed = parsed_yaml(value, f"--set {without_secrets(text)!r}: the value")
+    return _Layer("--set", _nested(path.split("."), parsed))
 
 
 def _nested(path: list[str], value: Any) -> dict[str, Any]:

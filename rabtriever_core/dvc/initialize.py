@@ -80,9 +80,9 @@ def init_workspace(
     if not params.exists():
         settings = preset_settings(preset).model_copy(update={"dataset": dataset})
         write_text(params, params_yaml(settings))
-    elif source is not None:
+    else:
         current = Workspace.open(root).settings.dataset
-        if current.demo or current.folder != dataset.folder:
+        if source is not None and (current.demo or current.folder != dataset.folder):
             chosen = dataset.model_dump(mode="json", include={"name", "folder", "demo"})
             write_dataset_settings(params, chosen)
     for name, text in ((".gitignore", _GIT_IGNORED), (".dvcignore", _DVC_IGNORED)):

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from rabtriever_core.config.secrets import stripped_environment, without_secrets
+from rabtriever_core.config.yaml_text import parsed_yaml
 from rabtriever_core.dvc.pipeline import sync_pipeline
-from rabtriever_core.errors import StageBusyError, VersioningError
+from rabtriever_core.errors import ConfigError, StageBusyError, VersioningError
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_hash
@@ -247,16 +248,13 @@ def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
     if not path.is_file():
         return {}
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        values = parsed_yaml(path.read_bytes(), str(path))
+    except ConfigError as error:
         raise VersioningError(
-            f"{path} is not valid YAML ({error}): restore it from git, or delete it and record "
-            "again (`dvc commit`)"
+            f"{error}: restore it from git, or delete it and record again (`dvc commit`)"
         ) from None
     return values if isinstance(values, dict) else {}
 

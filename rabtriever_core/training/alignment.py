@@ -23,7 +23,10 @@ def aligned_layers(backbone: Backbone) -> tuple[int, ...]:
 
 
 def contrastive_loss(
-    e_q: Sequence[torch.Tensor], e_d: Sequence[torch.Tensor], relevant: torch.Tensor
+    e_q: Sequence[torch.Tensor],
+    e_d: Sequence[torch.Tensor],
+    relevant: torch.Tensor,
+    counted: torch.Tensor,
 ) -> torch.Tensor:
     """InfoNCE of e_Q and e_D, mean over layers.
 
@@ -31,6 +34,7 @@ def contrastive_loss(
         e_q: query states [n, d] of every layer.
         e_d: document states [m, d] of every layer.
         relevant: boolean [n, m].
+        counted: boolean [n, m], see `info_nce`.
     """
-    losses = [info_nce(q, d, relevant, TEMPERATURE) for q, d in zip(e_q, e_d, strict=True)]
+    losses = [info_nce(q, d, relevant, counted, TEMPERATURE) for q, d in zip(e_q, e_d, strict=True)]
     return torch.stack(losses).mean()

@@ -85,7 +85,8 @@ def train_bi_encoder(
         query_ids = examples.thinned_queries(queries, schedule.token_dropout, rng)
         e_q = encoder.last_states(encoder.prompt.alone(query_ids))
         relevant = to_device(examples.relevance(queries, documents), e_q.device)
-        return {"contrast": info_nce(e_q, e_d, relevant, config.temperature)}
+        counted = to_device(examples.counted(queries, documents), e_q.device)
+        return {"contrast": info_nce(e_q, e_d, relevant, counted, config.temperature)}
 
     return train(
         encoder.model,

@@ -199,9 +199,12 @@ class _Distillation:
     def _supervised(self, margins: Tensor, queries: list[int]) -> Tensor:
         """List-wise loss on the labels, over the pool."""
         relevant = torch.zeros_like(margins, dtype=torch.bool)
+        everything = np.arange(len(self.examples.documents))
+        counted = to_device(self.examples.counted(queries, everything), margins.device)
         for row, query in enumerate(queries):
             relevant[row, sorted(self.examples.relevant[query])] = True
-        return listwise(margins.masked_fill(~self.in_pool, float("-inf")), relevant)
+        used = counted & self.in_pool
+        return listwise(margins.masked_fill(~used, float("-inf")), relevant)
 
     def _ensure_round(self, number: int) -> None:
         while len(self.rounds) <= number:
@@ -219,8 +222,10 @@ class _Distillation:
         if self.apart is not examples:
             read_alone = self.apart.thinned_queries(queries, share, rng)
         e_q = query_row_states(self.teacher.encoder, read_alone)
+        scores = self._policy_scores(read_alone, e_q)
+        scores[~examples.counted(queries, self.pool)] = -np.inf
         drawn = draw_candidates(
-            self._policy_scores(read_alone, e_q),
+            scores,
             config.documents_per_query,
             config.temperature,
             config.uniform_share,

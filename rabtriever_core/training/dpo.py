@@ -60,7 +60,7 @@ def prefer_right_answers(
                 with without_adapters(trained):
                     before, *_ = pairs.read(reranker)
         margins, *_ = pairs.read(reranker)
-        used = pairs.candidates_relevant_to_some().to(margins.device)
+        used = pairs.used().to(margins.device)
         relevant = pairs.relevant().to(margins.device)
         return {"dpo": dpo_answer(margins[used], before[used], relevant[used], config.dpo.beta)}
 

@@ -1,7 +1,7 @@
 """Training queries and the corpus as token ids, tokenized once."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,11 +25,15 @@ class Examples:
     """Token ids of the prompt's fixed parts."""
     language: str = "auto"
     """Of the texts (`dataset.language`)."""
+    left_out: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Query number → document numbers that its rankings leave out (`Dataset.left_out`). They are
+    neither right nor wrong, so no loss may count them as negatives."""
 
     @classmethod
     def of(cls, dataset: Dataset, split: str, prompt: TextPrompt) -> "Examples":
         """Tokenize a split of a data set."""
         number = {document.id: i for i, document in enumerate(dataset.documents)}
+        left_out = dataset.left_out
         ids = dataset.split_queries(split)
         queries = [dataset.queries[id_] for id_ in ids]
         return cls(
@@ -40,6 +44,11 @@ class Examples:
             [frozenset(number[d] for d in dataset.relevant(split, id_)) for id_ in ids],
             prompt.template_ids,
             dataset.language,
+            {
+                i: frozenset(number[d] for d in left_out[id_])
+                for i, id_ in enumerate(ids)
+                if id_ in left_out
+            },
         )
 
     def tokenized(self, prompt: TextPrompt) -> "Examples":
@@ -59,17 +68,23 @@ class Examples:
             queries=[self.queries[q] for q in numbers],
             query_ids=[self.query_ids[q] for q in numbers],
             relevant=[self.relevant[q] for q in numbers],
+            left_out={i: self.left_out[q] for i, q in enumerate(numbers) if q in self.left_out},
         )
 
     def over(self, documents: npt.NDArray[np.int64]) -> "Examples":
         """The same queries over some of the documents, numbered anew in the order given."""
         numbers = documents.tolist()
         anew = {number: i for i, number in enumerate(numbers)}
+
+        def kept(some: frozenset[int]) -> frozenset[int]:
+            return frozenset(anew[d] for d in some if d in anew)
+
         return replace(
             self,
             documents=[self.documents[d] for d in numbers],
             document_ids=[self.document_ids[d] for d in numbers],
-            relevant=[frozenset(anew[d] for d in right if d in anew) for right in self.relevant],
+            relevant=[kept(right) for right in self.relevant],
+            left_out={query: kept(away) for query, away in self.left_out.items()},
         )
 
     @cached_property
@@ -125,3 +140,15 @@ class Examples:
     def relevance(self, queries: Sequence[int], documents: Sequence[int]) -> np.ndarray:
         """Boolean [queries, documents]: which pairs are relevant."""
         return np.array([[d in self.relevant[q] for d in documents] for q in queries])
+
+    def counted(
+        self,
+        queries: Sequence[int] | npt.NDArray[np.int64],
+        documents: Sequence[int] | npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.bool_]:
+        """Boolean [queries, documents]: which pairs are right or wrong, and not left out."""
+        counted = np.ones((len(queries), len(documents)), dtype=np.bool_)
+        for row, query in zip(counted, queries, strict=True):
+            if away := self.left_out.get(int(query)):
+                row[np.isin(documents, sorted(away))] = False
+        return counted

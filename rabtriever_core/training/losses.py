@@ -10,18 +10,22 @@ LossAtStep = Callable[[int], dict[str, Tensor]]
 """Step number → named parts of the loss; their sum is minimized."""
 
 
-def info_nce(e_q: Tensor, e_d: Tensor, relevant: Tensor, temperature: float) -> Tensor:
+def info_nce(
+    e_q: Tensor, e_d: Tensor, relevant: Tensor, counted: Tensor, temperature: float
+) -> Tensor:
     """Contrastive loss on cosine similarities, every relevant document counted as positive.
 
-    −mean log( Σ_{d relevant} exp(cos/τ) / Σ_d exp(cos/τ) ).
+    −mean log( Σ_{d relevant} exp(cos/τ) / Σ_{d counted} exp(cos/τ) ).
 
     Args:
         e_q: query states [n, h].
         e_d: document states [m, h].
         relevant: boolean [n, m], at least one per row.
+        counted: boolean [n, m], which pairs are relevant or negatives (`Examples.counted`).
         temperature: τ.
     """
-    return listwise(cosine_matrix(e_q, e_d) / temperature, relevant)
+    scores = cosine_matrix(e_q, e_d) / temperature
+    return listwise(scores.masked_fill(~counted, float("-inf")), relevant)
 
 
 def cosine_matrix(e_q: Tensor, e_d: Tensor) -> Tensor:
@@ -66,21 +70,20 @@ def dpo_answer(margins: Tensor, reference: Tensor, relevant: Tensor, beta: float
     return answer_cross_entropy(beta * (margins - reference), relevant)
 
 
-def supervised(
-    margins: Tensor, relevant: Tensor, relevant_to_some: Tensor
-) -> tuple[Tensor, Tensor]:
+def supervised(margins: Tensor, relevant: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
     """(answer cross-entropy, list-wise cross-entropy) over the candidates that may be negatives.
 
     A document that is relevant to no training query could only be a negative: the model would
-    learn to reject it whatever the query, and not find it when its query comes.
+    learn to reject it whatever the query, and not find it when its query comes. One that a query's
+    rankings leave out (its own, excluded ones) is neither right nor wrong.
 
     Args:
         margins: [n, k].
         relevant: boolean [n, k].
-        relevant_to_some: boolean [n, k], the document is relevant to some training query.
+        counted: boolean [n, k], which candidates these are not.
     """
-    answer = answer_cross_entropy(margins[relevant_to_some], relevant[relevant_to_some])
-    return answer, listwise(margins.masked_fill(~relevant_to_some, float("-inf")), relevant)
+    answer = answer_cross_entropy(margins[counted], relevant[counted])
+    return answer, listwise(margins.masked_fill(~counted, float("-inf")), relevant)
 
 
 def centred_mse(scores: Tensor, targets: Tensor) -> Tensor:

@@ -122,15 +122,19 @@ def _best_wrong(
     depth: int,
     block: int,
 ) -> list[npt.NDArray[np.int64]]:
-    """Best non-relevant documents of the pool for every query; a score of -inf leaves one out."""
+    """Best wrong documents of the pool for every query: neither relevant nor left out.
+
+    A score of -inf leaves one out, too.
+    """
     outside = np.setdiff1d(np.arange(len(examples.documents)), pool)
     mined: list[npt.NDArray[np.int64]] = []
     for start in range(0, len(examples.queries), block):
         rows = slice(start, start + block)
         scores = scores_of(rows)
         scores[:, outside] = -np.inf
-        for row, relevant in zip(scores, examples.relevant[rows], strict=True):
-            row[sorted(relevant)] = -np.inf
+        for query, row in enumerate(scores, start=start):
+            row[sorted(examples.relevant[query])] = -np.inf
+            row[sorted(examples.left_out.get(query, ()))] = -np.inf
             kept = min(depth, int(np.isfinite(row).sum()))
             mined.append(top_positions(row, kept))
     return mined

@@ -31,6 +31,8 @@ class Pairs:
     """Which queries and distinct documents belong together [n, m]."""
     relevant_to_some: npt.NDArray[np.bool_]
     """Which distinct documents are relevant to some training query [m]."""
+    counted: npt.NDArray[np.bool_]
+    """Which of these pairs are not left out (`Examples.counted`) [n, m]."""
 
     def read(
         self, reranker: Reranker, layers: tuple[int, ...] | None = None
@@ -58,9 +60,10 @@ class Pairs:
         """Boolean [n, k]: which candidates are relevant."""
         return torch.from_numpy(np.take_along_axis(self.relevance, self.column, axis=1))
 
-    def candidates_relevant_to_some(self) -> Tensor:
-        """Boolean [n, k]: which candidates are relevant to some training query."""
-        return torch.from_numpy(self.relevant_to_some[self.column])
+    def used(self) -> Tensor:
+        """Boolean [n, k]: which candidates losses may use (see `supervised`)."""
+        used = self.counted & self.relevant_to_some
+        return torch.from_numpy(np.take_along_axis(used, self.column, axis=1))
 
 
 def draw_pairs(
@@ -81,6 +84,7 @@ def draw_pairs(
         document_ids=examples.thinned_documents(distinct, schedule.token_dropout, rng),
         relevance=examples.relevance(queries, distinct.tolist()),
         relevant_to_some=examples.relevant_to_some[distinct],
+        counted=examples.counted(queries, distinct),
     )
 
 
@@ -95,7 +99,7 @@ def candidates(
     """Document numbers [n, k] that the queries of a step are compared with.
 
     A positive first, then hard negatives, then random ones; the whole corpus if it has at most
-    `count` documents.
+    `count` documents. What else is relevant or left out comes only where nothing else fills a row.
     """
     pool = np.arange(len(examples.documents))
     if len(pool) <= count:
@@ -104,15 +108,16 @@ def candidates(
     rows = []
     for query, positive in zip(queries, examples.positives(queries, rng), strict=True):
         chosen = {positive: None}
+        neither = examples.relevant[query] | examples.left_out.get(query, frozenset())
         if mined is not None:
             chosen |= dict.fromkeys(rng.permutation(mined[query])[:hard].tolist())
         for document in rng.permutation(pool).tolist():
             if len(chosen) == count:
                 break
-            if document not in examples.relevant[query]:
+            if document not in neither:
                 chosen.setdefault(document)
         for document in rng.permutation(pool).tolist():
-            # Too few documents are irrelevant to this query: relevant ones fill the row.
+            # Too few documents are wrong for this query: the others fill the row.
             if len(chosen) == count:
                 break
             chosen.setdefault(document)

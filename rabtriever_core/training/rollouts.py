@@ -71,7 +71,7 @@ def draw_candidates(
     """Draw documents without replacement: softmax(scores / temperature), plus a uniform share.
 
     Args:
-        scores: the policy's scores [n, m].
+        scores: the policy's scores [n, m]; -inf where a document is drawn only if no other is left.
         count: candidates per query (at most m).
         temperature: of the policy.
         uniform_share: share of the candidates drawn uniformly from the rest.
@@ -87,6 +87,7 @@ def draw_candidates(
     noisy = scores / temperature + rng.gumbel(size=(n, m))
     drawn = np.argsort(-noisy, axis=1, kind="stable")[:, : count - uniform]
     lottery = rng.random((n, m))
+    lottery[np.isneginf(scores)] = -0.5
     np.put_along_axis(lottery, drawn, -1.0, axis=1)
     extra = np.argsort(-lottery, axis=1, kind="stable")[:, :uniform]
     return np.concatenate([drawn, extra], axis=1)

@@ -60,26 +60,24 @@ def fine_tune_teacher(
         e_d = backbone.last_states_of_layers(
             examples.thinned_documents(documents, share, rng), layers
         )
-        relevance = examples.relevance(queries, documents)
-        return contrastive_loss(e_q, e_d, to_device(relevance, e_q[0].device))
+        relevance = to_device(examples.relevance(queries, documents), e_q[0].device)
+        counted = to_device(examples.counted(queries, documents), e_q[0].device)
+        return contrastive_loss(e_q, e_d, relevance, counted)
 
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         pairs = draw_pairs(examples, miner.at(step), config, runtime.seed, step)
         margins, e_q, e_d = pairs.read(reranker, layers if config.contrastive_weight else None)
         device = margins.device
-        answer, in_list = supervised(
-            margins,
-            pairs.relevant().to(device),
-            pairs.candidates_relevant_to_some().to(device),
-        )
+        answer, in_list = supervised(margins, pairs.relevant().to(device), pairs.used().to(device))
         parts = {
             "answer": config.answer_weight * answer,
             "listwise": config.listwise_weight * in_list,
         }
         if config.contrastive_weight:
             relevance = to_device(pairs.relevance[:, pairs.relevant_to_some], device)
+            counted = to_device(pairs.counted[:, pairs.relevant_to_some], device)
             seen = to_device(np.flatnonzero(pairs.relevant_to_some), device)
-            contrast = contrastive_loss(e_q, [states[seen] for states in e_d], relevance)
+            contrast = contrastive_loss(e_q, [states[seen] for states in e_d], relevance, counted)
             if config.contrastive_queries:
                 contrast = contrast + more_contrast(step)
             parts["contrast"] = config.contrastive_weight * contrast

@@ -43,7 +43,7 @@ def weigh_cosine_and_reading(teacher: GenerativeReranker, examples: Examples) ->
         The factors; both 1 if no query has a relevant document among its candidates.
     """
     cosines = _cosines(teacher, examples)
-    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :CANDIDATES]
+    nearest = _nearest(cosines, examples)
     parts, relevant = _parts(teacher, examples, cosines, nearest)
     says = _says_something(relevant)
     if not says.any():
@@ -83,7 +83,7 @@ def choose_start_share(
     cosines = _cosines(teacher, examples)
     for row, right in zip(cosines, examples.relevant, strict=True):
         row[list(right)] = np.inf
-    candidates = np.argsort(-cosines, axis=1, kind="stable")[:, :CANDIDATES]
+    candidates = _nearest(cosines, examples)
     asked = np.unique(candidates)
     few, candidates = examples.over(asked), np.searchsorted(asked, candidates)
     losses = {}
@@ -104,6 +104,16 @@ def _cosines(teacher: GenerativeReranker, examples: Examples) -> Reals:
     e_d = unit_rows(document_states(teacher.encoder, examples.documents))
     cosines: Reals = e_q @ e_d.T
     return cosines
+
+
+def _nearest(scores: Reals, examples: Examples) -> npt.NDArray[np.int64]:
+    """The first documents of every query [queries, k], without those that rankings leave out."""
+    scores, most = scores.copy(), 0
+    for query, away in examples.left_out.items():
+        scores[query, sorted(away)] = -np.inf
+        most = max(most, len(away))
+    kept = min(CANDIDATES, scores.shape[1] - most)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :kept]
 
 
 def _parts(

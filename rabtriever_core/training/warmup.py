@@ -41,7 +41,8 @@ def warm_up(
         e_d, modelling = _read_pairs(backbone, document_ids, query_ids, layers)
         e_q = backbone.last_states_of_layers(backbone.prompt.alone(query_ids), layers)
         relevant = to_device(examples.relevance(queries, positives), e_d[0].device)
-        contrast = contrastive_loss(e_q, e_d, relevant)
+        counted = to_device(examples.counted(queries, positives), e_d[0].device)
+        contrast = contrastive_loss(e_q, e_d, relevant, counted)
         return {"modelling": modelling, "contrast": config.contrastive_weight * contrast}
 
     return train(

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from rabtriever_core.config.loading import yaml_problem
+from rabtriever_core.config.yaml_text import yaml_problem
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.workspace.atomic import write_text
 

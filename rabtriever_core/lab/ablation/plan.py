@@ -5,10 +5,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from rabtriever_core.config.component import Component
+from rabtriever_core.config.yaml_text import parsed_yaml
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.evaluation.metrics import METRICS
 
@@ -126,10 +126,7 @@ def read_plan(name: str) -> Plan:
             f"no plan {name!r}: name one of {', '.join(plan_names())}, or an existing YAML file"
         )
     text = (_shipped() / f"{name}.yaml" if shipped else path).read_text(encoding="utf-8")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    content = parsed_yaml(text, str(path))
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must be a mapping of keys, got {type(content).__name__}")
     return parse_plan({"name": path.stem, **content}, name)

@@ -114,11 +114,9 @@ def _draw(
     rng = step_generator(seed, 7)
     rows = []
     for query, positive in zip(queries, examples.positives(queries.tolist(), rng), strict=True):
-        chosen = [
-            positive,
-            *rng.permutation(mined[query])[:hard],
-            *rng.permutation(pool),
-        ]
+        drawn = [positive, *rng.permutation(mined[query])[:hard], *rng.permutation(pool)]
+        # What the query's rankings leave out comes last: only where the pool is hardly larger.
+        chosen = sorted(drawn, key=lambda d: d in examples.left_out.get(query, ()))
         rows.append(list(dict.fromkeys(map(int, chosen)))[:count])
     return queries, np.array(rows, dtype=np.int64)
 

@@ -63,8 +63,7 @@ def train_linear_reranker(reranker: LinearReranker, examples: Examples, plan: Pl
     def loss_at(step: int) -> dict[str, torch.Tensor]:
         pairs = draw_pairs(examples, miner.at(step), config, seed, step)
         scores, *_ = pairs.read(reranker)
-        # A document that is relevant to no training query is no negative: see `supervised`.
-        used = pairs.candidates_relevant_to_some().to(scores.device)
+        used = pairs.used().to(scores.device)
         relevant = pairs.relevant().to(scores.device)
         return {"listwise": listwise(scores.masked_fill(~used, float("-inf")), relevant)}
 

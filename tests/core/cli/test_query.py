@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from rabtriever_core.cli.filters import read_filter
 from rabtriever_core.errors import FilterError
+from rabtriever_core.index.filters import qdrant_filter
 from rabtriever_core.releases.serving import OpenRelease
+from tests.core.any_text import any_text
 from tests.core.cli.conftest import Rabtriever
 
 HIT = {
@@ -89,6 +93,33 @@ def test_values_are_json_where_they_parse() -> None:
             read_filter(wrong)
 
 
+SAID = st.sampled_from(["a", "a.b", "", "year", "document_id", "lang"]) | any_text
+WANTED = any_text | st.sampled_from(
+    ["[1, 1e999]", "NaN", '{"gte": 1}', "[[", '{"a": {}}', "9" * 99]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.builds("{}={}".format, SAID, WANTED)
+        | st.dictionaries(SAID, WANTED).map(json.dumps)
+        | WANTED,
+        min_size=1,
+        max_size=3,
+    )
+)
+@example(["a=" + "[" * 100_000])
+@example(['{"a": ' + "[" * 100_000])
+def test_whatever_is_said_is_a_filter_or_named(given_: list[str]) -> None:
+    try:
+        found = qdrant_filter(read_filter(given_))
+    except FilterError as error:
+        assert str(error)
+        return
+    assert found is None or found.model_dump_json()
+
+
 def test_reranking_alone_always_and_auto(
     rabtriever: Rabtriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,8 +130,8 @@ def test_reranking_alone_always_and_auto(
     options = ("-k", 3, "--min-probability", 0, "--json")
     (plain,) = asked(rabtriever("query", "tell 7", "--rerank", "never", *options))
     assert plain["reranked"] is False
-    for given in (("--rerank", "tell 7"), ("tell 7", "--rerank"), ("--rerank", "always", "tell 7")):
-        (answer,) = asked(rabtriever("query", *given, *options))
+    for words in (("--rerank", "tell 7"), ("tell 7", "--rerank"), ("--rerank", "always", "tell 7")):
+        (answer,) = asked(rabtriever("query", *words, *options))
         assert answer["reranked"] is True
         margins = [hit["teacher_margin"] for hit in answer["hits"]]
         assert margins == sorted(margins, reverse=True)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rabtriever_core.config import DatasetConfig, ValidationConfig
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.data.feedback import FEEDBACK
+from rabtriever_core.data.judgements import read_judged
 from rabtriever_core.data.profile import Profile
 from rabtriever_core.data.validation import validate_dataset
 from rabtriever_core.errors import DatasetError
@@ -44,12 +45,16 @@ def json_lines(rows: list[Any]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-def check(home: Path, tables: dict[str, list[Any]]) -> None:
-    raw = home / "raw"
+def written(raw: Path, tables: dict[str, list[Any]]) -> Path:
     (raw / "qrels").mkdir(parents=True)
     for file, rows in tables.items():
         text = "\n".join(rows).encode(errors="replace") if "qrels" in file else json_lines(rows)
         (raw / file).write_bytes(text)
+    return raw
+
+
+def check(home: Path, tables: dict[str, list[Any]]) -> None:
+    raw = written(home / "raw", tables)
     try:
         outcome = validate_dataset(raw, home / "out", DatasetConfig(), ValidationConfig())
     except DatasetError as error:
@@ -91,3 +96,21 @@ def test_a_few(tables: dict[str, list[Any]]) -> None:
 def test_many(tables: dict[str, list[Any]]) -> None:
     with tempfile.TemporaryDirectory() as home:
         check(Path(home), tables)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TABLES)
+def test_a_folder_to_be_asked_is_read_or_refused(tables: dict[str, list[Any]]) -> None:
+    """`rabtriever eval` reads a folder that nobody validated."""
+    with tempfile.TemporaryDirectory() as home:
+        written(Path(home), tables)
+        try:
+            judged = read_judged(Path(home), "train")
+        except DatasetError as error:
+            assert home in str(error)
+            return
+        assert set(judged.qrels) == set(judged.queries)
+        for query, text in judged.queries.items():
+            assert text.strip()
+            assert judged.right(query)
+            assert not judged.left_out(query) & judged.right(query)

@@ -10,7 +10,7 @@ from rabtriever_core.data.demo import write_demo
 from rabtriever_core.dvc import recording
 from rabtriever_core.dvc.initialize import init_workspace, prepare_data
 from rabtriever_core.dvc.recording import data_md5
-from rabtriever_core.errors import DatasetError, VersioningError
+from rabtriever_core.errors import ConfigError, DatasetError, VersioningError
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_md5s
 from rabtriever_core.workspace.edit_params import write_dataset_settings
@@ -40,6 +40,12 @@ def test_run_again_nothing_changes_and_dvc_is_not_called(
     monkeypatch.setattr(recording, "run_dvc", lambda *_: pytest.fail("nothing changed"))
     assert init_workspace(workspace.root).settings.dataset.demo
     assert snapshot(workspace.root) == before
+
+
+def test_settings_that_cannot_be_read_are_named(workspace: Workspace) -> None:
+    (workspace.root / "params.yaml").write_text("runtime: [")
+    with pytest.raises(ConfigError, match=r"params\.yaml is not valid YAML: .*line 1, column"):
+        init_workspace(workspace.root)
 
 
 def test_the_demo_with_macos_leftovers_is_still_the_demo(workspace: Workspace) -> None:

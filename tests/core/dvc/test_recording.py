@@ -167,9 +167,12 @@ def test_dvcs_message_is_kept(workspace: Workspace) -> None:
         record_stage(workspace, "teacher")
 
 
-def test_damaged_ledgers_are_named(workspace: Workspace) -> None:
-    (workspace.root / "dvc.lock").write_text("stages: [")
-    with pytest.raises(VersioningError, match=r"dvc\.lock is not valid YAML"):
+@pytest.mark.parametrize(
+    "content", [b"stages: [", b"stages: \xff", b"md5: 2001-13-45", b"[" * 5000]
+)
+def test_damaged_ledgers_are_named(workspace: Workspace, content: bytes) -> None:
+    (workspace.root / "dvc.lock").write_bytes(content)
+    with pytest.raises(VersioningError, match=r"dvc\.lock is not valid YAML.*restore it from git"):
         recorded_md5(workspace, "teacher")
 
 

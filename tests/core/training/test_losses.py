@@ -57,9 +57,31 @@ def test_listwise_counts_every_relevant_document() -> None:
 def test_info_nce_ignores_length() -> None:
     e_q, e_d = torch.randn(4, 8), torch.randn(4, 8)
     relevant = torch.eye(4, dtype=torch.bool)
+    everything = torch.ones(4, 4, dtype=torch.bool)
     torch.testing.assert_close(
-        info_nce(e_q, e_d, relevant, 0.1), info_nce(3 * e_q, 0.2 * e_d, relevant, 0.1)
+        info_nce(e_q, e_d, relevant, everything, 0.1),
+        info_nce(3 * e_q, 0.2 * e_d, relevant, everything, 0.1),
     )
+
+
+def test_info_nce_does_not_see_what_is_not_counted() -> None:
+    e_q, e_d = torch.randn(4, 8, requires_grad=True), torch.randn(5, 8, requires_grad=True)
+    relevant = torch.eye(4, 5, dtype=torch.bool)
+    counted = torch.ones(4, 5, dtype=torch.bool)
+    counted[:, 4] = False
+    counted[0, 1] = False
+    loss = info_nce(e_q, e_d, relevant, counted, 0.1)
+    alone = [
+        info_nce(e_q[i : i + 1], e_d[counted[i]], relevant[i : i + 1, counted[i]], seen, 0.1)
+        for i, seen in (
+            (i, torch.ones(1, int(counted[i].sum()), dtype=torch.bool)) for i in range(4)
+        )
+    ]
+    torch.testing.assert_close(loss, torch.stack(alone).mean())
+    loss.backward()
+    assert e_d.grad is not None
+    assert not e_d.grad[4].any()
+    assert e_d.grad.isfinite().all()
 
 
 def test_documents_without_a_training_query_are_no_negatives() -> None:
