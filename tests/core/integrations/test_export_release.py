@@ -110,6 +110,16 @@ def test_base_models_and_their_licences(
     assert set(ON_THE_HUB) == set(KNOWN_MODELS)
 
 
+def test_a_release_in_half_precision_is_exported_in_whole(
+    released: Workspace, release: Release, tmp_path: Path
+) -> None:
+    runtime = released.settings.runtime.model_dump() | {"precision": "bfloat16"}
+    half = release.model_copy(update={"settings": release.settings | {"runtime": runtime}})
+    parity = export_release(released, tmp_path / "half", release=half, only="student").parts
+    assert parity["student"].parity is not None
+    assert parity["student"].parity.max_error < 1e-5
+
+
 def test_only_an_export_is_replaced(
     released: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
