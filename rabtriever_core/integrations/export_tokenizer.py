@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rabtriever_core.errors import ModelError
-from rabtriever_core.models.encoder import EncoderSpec
-from rabtriever_core.models.prompt import PromptSpec
+from rabtriever_core.models.prompt import Prompt, PromptSpec
 from rabtriever_core.models.text_encoder import TextPrompt
 
 Piece = Sequence[int] | str
@@ -37,19 +36,22 @@ def query_frame(prompt: TextPrompt) -> Frame:
 def document_frame(prompt: TextPrompt) -> Frame:
     """A document that is read alone."""
     spec = prompt.spec
-    tail = spec.end if isinstance(spec, EncoderSpec) else spec.document_suffix
+    tail = prompt.document_tail(cut=True) if isinstance(prompt, Prompt) else spec.end
     pieces = ((*spec.start, *spec.document_prefix), "$A", tail)
     return Frame(pieces, spec.max_document_tokens, "right")
 
 
 def pair_frame(spec: PromptSpec) -> Frame:
-    """A query ($A) with a document ($B), the document first."""
+    """A query ($A) with a document ($B), in the prompt's order."""
+    document = (spec.document_prefix, "$B", spec.document_suffix)
+    query = (spec.query_prefix, "$A", ())
+    first, second = (document, query) if spec.document_first else (query, document)
     pieces = (
-        (*spec.start, *spec.document_prefix),
-        "$B",
-        (*spec.document_suffix, *spec.query_prefix),
-        "$A",
-        spec.answer_suffix,
+        (*spec.start, *first[0]),
+        first[1],
+        (*first[2], *second[0]),
+        second[1],
+        (*second[2], *spec.answer_suffix),
     )
     return Frame(pieces, spec.max_document_tokens + spec.max_query_tokens, "right")
 
@@ -85,12 +87,19 @@ def framing_tokenizer(prompt: TextPrompt, frame: Frame) -> Any:
     frame's token ids stand around it.
 
     Raises:
-        ModelError: the tokenizer has no fast form.
+        ModelError: the tokenizer has no fast form, or the prompt's white space belongs to texts.
     """
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer, pad_id = prompt.tokenizer, prompt.spec.pad_id
+    spec = prompt.spec
+    if isinstance(spec, PromptSpec) and any((*spec.document_space, *spec.query_space)):
+        raise ModelError(
+            "its prompt has white space that is tokenized together with the texts (prompt.template "
+            "is qwen3-reranker or one of your own), which an exported tokenizer cannot do: serve "
+            "this release from its workspace"
+        )
+    tokenizer, pad_id = prompt.tokenizer, spec.pad_id
     backend = _collapsing(backend_of(tokenizer, "serve this release from its workspace"))
     template, fixed = [], []
     for number, piece in enumerate(frame.pieces):

@@ -1,5 +1,6 @@
 """Exported students and teachers, opened by their library alone, have the margins of ours."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from rabtriever_core.integrations.export_parity import (
 )
 from rabtriever_core.integrations.export_student import has_offsets, write_student
 from rabtriever_core.integrations.export_teacher import write_cross_encoder
+from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.predictor import make_predictor
+from rabtriever_core.models.prompt import Prompt
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.student import Student
 from tests.core.integrations.released import small_student, titled_dataset
@@ -93,6 +96,24 @@ def test_teachers(tmp_path: Path) -> None:
     assert share_cut(teacher, DOCUMENTS) == 0
     with pytest.raises(ModelError, match="its margins differ by"):
         check_cross_encoder(tmp_path, GenerativeReranker(small_backbone(DATASET, seed=9)), DATASET)
+
+
+def _query_first(**space: tuple[str, str]) -> GenerativeReranker:
+    backbone = small_backbone(DATASET)
+    spec = replace(backbone.prompt.spec, document_first=False, **space)
+    return GenerativeReranker(Backbone(backbone.model, Prompt(spec, backbone.prompt.tokenizer)))
+
+
+def test_a_prompt_with_the_query_first(tmp_path: Path) -> None:
+    teacher = _query_first()
+    write_cross_encoder(teacher, tmp_path / "teacher")
+    assert check_cross_encoder(tmp_path / "teacher", teacher, DATASET).max_error < 1e-5
+    made = small_student(DATASET)
+    student = Student(teacher.backbone, made.predictor)
+    write_student(student, tmp_path / "student")
+    assert check_student(tmp_path / "student", student, DATASET).max_error < 1e-5
+    with pytest.raises(ModelError, match="white space that is tokenized together"):
+        write_cross_encoder(_query_first(query_space=("", "\n")), tmp_path / "other")
 
 
 def test_a_teacher_whose_margin_is_more_than_reading_is_refused(tmp_path: Path) -> None:
