@@ -48,15 +48,15 @@ def weigh_cosine_and_reading(teacher: GenerativeReranker, examples: Examples) ->
     says = _says_something(relevant)
     if not says.any():
         return Weighed()
-    factors, _ = best_weights([part[says] for part in parts], relevant[says])
-    teacher.cosine_scale *= factors[0]
-    teacher.backbone.scale_answers(factors[1])
+    (cosine, reading), _ = best_weights([part[says] for part in parts], relevant[says])
+    teacher.cosine_scale *= cosine
+    teacher.backbone.scale_answers(reading)
     margins: dict[str, dict[str, float]] = {}
-    weighed = np.tensordot(factors, parts, axes=1)
+    weighed = cosine * parts[0] + reading * parts[1]
     for query, row, values in zip(examples.queries, nearest, weighed, strict=True):
         ids = (examples.documents[number].id for number in row)
         margins.setdefault(query, {}).update(zip(ids, values.tolist(), strict=True))
-    return Weighed(*factors, margins)
+    return Weighed(cosine, reading, margins)
 
 
 def choose_start_share(
@@ -136,8 +136,8 @@ def _parts(
 
 def _says_something(relevant: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Queries [n] whose candidates are neither all relevant nor all irrelevant."""
-    both: npt.NDArray[np.bool_] = relevant.any(axis=1) & ~relevant.all(axis=1)
-    return both
+    said: npt.NDArray[np.bool_] = np.logical_xor(relevant.any(axis=1), relevant.all(axis=1))
+    return said
 
 
 def best_weights(
