@@ -91,11 +91,11 @@ browser:
 		echo "error: the tests of the search page need Chromium: sudo apt-get install chromium, or name one in CHROMIUM" >&2; exit 1; \
 	fi
 
-workspace: $(SERVE) models
+workspace: $(SERVE)
 	@rabtriever init "$(WORKSPACE)" $(if $(DATA),--data "$(DATA)") --preset $(PRESET)
 	@python -m dagster_project.home "$$DAGSTER_HOME"
 
-# What a new workspace starts with lies in the user's cache, for all clones.
+# What a new workspace starts with; `rabtriever init` fetches it by itself.
 models: $(SERVE)
 	@[ "$(PRESET)" = tiny ] || { rabtriever fetch-model smollm2 && rabtriever fetch-model minilm; }
 

