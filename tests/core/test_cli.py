@@ -134,8 +134,9 @@ def test_run_names_the_stages_and_the_settings(workspace: Workspace) -> None:
 def test_data_unfit_for_use_ends_with_code_one(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = standins.VALIDATED | {"passed": False, "broken": ["enough_documents", "has_dev"]}
-    standins.install(monkeypatch, validated_dataset=lambda _: broken)
+    validate = standins.standin("validated_dataset")
+    broken = {"passed": False, "broken": ["enough_documents", "has_dev"]}
+    standins.install(monkeypatch, validated_dataset=lambda context: validate(context) | broken)
     result = rabtriever("run", "all", "-w", workspace.root, code=1)
     assert "enough_documents; has_dev" in result.stderr
     found = json.loads(rabtriever("run", "all", "--json", "-w", workspace.root, code=1).stdout)
