@@ -42,12 +42,11 @@ def seal_of_a_checkpoint(folder: Path, name: str) -> Reached:
 
 
 def finished_but_for_meta(folder: Path) -> Reached:
-    """When all files of an artifact are written save the one that says so."""
+    """When all files of an artifact are in place save the one that says so."""
     return lambda event, arguments: (
-        event == "open"
-        and str(arguments[0]).startswith(f"{folder}/")
-        and str(arguments[0]).endswith(f"/output/{META}")
-        and bool(arguments[2] & _WRITING)
+        event == "os.rename"
+        and str(arguments[1]).startswith(f"{folder}/")
+        and str(arguments[1]).endswith(f"/output/{META}")
     )
 
 
