@@ -10,8 +10,8 @@ import numpy as np
 from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.evaluation.metrics import ranking, run_from_scores
 from rabtriever_core.index.search import search
+from rabtriever_core.models.apart import Apart
 from rabtriever_core.models.arrays import Floats
-from rabtriever_core.models.base_reranker import Apart
 from rabtriever_core.models.bm25 import Bm25
 
 if TYPE_CHECKING:

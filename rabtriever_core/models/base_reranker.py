@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.apart import Apart
 from rabtriever_core.models.arrays import Floats, to_device, unit_rows
 from rabtriever_core.models.backbone import Backbone, last_tokens, states_of_layers
 from rabtriever_core.models.document_cache import repeat_cache, window_masks
@@ -17,38 +17,6 @@ from rabtriever_core.models.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     import torch
-
-
-DIRECTION_FILE = "direction.safetensors"
-"""w_T − w_F of the teacher beside it."""
-
-
-@dataclass(frozen=True)
-class Apart:
-    """Queries and documents that were read apart, for the cosine in a score."""
-
-    e_q: "torch.Tensor"
-    """[n, d]."""
-    e_d: "torch.Tensor | None"
-    """[m, d]; None where the backbone that reads the pairs gives them by the way."""
-
-    def pairs(
-        self,
-        queries: Sequence[int],
-        documents: Sequence[int],
-        read: "Sequence[torch.Tensor]" = (),
-        of_read: Sequence[int] = (),
-    ) -> "tuple[torch.Tensor, torch.Tensor]":
-        """e_Q and e_D of p pairs, [p, d] each.
-
-        Args:
-            queries: query of every pair.
-            documents: document of every pair.
-            read: what `pair_states` gave beside the pairs' states.
-            of_read: row in it of every pair.
-        """
-        e_d = read[0][list(of_read)] if self.e_d is None else self.e_d[list(documents)]
-        return self.e_q[list(queries)], e_d
 
 
 class Reranker(ABC):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.models.apart import Apart
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.models.backbone import last_tokens
-from rabtriever_core.models.base_reranker import Apart, Reranker
+from rabtriever_core.models.base_reranker import Reranker
 from rabtriever_core.models.document_cache import cache_of
 
 if TYPE_CHECKING:

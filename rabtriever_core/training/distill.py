@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from rabtriever_core.config import RuntimeConfig, StudentConfig
 from rabtriever_core.errors import ModelError
+from rabtriever_core.models.apart import Apart
 from rabtriever_core.models.arrays import to_device
-from rabtriever_core.models.base_reranker import Apart
 from rabtriever_core.models.predictor import Predictor, make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.models.states import document_states, query_row_states

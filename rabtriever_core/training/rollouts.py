@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rabtriever_core.models.base_reranker import Apart
+from rabtriever_core.models.apart import Apart
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.training.examples import Examples
 from rabtriever_core.training.steps import queries_of_step
