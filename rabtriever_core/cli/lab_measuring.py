@@ -15,6 +15,7 @@ from rabtriever_core.cli.options import (
     ParamsOption,
     WorkspaceOption,
     print_json,
+    print_written,
 )
 
 
@@ -85,10 +86,7 @@ def measure_throughput(
     settings = load_settings(params, tuple(overrides or ()))
     workload = Workload(document_tokens, query_tokens, documents, queries, seconds)
     path = measure_shape(settings, name, workload, Path("measurements"))
-    if as_json:
-        print_json(json.loads(path.read_text(encoding="utf-8")))
-        return
-    typer.echo(f"{summary(path)}\n\nwritten: {path}")
+    print_written(path, summary, as_json=as_json)
 
 
 @lab_app.command(
@@ -154,7 +152,4 @@ def measure_cache(
         Reading(document_tokens, queries, query_tokens, repeats),
         Path("measurements") if opened is None else opened.measurements,
     )
-    if as_json:
-        print_json(json.loads(path.read_text(encoding="utf-8")))
-        return
-    typer.echo(f"{summary(path)}\n\nwritten: {path}")
+    print_written(path, summary, as_json=as_json)

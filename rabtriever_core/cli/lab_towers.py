@@ -1,6 +1,5 @@
 """`rabtriever lab`: smaller models. Which layers matter, and what a query tower's forms cost."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from rabtriever_core.cli.application import examples
 from rabtriever_core.cli.lab import lab_app
-from rabtriever_core.cli.options import JsonOption, OverridesOption, ParamsOption, print_json
+from rabtriever_core.cli.options import JsonOption, OverridesOption, ParamsOption, print_written
 
 
 @lab_app.command(
@@ -49,10 +48,7 @@ def layer_importance(
         settings = source.settings(default_settings().runtime.seed, tuple(overrides or ()))
     measured = Model(model, encoder)
     path = measure_layers(measured, source, settings, keep, queries, Path("measurements"))
-    if as_json:
-        print_json(json.loads(path.read_text(encoding="utf-8")))
-        return
-    typer.echo(f"{summary(path)}\n\nwritten: {path}")
+    print_written(path, summary, as_json=as_json)
 
 
 @lab_app.command(
@@ -79,7 +75,4 @@ def measure_towers(
     from rabtriever_core.workspace import Workspace
 
     path = measure([Workspace.open(folder) for folder in workspaces], threads)
-    if as_json:
-        print_json(json.loads(path.read_text(encoding="utf-8")))
-        return
-    typer.echo(f"{summary(path)}\n\nwritten: {path}")
+    print_written(path, summary, as_json=as_json)

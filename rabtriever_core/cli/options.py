@@ -1,6 +1,7 @@
 """Options that commands share, and what they print."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,3 +38,17 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
         indent: None for a line of JSON Lines.
     """
     typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def print_written(path: Path, summary: Callable[[Path], str], *, as_json: bool) -> None:
+    """Print a measurement that was just written to a file.
+
+    Args:
+        path: the file, JSON.
+        summary: what it says, in lines of text.
+        as_json: print the file instead.
+    """
+    if as_json:
+        print_json(json.loads(path.read_text(encoding="utf-8")))
+    else:
+        typer.echo(f"{summary(path)}\n\nwritten: {path}")
