@@ -36,7 +36,9 @@ def named_base(settings: dict[str, Any], local: bool) -> str:
     elif model in KNOWN_MODELS:
         why = f"the weights of {model} here are not those on the hub ({KNOWN_MODELS[model].title})"
     elif backbone.get("layers") is not None:
-        why = f"they stand on the first {backbone['layers']} layers of {model} (backbone.layers)"
+        layers = backbone["layers"]
+        some = f"the first {layers} layers" if isinstance(layers, int) else f"layers {layers}"
+        why = f"they stand on {some} of {model} (backbone.layers)"
     if why:
         raise ModelError(f"adapters need a base that others can name, but {why}")
     return model

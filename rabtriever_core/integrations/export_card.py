@@ -27,16 +27,17 @@ clearly a reranker, the teacher, would say that the document is an appropriate r
 ([Rabtriever](https://arxiv.org/abs/2604.23336)). The two are read in different ways: use
 `encode_query` for one and `encode_document` for the other.""",
     "teacher": """\
-A language model that reads a document, then a query, and answers T or F. The score of a pair is
-the difference of the two answers' logits; its logistic function is a probability, which nobody
-has calibrated.""",
+A language model that reads a document and a query together, and answers T or F. The score of a
+pair is the difference of the two answers' logits; its logistic function is a probability, which
+nobody has calibrated.""",
     "teacher-model": """\
-The language model of the teacher, a reranker that reads a document, then a query, and answers T or
-F. `prompt.json` has the token ids that stand around the two, and those of the answers.""",
+The language model of the teacher, a reranker that reads a document and a query together, and
+answers T or F. `prompt.json` has the token ids that stand around the two, and those of the
+answers.""",
     "teacher-adapter": """\
 Low-rank adapters for a language model: with them it is the teacher, a reranker that reads a
-document, then a query, and answers T or F. `prompt.json` has the token ids that stand around the
-two, and those of the answers.""",
+document and a query together, and answers T or F. `prompt.json` has the token ids that stand
+around the two, and those of the answers.""",
 }
 _LOAD = {
     "student": """\

@@ -63,6 +63,7 @@ def test_adapters_are_found_again(tmp_path: Path) -> None:
     ("changed", "why"),
     [
         ({"layers": 4}, "the first 4 layers of Qwen/Qwen3-0.6B"),
+        ({"layers": [0, 27]}, r"on layers \[0, 27\] of Qwen/Qwen3-0.6B"),
         ({"model": "smollm2"}, "are not those on the hub"),
         ({"model": "../mine"}, "mine .* is a local model"),
     ],
