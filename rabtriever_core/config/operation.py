@@ -48,6 +48,11 @@ class IndexConfig(Component):
     oversampling: float = Field(4.0, ge=1)
     """How many candidates per hit are scored again."""
 
+    query_tower: Literal["onnx", "onnx-int8", "torch"] = "onnx"
+    """What encodes queries in service: an ONNX graph, fast on CPUs and without need of torch, with
+    weights in float32 or int8 (a quarter as large, faster, ranks almost alike); or torch, for a
+    GPU. A model that cannot be exported is served by torch, and the stage says so."""
+
     @field_validator("url", "api_key", mode="before")
     @classmethod
     def _without_space_around(cls, value: object) -> object:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
     from qdrant_client.models import SearchParams
 
-    from rabtriever_core.index.query_tower import QueryTower
+    from rabtriever_core.index.query_tower import QueryEncoder
     from rabtriever_core.models.base_reranker import Reranker
 
 Ranker = Callable[[Sequence[str]], list[dict[str, float]]]
@@ -161,7 +161,7 @@ def completed(
 
 
 def qdrant_ranker(
-    tower: "QueryTower",
+    encoder: "QueryEncoder",
     client: "QdrantClient",
     collection: str,
     depth: int,
@@ -170,7 +170,7 @@ def qdrant_ranker(
     """The student as applications use it: query tower, then Qdrant."""
 
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
-        rankings = search(client, collection, tower.encode(queries), depth, params)
+        rankings = search(client, collection, encoder.encode(queries), depth, params)
         return [{hit.document_id: hit.margin for hit in hits} for hits in rankings]
 
     return rank

@@ -19,7 +19,7 @@ from rabtriever_core.index.vectors import check_vectors
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from rabtriever_core.index.query_tower import QueryTower
+    from rabtriever_core.index.query_tower import QueryEncoder, QueryTower
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Source:
     """What a collection is made from."""
 
     tower: "QueryTower"
+    encoder: "QueryEncoder"
+    """What encodes queries in service: the tower, or its graph."""
     documents: Sequence[Document]
     """All m of them."""
     embeddings: StoredDocuments
@@ -117,6 +119,6 @@ def build_and_verify(
             "it, then `rabtriever run document_embeddings --force`"
         )
     texts = spread(source.texts, index.probe_queries)
-    probes = choose_probes(tower, texts, source.embeddings.ids, stored)
-    check_probes(client, physical, tower, probes)
+    probes = choose_probes(source.encoder, texts, source.embeddings.ids, stored)
+    check_probes(client, physical, source.encoder, probes)
     return Built(physical, agreement, probes)

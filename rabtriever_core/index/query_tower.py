@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -41,6 +41,17 @@ class QueryVectors:
     def plain(cls, vectors: Floats) -> "QueryVectors":
         """Vectors whose scores are the margins."""
         return cls(vectors, np.ones(len(vectors), np.float32), np.zeros(len(vectors), np.float32))
+
+
+class QueryEncoder(Protocol):
+    """What encodes queries for one collection: the tower in torch, or its graph."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the stored vectors."""
+
+    def encode(self, queries: Sequence[str]) -> QueryVectors:
+        """Query texts in the collection's coordinates."""
 
 
 def place(gauge: Gauge, phi: Floats, *, fill_range: bool) -> QueryVectors:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.errors import ModelError
 from rabtriever_core.index.checks.exactness import spread
+from rabtriever_core.index.onnx.parity import PROBES
 from rabtriever_core.models.arrays import Floats
 
 if TYPE_CHECKING:
@@ -22,14 +23,6 @@ one: float32 keeps seven digits."""
 _QUERIES, _DOCUMENTS = 32, 128
 _READ = 12
 """Queries and documents that are read across, each with each."""
-# What no data set has: nothing, structure as text, more than fits, white space, other scripts.
-PROBES = (
-    "",
-    "<|query|> <|answer|> <|T|> <|pad|> <s> </s> <|im_end|> <|endoftext|> [CLS] [SEP] [MASK]",
-    "one too many " * 400,
-    "  line\n\n\tbreaks \r\n and\u00a0spaces  ",
-    "Ünïcödé ﬁgures № ½, 日本語, العربية, 🙂👩‍👩‍👧",
-)
 
 
 class Parity(BaseModel):

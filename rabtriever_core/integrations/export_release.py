@@ -162,7 +162,7 @@ _Outcome = tuple[Parity | None, list[str]]
 def _student(
     parts: dict[str, Path], runtime: RuntimeConfig, dataset: Dataset, folder: Path
 ) -> _Outcome:
-    from rabtriever_core.integrations.export_student import has_offsets, write_student
+    from rabtriever_core.integrations.export_student import write_student
     from rabtriever_core.models.student import Student
 
     student = Student.load(parts["student"], parts["teacher"], runtime)
@@ -174,7 +174,7 @@ def _student(
         "Vectors are compared by their dot product; their lengths mean something, so do not "
         "normalize them.",
     ]
-    if has_offsets(student.predictor):
+    if student.predictor.has_offsets:
         limits.append("Margins are comparable among the documents of one query only.")
     return check_student(folder, student, dataset), limits
 

@@ -66,13 +66,6 @@ def write_student(student: "Student", folder: Path) -> None:
     model.save_pretrained(str(folder), create_model_card=False)
 
 
-def has_offsets(predictor: "Predictor") -> bool:
-    """Whether margins are the vectors' dot products up to a shift of each query."""
-    from rabtriever_core.models.predictor import Predictor
-
-    return type(predictor).query_offsets is not Predictor.query_offsets
-
-
 def query_layers(predictor: "Predictor", direction: "Tensor") -> list[Layer]:
     """`query_vectors` as linear layers with ReLU between them, in float64.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rabtriever_core.errors import ModelError
+from rabtriever_core.models.fast_tokenizer import backend_of
 from rabtriever_core.models.prompt import Prompt, PromptSpec
 from rabtriever_core.models.text_encoder import TextPrompt
 
@@ -54,30 +55,6 @@ def pair_frame(spec: PromptSpec) -> Frame:
         (*second[2], *spec.answer_suffix),
     )
     return Frame(pieces, spec.max_document_tokens + spec.max_query_tokens, "right")
-
-
-def backend_of(tokenizer: Any, instead: str) -> Any:
-    """A copy of what computes a fast tokenizer: of `tokenizers`, without padding or truncation.
-
-    Args:
-        tokenizer: of `transformers`.
-        instead: what to do where there is none.
-
-    Raises:
-        ModelError: the tokenizer has no fast form.
-    """
-    from tokenizers import Tokenizer
-
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    if fast is None:
-        raise ModelError(
-            f"the tokenizer {type(tokenizer).__name__} has no fast form, which an export needs: "
-            f"{instead}"
-        )
-    copy = Tokenizer.from_str(fast.to_str())
-    copy.no_padding()
-    copy.no_truncation()
-    return copy
 
 
 def framing_tokenizer(prompt: TextPrompt, frame: Frame) -> Any:

@@ -43,6 +43,11 @@ def rounds_products(runtime: RuntimeConfig, device: str) -> bool:
     return runtime.precision in ("tf32", "mixed")
 
 
+def exact_runtime(runtime: RuntimeConfig) -> RuntimeConfig:
+    """The same in float32 on the CPU."""
+    return runtime.model_copy(update={"precision": "float32", "device": "cpu"})
+
+
 def precision_of(dtype: "torch.dtype", device: "torch.device", *, mixed: bool = False) -> str:
     """What a model computes in, as `runtime.precision` calls it.
 

@@ -59,6 +59,11 @@ class Predictor(nn.Module, ABC):
         """The part of the margin that is the same for all documents: [n, d] → [n]."""
         return torch.zeros(len(e_q), device=e_q.device)
 
+    @property
+    def has_offsets(self) -> bool:
+        """Whether margins are the vectors' dot products only up to a shift of each query."""
+        return type(self).query_offsets is not Predictor.query_offsets
+
     def start_from_cosine(self, direction: Tensor, scale: float) -> None:
         """Set the weights so that the margin starts near scale · ⟨e_Q, e_D⟩.
 

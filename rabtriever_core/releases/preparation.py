@@ -41,7 +41,7 @@ def prepare(workspace: Workspace, release: Release) -> OpenRelease:
         except IndexMismatchError as error:
             logger.info("%s; building it again from its embeddings", error)
             _build_again(client, workspace, opened, record["metadata"])
-        check_probes(client, release.collection, opened.tower, recorded_probes(record))
+        check_probes(client, release.collection, opened.encoder, recorded_probes(record))
     return opened
 
 
@@ -72,7 +72,7 @@ def _build_again(
         client,
         release.alias,
         release.collection.removeprefix(f"{release.alias}__"),
-        Source(opened.tower, dataset.documents, embeddings, texts),
+        Source(opened.tower, opened.encoder, dataset.documents, embeddings, texts),
         metadata,
         opened.index,
         workspace.settings.gates.top10_agreement,

@@ -4,7 +4,8 @@ A reader asks once which release is served (`rabtriever_core.releases.served`) a
 one. The alias may move meanwhile; the answer is whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.config.retired import current_values
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.errors import IndexMismatchError, ReleaseError
+from rabtriever_core.errors import ConfigError, IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.filters import SearchFilter
+from rabtriever_core.index.onnx.reader import QueryGraph
 from rabtriever_core.index.quantization import search_params
-from rabtriever_core.index.query_tower import QueryTower
+from rabtriever_core.index.query_tower import QueryEncoder, QueryTower
 from rabtriever_core.index.search import Hit, per_query, search
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
@@ -40,17 +42,18 @@ _RENAMED = {"index": {"canaries": "probe_queries"}}
 
 @dataclass(frozen=True, eq=False)
 class OpenRelease:
-    """A release ready to answer: tower, calibration and collection that belong together."""
+    """A release ready to answer: query encoder, calibration and collection that belong together."""
 
     release: Release
-    tower: QueryTower
+    graph: QueryGraph | None
+    """What encodes queries where the release carries a graph; else torch does."""
     calibration: Calibration
     index: IndexConfig
     """How its collection is stored and searched."""
-    teacher: Path
-    """Its artifact."""
+    folders: Mapping[str, Path]
+    """Its `SERVING_PARTS`, every byte checked."""
     runtime: RuntimeConfig
-    """Where the teacher computes, and how."""
+    """Where torch computes, and how."""
     prefix_bytes: int
     """For documents that the teacher has read, so that the next query need not wait for that."""
 
@@ -79,7 +82,7 @@ class OpenRelease:
             ValueError: k is below 1, or there are not as many values as queries.
         """
         least = per_query("min_probability", min_probability, len(texts))
-        encoded, params = self.tower.encode(texts), search_params(self.index)
+        encoded, params = self.encoder.encode(texts), search_params(self.index)
         # By its own name: wherever the alias points by now.
         found = search(client, self.release.collection, encoded, k, params, filters)
         fitted = self.calibration.threshold
@@ -88,20 +91,46 @@ class OpenRelease:
             for hits, asked in zip(found, least, strict=True)
         ]
 
+    @property
+    def encoder(self) -> QueryEncoder:
+        """What encodes queries for the collection."""
+        return self.graph or self.tower
+
+    @cached_property
+    def tower(self) -> QueryTower:
+        """The query tower in torch, loaded when it is first asked for.
+
+        Raises:
+            ConfigError: torch is not installed.
+        """
+        with _torch("release {} encodes queries", self.release):
+            return QueryTower.load(
+                self.folders["student"],
+                self.folders["teacher"],
+                self.folders["qdrant_collection"],
+                self.index,
+                self.runtime,
+            )
+
     @cached_property
     def reranker(self) -> "GenerativeReranker":
-        """The teacher, on the weights that the student holds already where it has the same.
+        """The teacher, on the weights that the tower holds already where it has the same.
 
         With a tokenizer of its own: it may read while another thread encodes queries.
-        """
-        from rabtriever_core.models.backbone import Backbone
-        from rabtriever_core.models.prompt import Prompt
-        from rabtriever_core.models.reranker import GenerativeReranker
 
-        held = self.tower.student.encoder
-        if not isinstance(held, Backbone):
-            return GenerativeReranker.load(self.teacher, self.runtime)
-        return GenerativeReranker.on(Backbone(held.model, Prompt.load(self.teacher)), self.teacher)
+        Raises:
+            ConfigError: torch is not installed.
+        """
+        teacher = self.folders["teacher"]
+        with _torch("the teacher of release {} is read", self.release):
+            from rabtriever_core.models.backbone import Backbone
+            from rabtriever_core.models.prompt import Prompt
+            from rabtriever_core.models.reranker import GenerativeReranker
+
+            held = None if self.graph else self.tower.student.encoder
+            if not isinstance(held, Backbone):
+                return GenerativeReranker.load(teacher, self.runtime)
+            return GenerativeReranker.on(Backbone(held.model, Prompt.load(teacher)), teacher)
 
     @cached_property
     def _prefixes(self) -> "DocumentPrefixes":
@@ -127,23 +156,32 @@ def open_release(workspace: Workspace, release: Release) -> OpenRelease:
     Raises:
         ReleaseError: a part is missing or damaged, or of a version that this one cannot read.
     """
-    folders = check(workspace, release, SERVING_PARTS)
-    index = release_index(workspace, release)
-    return OpenRelease(
+    folders = check(workspace, release, SERVING_PARTS, remembered=True)
+    runtime = release_runtime(workspace, release)
+    opened = OpenRelease(
         release=release,
-        tower=QueryTower.load(
-            folders["student"],
-            folders["teacher"],
-            folders["qdrant_collection"],
-            index,
-            release_runtime(workspace, release),
-        ),
+        graph=QueryGraph.beside(folders["qdrant_collection"], runtime.threads),
         calibration=Calibration.load(folders["calibration"]),
-        index=index,
-        teacher=folders["teacher"],
-        runtime=release_runtime(workspace, release),
+        index=release_index(workspace, release),
+        folders=folders,
+        runtime=runtime,
         prefix_bytes=workspace.settings.serving.prefix_cache_mib * 2**20,
     )
+    if opened.graph is None:
+        _ = opened.tower  # the first query should not wait for it
+    return opened
+
+
+@contextmanager
+def _torch(what: str, release: Release) -> Iterator[None]:
+    """Name the extra where an installation that only asks has no torch."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            f"{what.format(release.id)} by torch, which is not installed here ({error}): "
+            "`pip install 'rabtriever[pipeline]'`"
+        ) from error
 
 
 def check_collection_of(client: "QdrantClient", release: Release, gauge: str) -> None:

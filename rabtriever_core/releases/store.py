@@ -14,6 +14,7 @@ from rabtriever_core.errors import ArtifactError, ReleaseError, VersioningError
 from rabtriever_core.releases.record import Release, releases_folder
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_hash
+from rabtriever_core.workspace.content_hash import ContentHashes
 
 
 def part_folder(workspace: Workspace, hash_: str) -> Path:
@@ -45,10 +46,10 @@ def put(workspace: Workspace, sources: Mapping[str, tuple[str, Path]]) -> None:
         run_dvc(workspace.root, "add", *_relative(workspace, added))
 
 
-def is_whole(workspace: Workspace, hash_: str) -> bool:
-    """Whether a part is in the store, byte for byte."""
+def is_whole(workspace: Workspace, hash_: str, remembered: ContentHashes | None = None) -> bool:
+    """Whether a part is in the store, byte for byte, but for what is remembered of its files."""
     folder = part_folder(workspace, hash_)
-    return folder.is_dir() and folder_hash(folder) == hash_
+    return folder.is_dir() and folder_hash(folder, remembered) == hash_
 
 
 def fetch(workspace: Workspace, release: Release) -> list[str]:
@@ -95,13 +96,23 @@ def fetch(workspace: Workspace, release: Release) -> list[str]:
     return wanted
 
 
-def check(workspace: Workspace, release: Release, parts: Iterable[str]) -> dict[str, Path]:
+def check(
+    workspace: Workspace, release: Release, parts: Iterable[str], *, remembered: bool = False
+) -> dict[str, Path]:
     """Folders of some parts of a release, every byte checked.
+
+    Args:
+        workspace: whose store.
+        release: which one.
+        parts: of it.
+        remembered: a file is not read again while its size and time of change are those of the last
+            check: what readers do, who open the same release again and again.
 
     Raises:
         ReleaseError: one is missing or damaged.
     """
-    broken = [name for name in parts if not is_whole(workspace, release.parts[name])]
+    known = ContentHashes(workspace.work, "md5") if remembered else None
+    broken = [name for name in parts if not is_whole(workspace, release.parts[name], known)]
     if broken:
         raise ReleaseError(
             f"release {release.id} is not complete on this machine: {', '.join(broken)} missing or "

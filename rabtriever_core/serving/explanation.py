@@ -114,7 +114,7 @@ def explain(
     with retriever.held() as (opened, client):
         collection = opened.release.collection
         stored_documents(client, collection, [document_id])
-        encoded = opened.tower.encode([query])
+        encoded = opened.encoder.encode([query])
         # As no setting of the index may make it: every document is compared with.
         (hits,) = search(client, collection, encoded, max(SEARCHED, depth))
         only = {"document_id": document_id}

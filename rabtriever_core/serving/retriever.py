@@ -251,7 +251,7 @@ class Retriever:
         """Encode queries for your own Qdrant client. Raises the errors of `search`."""
         now = self._current()
         with now.turn:
-            encoded = now.opened.tower.encode(queries)
+            encoded = now.opened.encoder.encode(queries)
         return Embedded(
             vectors=encoded.vectors.tolist(),
             scales=encoded.scales.tolist(),

@@ -26,6 +26,7 @@ from rabtriever_core.evaluation.systems import (
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.checks.model_agreement import agreement_with_model
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.onnx.reader import QueryGraph
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
@@ -82,8 +83,10 @@ def make(context: StageContext) -> dict[str, Any]:
         hashes = {part: inputs[part].hash for part in _BUILDING_PARTS}
         check_built_by(built, hashes | {"gauge": tower.gauge.fingerprint})
         systems = _baselines(context, depth)
+        # What encodes queries in service; the checks of exactness are of the model itself.
+        encoder = QueryGraph.beside(inputs["qdrant_collection"].folder, runtime.threads) or tower
         systems["student"] = qdrant_ranker(
-            tower, client, built.name, depth, search_params(settings.index)
+            encoder, client, built.name, depth, search_params(settings.index)
         )
         systems["teacher"] = (
             teacher_ranker(teacher, documents, depth)

@@ -1,27 +1,29 @@
-"""Stage: upload to a new physical collection and verify it; serving it is a release's business."""
+"""Stage: a new physical collection, and what asks it; serving it is the business of a release."""
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+import shutil
+from typing import Any
 
 import numpy as np
 
 from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Dataset
-from rabtriever_core.errors import IndexMismatchError
+from rabtriever_core.errors import IndexMismatchError, ModelError
 from rabtriever_core.index.build import Source, build_and_verify, build_hash
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.gauge import Gauge
+from rabtriever_core.index.onnx.reader import FOLDER, QueryGraph
+from rabtriever_core.index.onnx.write import check_size, write_tower
 from rabtriever_core.index.quantization import warn_of_local_mode
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
+from rabtriever_core.models.precision import exact_runtime
+from rabtriever_core.models.student import Student
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
-
-if TYPE_CHECKING:
-    from rabtriever_core.models.student import Student
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,9 @@ _MAX_QUERIES = 500
 
 
 def make(context: StageContext) -> dict[str, Any]:
-    """Fit the gauge, build and verify; writes collection.json and gauge, returns its figures.
+    """Fit the gauge, build and verify; writes collection.json, gauge and query tower.
+
+    Returns its figures.
 
     Raises:
         VectorError: a vector is unusable; nothing was created.
@@ -38,8 +42,6 @@ def make(context: StageContext) -> dict[str, Any]:
         IndexUnavailableError: Qdrant cannot be opened.
         ConfigError: index.gauge.dimensions is more than there are.
     """
-    from rabtriever_core.models.student import Student
-
     settings, inputs, alias = context.settings, context.inputs, context.workspace.alias
     dataset = context.dataset()
     student = Student.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
@@ -53,6 +55,7 @@ def make(context: StageContext) -> dict[str, Any]:
             "is nothing to verify the collection with"
         )
     texts = [dataset.queries[q] for q in spread(queries, _MAX_QUERIES)]
+    graph = _write_graph(context, tower, embeddings, texts)
     metadata = {
         "teacher": inputs["teacher"].hash,
         "student": inputs["student"].hash,
@@ -72,7 +75,13 @@ def make(context: StageContext) -> dict[str, Any]:
                 tower.gauge.fingerprint,
                 settings.index.quantization,
             ),
-            Source(tower, dataset.documents, embeddings, texts),
+            Source(
+                tower,
+                QueryGraph.beside(context.output, settings.runtime.threads) or tower,
+                dataset.documents,
+                embeddings,
+                texts,
+            ),
             metadata,
             settings.index,
             settings.gates.top10_agreement,
@@ -88,6 +97,7 @@ def make(context: StageContext) -> dict[str, Any]:
         "mode": "server" if settings.index.url else "local",
         "top10_agreement": built.agreement.top10,
         **built.agreement.losses(),
+        "query_tower": graph,
         "probe_queries": built.probes,
     }
     # What a query tower needs beside teacher and student, without the embeddings.
@@ -96,7 +106,38 @@ def make(context: StageContext) -> dict[str, Any]:
     return record | {"probe_queries": len(built.probes), "queries_compared": len(texts)}
 
 
-def _gauge(settings: Settings, dataset: Dataset, student: "Student", vectors: np.ndarray) -> Gauge:
+def _write_graph(
+    context: StageContext, tower: QueryTower, embeddings: StoredDocuments, texts: list[str]
+) -> dict[str, Any]:
+    """Write what encodes queries in service; says how it compares, or why torch does it."""
+    settings, inputs = context.settings, context.inputs
+    if settings.index.query_tower == "torch":
+        return {"form": "torch", "why": "index.query_tower is torch"}
+    exact = exact_runtime(settings.runtime)
+    folder = context.output / FOLDER
+    folder.mkdir()
+    try:
+        check_size(tower)
+        info = write_tower(
+            tower,
+            lambda: QueryTower.of(
+                Student.load(inputs["student"].folder, inputs["teacher"].folder, exact),
+                tower.gauge,
+                settings.index,
+            ),
+            "int8" if settings.index.query_tower == "onnx-int8" else "float32",
+            texts,
+            embeddings,
+            folder,
+        )
+    except ModelError as error:
+        shutil.rmtree(folder)
+        logger.warning("queries will be encoded by torch: %s", error)
+        return {"form": "torch", "why": str(error)}
+    return {"form": settings.index.query_tower, **info.parity.model_dump()}
+
+
+def _gauge(settings: Settings, dataset: Dataset, student: Student, vectors: np.ndarray) -> Gauge:
     config, queries = settings.index.gauge, None
     if config.method == "balanced":
         texts = [dataset.queries[q] for q in dataset.split_queries(settings.dataset.train_split)]

@@ -123,7 +123,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "qdrant_collection",
-        1,
+        2,
         "Upload to a new Qdrant collection and verify it; a release serves it.",
         ("validated_dataset", "teacher", "student", "document_embeddings"),
         ("dataset", "index", "runtime"),

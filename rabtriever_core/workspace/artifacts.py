@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rabtriever_core.errors import ArtifactError, StageBusyError
 from rabtriever_core.workspace.atomic import write_text
+from rabtriever_core.workspace.content_hash import ContentHashes
 from rabtriever_core.workspace.disk import says_when_full
 from rabtriever_core.workspace.identity import FIRST_VERSION, Identity, differences
 from rabtriever_core.workspace.locks import file_lock
@@ -112,9 +113,17 @@ def folder_md5s(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): file_md5(p) for p in files}
 
 
-def folder_hash(folder: Path) -> str:
-    """DVC's hash of a folder: md5 of the sorted list of its files and their md5s."""
-    return _hash_of(folder_md5s(folder))
+def folder_hash(folder: Path, remembered: ContentHashes | None = None) -> str:
+    """DVC's hash of a folder: md5 of the sorted list of its files and their md5s.
+
+    Args:
+        folder: of files, at any depth.
+        remembered: md5s of files that were read before; what did not change is not read again.
+    """
+    if remembered is None:
+        return _hash_of(folder_md5s(folder))
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    return _hash_of(remembered.each(files))
 
 
 def stated_artifact(folder: Path) -> tuple[Artifact, str]:

@@ -1,4 +1,4 @@
-"""sha256 of large files outside the workspace, read again only where they changed."""
+"""Hashes of large files, read again only where a file changed."""
 
 import contextlib
 import hashlib
@@ -6,10 +6,10 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from rabtriever_core.workspace.atomic import write_json
 
-FILE = "content_hashes.json"
 _SETTLED_NS = 2_000_000_000
 """A file that was written just now may change again within one tick of its clock."""
 
@@ -17,11 +17,19 @@ _SETTLED_NS = 2_000_000_000
 class ContentHashes:
     """Hashes of files by what they hold, remembered by path, size and time of change."""
 
-    def __init__(self, work: Path) -> None:
-        self._path = work / FILE
+    def __init__(self, work: Path, algorithm: Literal["sha256", "md5"] = "sha256") -> None:
+        self._algorithm = algorithm
+        self._path = work / f"content_hashes{'' if algorithm == 'sha256' else f'_{algorithm}'}.json"
 
     def of(self, files: Mapping[str, Path]) -> str:
         """One hash for files and the names they go by."""
+        digest = hashlib.sha256()
+        for name, hash_ in sorted(self.each(files).items()):
+            digest.update(f"{name}\0{hash_}\n".encode())
+        return digest.hexdigest()
+
+    def each(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """The hash of every file, by its name."""
         known = self._known()
         found = {str(path.resolve()): self._entry(path.resolve(), known) for path in files.values()}
         new = {path: entry for path, entry in found.items() if entry != known.get(path)}
@@ -29,10 +37,7 @@ class ContentHashes:
             # Only saves time: whoever may not write here reads the files once more.
             with contextlib.suppress(OSError):
                 write_json(self._path, known | new)
-        digest = hashlib.sha256()
-        for name, path in sorted(files.items()):
-            digest.update(f"{name}\0{found[str(path.resolve())][2]}\n".encode())
-        return digest.hexdigest()
+        return {name: str(found[str(path.resolve())][2]) for name, path in files.items()}
 
     def _known(self) -> dict[str, list[object]]:
         try:
@@ -41,9 +46,8 @@ class ContentHashes:
             return {}
         return known
 
-    @staticmethod
-    def _entry(path: Path, known: Mapping[str, list[object]]) -> list[object]:
-        """Size, time of change, sha256; a time of 0 is none to trust."""
+    def _entry(self, path: Path, known: Mapping[str, list[object]]) -> list[object]:
+        """Size, time of change, hash; a time of 0 is none to trust."""
         status = path.stat()
         settled = time.time_ns() - status.st_mtime_ns > _SETTLED_NS
         stamp = [status.st_size, status.st_mtime_ns if settled else 0]
@@ -51,4 +55,4 @@ class ContentHashes:
         if settled and entry is not None and entry[:2] == stamp:
             return entry
         with path.open("rb") as file:
-            return [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
+            return [*stamp, hashlib.file_digest(file, self._algorithm).hexdigest()]

@@ -12,16 +12,16 @@ from rabtriever_core.index.search import search
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-    from rabtriever_core.index.query_tower import QueryTower
+    from rabtriever_core.index.query_tower import QueryEncoder
 
 
 def choose_probes(
-    tower: "QueryTower", texts: list[str], ids: list[str], stored: np.ndarray
+    encoder: "QueryEncoder", texts: list[str], ids: list[str], stored: np.ndarray
 ) -> list[dict[str, Any]]:
     """Pair queries with the documents that may come first (several only where margins tie).
 
     Args:
-        tower: the model.
+        encoder: what encodes queries in service.
         texts: the queries.
         ids: the m document ids.
         stored: their vectors as uploaded, float32 [m, k].
@@ -30,7 +30,7 @@ def choose_probes(
         One `{"query": text, "expected": [document ids]}` per query.
     """
     probes = []
-    for text, margins in zip(texts, tower.encode(texts).margins(stored), strict=True):
+    for text, margins in zip(texts, encoder.encode(texts).margins(stored), strict=True):
         least = margins.max() - TIE_TOLERANCE * np.abs(margins).max()
         probes.append(
             {"query": text, "expected": sorted(ids[r] for r in np.flatnonzero(margins >= least))}
@@ -41,7 +41,7 @@ def choose_probes(
 def check_probes(
     client: "QdrantClient",
     collection: str,
-    tower: "QueryTower",
+    encoder: "QueryEncoder",
     probes: list[dict[str, Any]],
 ) -> None:
     """Ask the probe queries of a collection or alias.
@@ -49,7 +49,7 @@ def check_probes(
     Raises:
         IndexMismatchError: one gets another document first than the model's.
     """
-    encoded = tower.encode([probe["query"] for probe in probes])
+    encoded = encoder.encode([probe["query"] for probe in probes])
     for probe, hits in zip(probes, search(client, collection, encoded, 1), strict=True):
         first = hits[0].document_id if hits else None
         if first not in probe["expected"]:

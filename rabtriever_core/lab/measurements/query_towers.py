@@ -19,11 +19,11 @@ from rabtriever_core.evaluation.metrics import (
     without,
 )
 from rabtriever_core.index.checks.exactness import spread
+from rabtriever_core.index.onnx.graph import quantize_graph, query_side, write_graph
+from rabtriever_core.index.onnx.parity import top_agreement
+from rabtriever_core.index.onnx.reader import QueryGraph
 from rabtriever_core.index.query_tower import QueryTower, QueryVectors
 from rabtriever_core.index.stored_documents import StoredDocuments
-from rabtriever_core.integrations.onnx import QueryGraph
-from rabtriever_core.integrations.onnx_export import top_agreement
-from rabtriever_core.integrations.onnx_graph import quantize_graph, query_side, write_graph
 from rabtriever_core.lab.measurements.query_towers_report import share_against_time
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.report.plot_style import save_png

@@ -42,12 +42,12 @@ def exported(released: Workspace, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture
 def ready_graph(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports copy that graph instead of making it again."""
-    from rabtriever_core.integrations import onnx_export
-    from rabtriever_core.integrations.onnx import TOWER_FILE
+    from rabtriever_core.index.onnx import write
+    from rabtriever_core.index.onnx.reader import TOWER_FILE
 
     def copy(_: QueryTower, folder: Path) -> None:
         for path in exported.iterdir():
             if path.name != TOWER_FILE:
                 shutil.copy(path, folder)
 
-    monkeypatch.setattr(onnx_export, "write_graph", copy)
+    monkeypatch.setattr(write, "write_graph", copy)

@@ -14,7 +14,7 @@ from rabtriever_core.integrations.export_parity import (
     check_student,
     share_cut,
 )
-from rabtriever_core.integrations.export_student import has_offsets, write_student
+from rabtriever_core.integrations.export_student import write_student
 from rabtriever_core.integrations.export_teacher import write_cross_encoder
 from rabtriever_core.models.backbone import Backbone
 from rabtriever_core.models.predictor import make_predictor
@@ -52,7 +52,7 @@ def test_students_on_the_teachers_backbone(config: dict[str, object], tmp_path: 
     margins = _margins(tmp_path)
     offsets = student.encode_queries_with_offsets(QUERIES)[1][:, None]
     np.testing.assert_allclose(margins + offsets, student.margin(QUERIES, DOCUMENTS), atol=1e-5)
-    assert has_offsets(student.predictor) == bool(np.abs(offsets).max() > 0)
+    assert student.predictor.has_offsets == bool(np.abs(offsets).max() > 0)
     assert np.ptp(margins) > 0.01
 
 

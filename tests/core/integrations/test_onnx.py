@@ -17,27 +17,23 @@ from rabtriever_core.cli import app
 from rabtriever_core.config import GaugeConfig
 from rabtriever_core.errors import ArtifactError, ConfigError, ModelError
 from rabtriever_core.index.gauge import Gauge
-from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.integrations import onnx_export, onnx_graph
-from rabtriever_core.integrations.onnx import (
-    MODEL_FILE,
-    TOKENIZER_FILE,
-    TOWER_FILE,
-    OnnxQueryTower,
-    QueryGraph,
-    TowerInfo,
-)
-from rabtriever_core.integrations.onnx_export import (
+from rabtriever_core.index.onnx import graph, write
+from rabtriever_core.index.onnx.graph import quantize_graph, query_side, write_graph
+from rabtriever_core.index.onnx.parity import (
+    AGREEMENT,
     TOLERANCE,
-    export_query_tower,
     largest_difference,
     top_agreement,
 )
-from rabtriever_core.integrations.onnx_graph import quantize_graph, query_side, write_graph
+from rabtriever_core.index.onnx.reader import MODEL_FILE, TOKENIZER_FILE, TOWER_FILE, QueryGraph
+from rabtriever_core.index.query_tower import QueryTower
+from rabtriever_core.integrations.onnx import OnnxQueryTower, TowerInfo
+from rabtriever_core.integrations.onnx_export import export_query_tower
 from rabtriever_core.models.prompt import text_ids
 from rabtriever_core.models.student import Student
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import folder_md5s
 from tests.core.integrations.released import small_student, titled_dataset
 from tests.core.small import small_backbone
 
@@ -77,7 +73,7 @@ def test_int8_is_smaller_and_says_how_it_ranks(
     ]
     parity = info.parity
     assert parity.max_error > TOLERANCE
-    assert parity.top10_agreement is not None and parity.top10_agreement >= onnx_export.AGREEMENT
+    assert parity.top10_agreement is not None and parity.top10_agreement >= AGREEMENT
     found, expected = tower.encode(QUERIES), retriever.embed(QUERIES)
     assert np.abs(found.vectors - expected.vectors).max() > 0
     cosines = [
@@ -95,7 +91,7 @@ def test_int8_that_ranks_otherwise_is_not_written(
     released: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agreement = lambda *_: 0.85  # noqa: E731
-    monkeypatch.setattr(onnx_export, "top_agreement", agreement)
+    monkeypatch.setattr(write, "top_agreement", agreement)
     with pytest.raises(ModelError, match=r"0\.850 of int8's ten best.*nothing was written"):
         export_query_tower(released, tmp_path / "tower", precision="int8")
     assert not list(tmp_path.iterdir())
@@ -125,7 +121,7 @@ def test_large_weights_lie_beside_the_graph(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(exported / MODEL_FILE, tmp_path)
-    monkeypatch.setattr(onnx_graph, "_LARGE", 0)
+    monkeypatch.setattr(graph, "_LARGE", 0)
     quantize_graph(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [MODEL_FILE, f"{MODEL_FILE}.data"]
     shutil.copy(exported / "tokenizer.json", tmp_path)
@@ -194,7 +190,7 @@ def test_offsets_scales_and_a_query_side_of_its_own(exported: Path, tmp_path: Pa
         update={
             "dimension": tower.dimension,
             "query": query_side(tower),
-            "files": onnx_export.folder_md5s(folder),
+            "files": folder_md5s(folder),
         }
     )
     (folder / TOWER_FILE).write_text(info.model_dump_json())
@@ -242,7 +238,7 @@ def test_an_export_with_other_margins_is_not_written(
     before = export_query_tower(released, folder)
     right = query_side
     wrong = lambda tower: right(tower).model_copy(update={"tail": ()})  # noqa: E731
-    monkeypatch.setattr(onnx_export, "query_side", wrong)
+    monkeypatch.setattr(write, "query_side", wrong)
     with pytest.raises(ModelError, match="nothing was written"):
         export_query_tower(released, folder)
     assert OnnxQueryTower(folder).info == before

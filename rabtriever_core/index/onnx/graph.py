@@ -1,22 +1,29 @@
-"""The query tower as an ONNX graph, in float32 or with its weights in int8 (extra `onnx`)."""
+"""Writes the query tower as an ONNX graph, in float32 or with its weights in int8."""
 
 import logging
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rabtriever_core.errors import ModelError
+from rabtriever_core.index.onnx.reader import (
+    INPUTS,
+    MODEL_FILE,
+    OUTPUTS,
+    TOKENIZER_FILE,
+    QuerySide,
+)
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.integrations import missing_extra
-from rabtriever_core.integrations.export_student import has_offsets
-from rabtriever_core.integrations.export_tokenizer import backend_of
-from rabtriever_core.integrations.onnx import INPUTS, MODEL_FILE, OUTPUTS, TOKENIZER_FILE, QuerySide
+from rabtriever_core.models.fast_tokenizer import backend_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_INSTEAD = "serve this model with torch (index.query_tower: torch)"
 _LARGE = 2**30
 """Bytes of weights from which they lie in a file beside the graph; ONNX files end at 2 GB."""
 
@@ -34,35 +41,41 @@ def write_graph(tower: QueryTower, folder: Path) -> None:
         folder: empty.
 
     Raises:
-        ConfigError: the extra `onnx` is not installed.
-        ModelError: the tokenizer has no fast form.
+        ModelError: the tokenizer has no fast form, or torch cannot export the model.
     """
-    try:
-        import onnxscript  # noqa: F401 - torch's exporter needs it
-    except ImportError as error:
-        raise missing_extra("onnx", error) from error
     import torch
     from torch.export import Dim
 
     encoder = tower.student.query_encoder
-    backend = backend_of(encoder.prompt.tokenizer, "serve this backbone with torch")
+    backend = backend_of(
+        encoder.prompt.tokenizer, "serve this model with torch (index.query_tower: torch)"
+    )
     backend.save(str(folder / TOKENIZER_FILE))
     module = _module(tower)
     # Two rows of unlike length, so that no size is taken for a constant.
     example = encoder.pad([[1] * 7, [2]])
     sizes = {"ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}, "lengths": {0: Dim.DYNAMIC}}
-    # It says that torchvision is not there.
-    with torch.no_grad(), _quiet("torch.onnx._internal.exporter._registration"):
-        program = torch.export.export(module, example, dynamic_shapes=sizes, strict=False)
-        torch.onnx.export(
-            program,
-            f=folder / MODEL_FILE,
-            dynamo=True,
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            external_data=_bytes(module) > _LARGE,
-            verbose=False,
-        )
+    try:
+        # It says that torchvision is not there.
+        with torch.no_grad(), _quiet("torch.onnx._internal.exporter._registration"):
+            program = torch.export.export(module, example, dynamic_shapes=sizes, strict=False)
+            torch.onnx.export(
+                program,
+                f=folder / MODEL_FILE,
+                dynamo=True,
+                input_names=INPUTS,
+                output_names=OUTPUTS,
+                external_data=_bytes(module) > _LARGE,
+                verbose=False,
+            )
+    except OSError:
+        raise  # a full disk says nothing of the model
+    # Whatever an architecture meets in torch's exporter: its errors have no base of their own.
+    except Exception as error:
+        raise ModelError(
+            f"torch cannot export {type(encoder.model).__name__} to ONNX "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:300]}): {_INSTEAD}"
+        ) from error
 
 
 def quantize_graph(folder: Path) -> None:
@@ -116,7 +129,7 @@ def _module(tower: QueryTower) -> "nn.Module":
             phi = self.predictor.query_vectors(e_q, self.direction)
             wide = phi.double()
             offsets = (wide @ self.mean).float()
-            if has_offsets(student.predictor):
+            if student.predictor.has_offsets:
                 offsets = offsets + self.predictor.query_offsets(e_q, self.direction)
             vectors = phi if gauge.query_map is None else (wide @ self.query_map.T).float()
             scales = torch.ones_like(offsets)
@@ -141,7 +154,10 @@ def _quiet(name: str | None) -> Iterator[None]:
     speaker.setLevel(logging.ERROR)
     speaker.addHandler(silent)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Of torch's exporter about torch.
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         speaker.removeHandler(silent)
         speaker.setLevel(before)

@@ -1,0 +1,1 @@
+"""The query tower as an ONNX graph: what a release is asked with, without torch."""
