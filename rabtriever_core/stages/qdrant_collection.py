@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from rabtriever_core.index.quantization import warn_of_local_mode
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.models.precision import exact_runtime
-from rabtriever_core.models.student import Student
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
+
+if TYPE_CHECKING:
+    from rabtriever_core.models.student import Student
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ def make(context: StageContext) -> dict[str, Any]:
         IndexUnavailableError: Qdrant cannot be opened.
         ConfigError: index.gauge.dimensions is more than there are.
     """
+    from rabtriever_core.models.student import Student
+
     settings, inputs, alias = context.settings, context.inputs, context.workspace.alias
     dataset = context.dataset()
     student = Student.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
@@ -110,6 +114,8 @@ def _write_graph(
     context: StageContext, tower: QueryTower, embeddings: StoredDocuments, texts: list[str]
 ) -> dict[str, Any]:
     """Write what encodes queries in service; says how it compares, or why torch does it."""
+    from rabtriever_core.models.student import Student
+
     settings, inputs = context.settings, context.inputs
     if settings.index.query_tower == "torch":
         return {"form": "torch", "why": "index.query_tower is torch"}
@@ -137,7 +143,7 @@ def _write_graph(
     return {"form": settings.index.query_tower, **info.parity.model_dump()}
 
 
-def _gauge(settings: Settings, dataset: Dataset, student: Student, vectors: np.ndarray) -> Gauge:
+def _gauge(settings: Settings, dataset: Dataset, student: "Student", vectors: np.ndarray) -> Gauge:
     config, queries = settings.index.gauge, None
     if config.method == "balanced":
         texts = [dataset.queries[q] for q in dataset.split_queries(settings.dataset.train_split)]

@@ -32,7 +32,8 @@ def small_workspace(folder: Path, data: Path) -> Workspace:
                 "document_lengths": [16, 32],
                 "permutations": 200,
             },
-            "index": {"probe_queries": 5},
+            # Writing a graph takes seconds; tests of it are its own.
+            "index": {"probe_queries": 5, "query_tower": "torch"},
             # Seconds of training reach no floor.
             "gates": {"teacher_mrr": 0, "student_share": 0, "max_loss": 1, "significance": 0},
         },

@@ -51,7 +51,7 @@ SETTINGS: dict[str, Any] = {
     "runtime": {"threads": 1},
     "backbone": {"tiny": TINY},
     "prompt": {"max_query_tokens": 64},
-    "index": {"probe_queries": 2},
+    "index": {"probe_queries": 2, "query_tower": "torch"},
     "benchmark": {
         "depth": 12,
         "permutations": 100,

@@ -41,12 +41,14 @@ def small_student(dataset: Dataset, **config: Any) -> Student:
     return Student(backbone, predictor.eval())
 
 
-def release_small(root: Path, dataset: Dataset | None = None) -> Workspace:
+def release_small(
+    root: Path, dataset: Dataset | None = None, *, query_tower: str = "torch"
+) -> Workspace:
     """Leave in `root` what all stages would, with these models, and serve it."""
     dataset = dataset or titled_dataset()
     sections: dict[str, Any] = {
         "dataset": {"name": dataset.name, "folder": f"data/{dataset.name}", "demo": False},
-        "index": {"probe_queries": 2},
+        "index": {"probe_queries": 2, "query_tower": query_tower},
         "runtime": RUNTIME.model_dump(),
     }
     root.mkdir(parents=True)

@@ -118,7 +118,7 @@ def build(
 ) -> Workspace:
     """Leave in `root` what all stages would, with these models; Qdrant and shards are real."""
     dataset = dataset or life_dataset()
-    index = {"probe_queries": 2} | sections.pop("index", {})
+    index = {"probe_queries": 2, "query_tower": "torch"} | sections.pop("index", {})
     settings = Settings(index=index, **sections)
     workspace = Workspace(root, settings)
     shutil.rmtree(workspace.dataset_folder, ignore_errors=True)

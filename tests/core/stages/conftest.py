@@ -129,7 +129,9 @@ def build_workspace(
 
     With `keep_models` only the data are new: the models there are kept for them.
     """
-    workspace = Workspace(root, Settings(**sections))
+    # No graph of a stand-in.
+    index = {"query_tower": "torch"} | sections.pop("index", {})
+    workspace = Workspace(root, Settings(index=index, **sections))
     build = partial(finished, workspace, dataset.fingerprint)
 
     def model(stage: str, parents: dict[str, str], content: str) -> str:

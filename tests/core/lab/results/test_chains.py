@@ -20,6 +20,7 @@ FEW = (
     "benchmark.latency_queries=2",
     "benchmark.document_lengths=[16]",
     "index.probe_queries=2",
+    "index.query_tower=torch",
     "calibration.documents_per_query=4",
 )
 
