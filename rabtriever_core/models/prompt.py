@@ -164,7 +164,12 @@ def text_ids(
         return []
     before, after = space
     flat = [f"{before}{' '.join(text.split())}{after}" for text in texts]
+    # Not verbose: it warns of texts that are cut later.
     ids: list[list[int]] = tokenizer(
-        flat, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
+        flat,
+        add_special_tokens=False,
+        split_special_tokens=True,
+        return_attention_mask=False,
+        verbose=False,
     )["input_ids"]
     return ids
