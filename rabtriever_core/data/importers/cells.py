@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -68,11 +69,11 @@ def label_of(cell: Any) -> int | None:
 def time_of(cell: Any) -> datetime | float | None:
     """A point in time, or a number that orders; None for what is neither."""
     if isinstance(cell, date) and not isinstance(cell, datetime):
-        cell = datetime(cell.year, cell.month, cell.day)  # noqa: DTZ001
+        cell = datetime(cell.year, cell.month, cell.day)
     if not isinstance(cell, datetime):
         text = text_of(cell)
         try:
-            return float(text)
+            return number if math.isfinite(number := float(text)) else None
         except ValueError:
             try:
                 cell = datetime.fromisoformat(text)
@@ -106,6 +107,11 @@ def metadata_of(cell: Any, *, numbers: bool) -> Any:
 def is_number(cell: Any) -> bool:
     """Whether a number is written as programs write it: `7`, `-2.5`, and not `007`."""
     return bool(re.fullmatch(r"-?(0|[1-9]\d{0,17})(\.\d+)?", text_of(cell)))
+
+
+def parted(text: str) -> list[str]:
+    """Ids that stand in one cell, parted by commas, semicolons, bars or white space."""
+    return [part for part in re.split(r"[,;|\s]+", text) if part]
 
 
 def _written_list(text: str) -> list[str]:

@@ -109,6 +109,6 @@ def _separator(text: str, path: Path) -> str:
 def _undecodable(path: Path, content: bytes, error: UnicodeDecodeError, what: str) -> DatasetError:
     line = content.count(b"\n", 0, error.start) + 1
     return DatasetError(
-        f"{path} {what}: line {line} holds the byte 0x{content[error.start]:02x}. Name its encoding "
-        "with --encoding (gb18030, shift_jis, cp1251, …), or save it as UTF-8"
+        f"{path} {what}: line {line} holds the byte 0x{content[error.start]:02x}. Name its "
+        "encoding with --encoding (gb18030, shift_jis, cp1251, …), or save it as UTF-8"
     )

@@ -114,7 +114,9 @@ def _json(path: Path) -> list[tuple[str, dict[str, Any]]]:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: cannot be read as JSON ({error})") from None
-    return [(f"{path.name}, entry {number}", row) for number, row in enumerate(_objects(rows, path), 1)]
+    return [
+        (f"{path.name}, entry {number}", row) for number, row in enumerate(_objects(rows, path), 1)
+    ]
 
 
 def _objects(rows: Iterable[Any], path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,272 @@
+"""From examples to a data set: ids by content, splits, and no text in two of them."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+
+from rabtriever_core.data.comparison import normalised
+from rabtriever_core.data.dataset import Dataset, Document, Qrels
+from rabtriever_core.data.ids import id_problem
+from rabtriever_core.data.importers.examples import Example, LeftOut, Source
+from rabtriever_core.data.importers.splits import (
+    DEV,
+    TEST,
+    TRAIN,
+    Asked,
+    Shares,
+    split,
+    split_name,
+)
+from rabtriever_core.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A data set, and what there is to say of how it came about."""
+
+    dataset: Dataset
+    answers: dict[str, tuple[str, ...]]
+    """Query id → accepted answers, where the source has some."""
+    layout: str
+    left_out: list[LeftOut]
+    notes: list[str]
+
+
+@dataclass
+class _Query:
+    """All examples of one query together."""
+
+    text: str
+    place: str
+    labels: dict[str, int] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
+    """Splits that the source names for it."""
+    examples: list[Example] = field(default_factory=list)
+
+
+def assemble(
+    source: Source, name: str, shares: Shares | None = None, by: str | None = None
+) -> Imported:
+    """Make a data set of what was read.
+
+    Splits that the source names are kept, and made where they are missing: all of them without a
+    training split, dev or test out of the training split otherwise.
+
+    Args:
+        source: documents and examples.
+        name: of the data set.
+        shares: of the splits that are made.
+        by: what they are made by, `query` or `document`, or nothing in particular when None. It is
+            the time where the examples have one.
+
+    Raises:
+        DatasetError: nothing is left, or it is too little to be split.
+    """
+    left_out, notes = [*source.left_out], [*source.notes]
+    documents = _Documents(source, left_out)
+    queries = _queries(source.examples, documents, left_out)
+    if not queries:
+        raise DatasetError(f"no query with a document is left of it{_commonest(left_out)}")
+    notes += documents.notes()
+    places = _splits(queries, shares or Shares(), by, notes)
+    kept = _without_leaks(queries, places, left_out)
+    qrels: dict[str, Qrels] = {
+        each: {id_: queries[id_].labels for id_ in kept if places[id_] == each}
+        for each in sorted(set(places.values()), key=_rank)
+    }
+    answers = {
+        id_: tuple(dict.fromkeys(a for example in queries[id_].examples for a in example.answers))
+        for id_ in kept
+    }
+    dataset = Dataset(
+        name,
+        tuple(documents.by_id.values()),
+        {id_: queries[id_].text for id_ in kept},
+        {each: judged for each, judged in qrels.items() if judged},
+    )
+    return Imported(
+        dataset,
+        {id_: held for id_, held in answers.items() if held},
+        source.layout,
+        left_out,
+        notes,
+    )
+
+
+class _Documents:
+    """Documents by id; those without one get the same for the same text."""
+
+    def __init__(self, source: Source, left_out: list[LeftOut]) -> None:
+        self.by_id: dict[str, Document] = {}
+        self._left_out = left_out
+        self._differing: set[str] = set()
+        self._merged = 0
+        for place, document in source.documents:
+            if document.id in self.by_id and self.by_id[document.id] != document:
+                left_out.append(LeftOut(place, "another document has the same id"))
+            elif problem := id_problem(document.id):
+                left_out.append(LeftOut(place, f"the document's id {problem}"))
+            else:
+                self.by_id[document.id] = document
+        judged = [document for example in source.examples for document, _ in example.judged]
+        self._by_text: dict[str, str] = {}
+        # Only where a document can be one of them: this takes a while for millions.
+        if any(isinstance(document, Document) and not document.id for document in judged):
+            for id_, document in self.by_id.items():
+                self._by_text.setdefault(normalised(document.full_text), id_)
+
+    def id_of(self, document: Document | str, place: str) -> str | None:
+        """Its id; None where it cannot have one, which is noted."""
+        if isinstance(document, str):
+            return document if document in self.by_id else None
+        text = normalised(document.full_text)
+        if document.id:
+            if problem := id_problem(document.id):
+                self._left_out.append(LeftOut(place, f"the document's id {problem}"))
+                return None
+            id_ = document.id
+        else:
+            id_ = self._by_text.setdefault(text, _content_id("d", text))
+        held = self.by_id.setdefault(id_, replace(document, id=id_))
+        if normalised(held.full_text) != text:
+            self._left_out.append(LeftOut(place, "another document has the same id"))
+            return None
+        self._merged += held.text != document.text
+        if held.metadata != document.metadata:
+            self._differing.add(id_)
+        return id_
+
+    def notes(self) -> list[str]:
+        """What was found of documents that are there several times."""
+        found = []
+        if self._differing:
+            found.append(
+                f"the metadata of {len(self._differing):,} documents differ from row to row: the "
+                "first row's stay"
+            )
+        if self._merged:
+            found.append(
+                f"{self._merged:,} times a document differs from an earlier one by white space, "
+                "case or the like alone: it is the same"
+            )
+        return found
+
+
+def _queries(
+    examples: Iterable[Example], documents: _Documents, left_out: list[LeftOut]
+) -> dict[str, _Query]:
+    """Query id → what all its examples say."""
+    found: dict[str, _Query] = {}
+    for example in examples:
+        text = normalised(example.query)
+        id_ = example.query_id or _content_id("q", text)
+        problem = id_problem(id_)
+        if not text or problem:
+            reason = f"the query's id {problem}" if problem else "the query has no text to see"
+            left_out.append(LeftOut(example.place, reason))
+            continue
+        query = found.get(id_) or _Query(example.query.strip(), example.place)
+        if normalised(query.text) != text:
+            left_out.append(LeftOut(example.place, "another query has the same id"))
+            continue
+        for document, label in example.judged:
+            held = documents.id_of(document, example.place)
+            if held is None:
+                continue
+            before = query.labels.setdefault(held, label)
+            if before != label:
+                left_out.append(
+                    LeftOut(example.place, "judged differently elsewhere: the higher label stays")
+                )
+                query.labels[held] = max(before, label)
+        if query.labels:
+            query.examples.append(example)
+            query.said |= {split_name(example.split)} if example.split else set()
+            found[id_] = query
+    return found
+
+
+def _splits(
+    queries: dict[str, _Query], shares: Shares, by: str | None, notes: list[str]
+) -> dict[str, str]:
+    """Query id → split: the source's, or made here."""
+    said = {name for query in queries.values() for name in query.said}
+    unsaid = any(not query.said for query in queries.values())
+    if by is not None or TRAIN not in said or unsaid:
+        if said:
+            why = "--split-by" if by else "some queries have none" if unsaid else "none is train"
+            notes.append(f"splits of the source ({', '.join(sorted(said))}) are not used: {why}")
+        return _made(queries, shares, by, notes)
+    # Of a query in several, the one that it is measured in.
+    places = {id_: max(query.said, key=_rank) for id_, query in queries.items()}
+    missing = [name for name in (DEV, TEST) if name not in said and getattr(shares, name) > 0]
+    notes.append(f"splits of the source: {', '.join(sorted(said, key=_rank))}")
+    if missing:
+        train = {id_: query for id_, query in queries.items() if places[id_] == TRAIN}
+        wanted = {name: getattr(shares, name) if name in missing else 0.0 for name in (DEV, TEST)}
+        notes.append(f"made of the training split: {', '.join(missing)}")
+        places |= _made(train, Shares(1 - sum(wanted.values()), **wanted), by, notes)
+    return places
+
+
+def _made(
+    queries: dict[str, _Query], shares: Shares, by: str | None, notes: list[str]
+) -> dict[str, str]:
+    asked = []
+    for query in queries.values():
+        times = [example.time for example in query.examples if example.time is not None]
+        right = frozenset(document for document, label in query.labels.items() if label > 0)
+        group = min(example.group for example in query.examples)
+        asked.append(Asked(normalised(query.text), right, group, max(times, default=None)))
+    by_time = all(one.time is not None for one in asked)
+    way = "time" if by_time else by or "query"
+    said = {
+        "time": "by time: the latest are the test split",
+        "document": "by document: queries that share a right one stay together",
+        "query": "by query" if not asked[0].group else "by group: what belongs together stays so",
+    }
+    notes.append(f"splits made {said[way]}")
+    return dict(zip(queries, split(asked, shares, way), strict=True))
+
+
+def _without_leaks(
+    queries: dict[str, _Query], places: dict[str, str], left_out: list[LeftOut]
+) -> list[str]:
+    """Ids of the queries whose text is in no split that comes before theirs: test, dev, train."""
+    best: dict[str, str] = {}
+    for id_, query in queries.items():
+        text = normalised(query.text)
+        best[text] = max(best.get(text, places[id_]), places[id_], key=_rank)
+    kept = []
+    for id_, query in queries.items():
+        elsewhere = best[normalised(query.text)]
+        if elsewhere == places[id_]:
+            kept.append(id_)
+        else:
+            reason = f"a query with the same text is in {elsewhere}: out of {places[id_]}"
+            left_out.append(LeftOut(query.place, reason))
+    return kept
+
+
+def _rank(name: str) -> tuple[int, str]:
+    """Order of splits: training, dev, others by name, test."""
+    return {TRAIN: 0, DEV: 1, TEST: 3}.get(name, 2), name
+
+
+def _content_id(kind: str, text: str) -> str:
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return f"{kind}-{digest[:16]}"
+
+
+def reasons(left_out: Collection[LeftOut]) -> dict[str, list[str]]:
+    """Why something is left out → the places, the commonest first."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for one in left_out:
+        found[one.reason].append(one.place)
+    return dict(sorted(found.items(), key=lambda pair: -len(pair[1])))
+
+
+def _commonest(left_out: Collection[LeftOut]) -> str:
+    lines = [f"; {len(places):,} rows: {why}" for why, places in reasons(left_out).items()]
+    return "".join(lines[:3])
