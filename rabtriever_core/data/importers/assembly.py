@@ -101,7 +101,8 @@ class _Documents:
         self.by_id: dict[str, Document] = {}
         self._left_out = left_out
         self._differing: set[str] = set()
-        self._merged = 0
+        self._given = 0
+        self._different: set[str] = set()
         for place, document in source.documents:
             if document.id in self.by_id and self.by_id[document.id] != document:
                 left_out.append(LeftOut(place, "another document has the same id"))
@@ -128,11 +129,12 @@ class _Documents:
             id_ = document.id
         else:
             id_ = self._by_text.setdefault(text, _content_id("d", text))
+            self._given += 1
+            self._different.add(id_)
         held = self.by_id.setdefault(id_, replace(document, id=id_))
         if normalised(held.full_text) != text:
             self._left_out.append(LeftOut(place, "another document has the same id"))
             return None
-        self._merged += held.text != document.text
         if held.metadata != document.metadata:
             self._differing.add(id_)
         return id_
@@ -140,15 +142,14 @@ class _Documents:
     def notes(self) -> list[str]:
         """What was found of documents that are there several times."""
         found = []
+        if self._given > len(self._different):
+            found.append(
+                f"{self._given:,} documents in rows are {len(self._different):,} different ones"
+            )
         if self._differing:
             found.append(
                 f"the metadata of {len(self._differing):,} documents differ from row to row: the "
                 "first row's stay"
-            )
-        if self._merged:
-            found.append(
-                f"{self._merged:,} times a document differs from an earlier one by white space, "
-                "case or the like alone: it is the same"
             )
         return found
 

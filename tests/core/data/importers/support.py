@@ -29,8 +29,8 @@ ARTICLES = {
     "Cancel the contract": "Send notice one month before the end of the term, by letter or in your "
     "account.",
     "Set up voicemail": "Dial 3311 and record a greeting. Callers hear it after 20 seconds.",
-    "Block unwanted callers": "Add the number to your block list under Security. Anonymous calls can "
-    "be refused altogether.",
+    "Block unwanted callers": "Add the number to your block list under Security. Anonymous calls "
+    "can be refused altogether.",
     "Limit a child's spending": "Family mode caps monthly costs and refuses premium numbers.",
     "Send a device for repair": "Print the free label, remove the cover and hand the parcel in. "
     "Repairs take a week.",
