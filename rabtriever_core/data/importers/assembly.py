@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from rabtriever_core.data.comparison import normalised
@@ -40,8 +40,8 @@ class _Query:
     text: str
     place: str
     labels: dict[str, int] = field(default_factory=dict)
-    said: set[str] = field(default_factory=set)
-    """Splits that the source names for it."""
+    split: str = ""
+    """As the source says it."""
     examples: list[Example] = field(default_factory=list)
 
 
@@ -65,11 +65,12 @@ def assemble(
     """
     left_out, notes = [*source.left_out], [*source.notes]
     documents = _Documents(source, left_out)
-    queries = _queries(source.examples, documents, left_out)
+    examples, said = _with_splits(source.examples, by, left_out, notes)
+    queries = _queries(examples, documents, left_out)
     if not queries:
         raise DatasetError(f"no query with a document is left of it{_commonest(left_out)}")
     notes += documents.notes()
-    places = _splits(queries, shares or Shares(), by, notes)
+    places = _places(queries, said, shares or Shares(), by, notes)
     kept = _without_leaks(queries, places, left_out)
     qrels: dict[str, Qrels] = {
         each: {id_: queries[id_].labels for id_ in kept if places[id_] == each}
@@ -183,28 +184,48 @@ def _queries(
                 query.labels[held] = max(before, label)
         if query.labels:
             query.examples.append(example)
-            query.said |= {split_name(example.split)} if example.split else set()
+            query.split = example.split
             found[id_] = query
     return found
 
 
-def _splits(
-    queries: dict[str, _Query], shares: Shares, by: str | None, notes: list[str]
-) -> dict[str, str]:
-    """Query id → split: the source's, or made here."""
-    said = {name for query in queries.values() for name in query.said}
-    unsaid = any(not query.said for query in queries.values())
+def _with_splits(
+    examples: Sequence[Example], by: str | None, left_out: list[LeftOut], notes: list[str]
+) -> tuple[list[Example], set[str]]:
+    """Examples with our names of the splits that the source names, and those names.
+
+    A text that is asked in several is judged in one of them only, as it is judged there. There are
+    no names where splits are to be made.
+    """
+    said = {split_name(example.split) for example in examples if example.split}
+    unsaid = any(not example.split for example in examples)
     if by is not None or TRAIN not in said or unsaid:
         if said:
             why = "--split-by" if by else "some queries have none" if unsaid else "none is train"
             notes.append(f"splits of the source ({', '.join(sorted(said))}) are not used: {why}")
-        return _made(queries, shares, by, notes)
-    # Of a query in several, the one that it is measured in.
-    places = {id_: max(query.said, key=_rank) for id_, query in queries.items()}
-    missing = [name for name in (DEV, TEST) if name not in said and getattr(shares, name) > 0]
+        return [replace(example, split="") for example in examples], set()
     notes.append(f"splits of the source: {', '.join(sorted(said, key=_rank))}")
+    named = [replace(example, split=split_name(example.split)) for example in examples]
+    elsewhere = _elsewhere([(normalised(example.query), example.split) for example in named])
+    kept = []
+    for example, better in zip(named, elsewhere, strict=True):
+        if better:
+            left_out.append(LeftOut(example.place, _leak(better, example.split)))
+        else:
+            kept.append(example)
+    return kept, said
+
+
+def _places(
+    queries: dict[str, _Query], said: set[str], shares: Shares, by: str | None, notes: list[str]
+) -> dict[str, str]:
+    """Query id → split: the source's, or made here."""
+    if not said:
+        return _made(queries, shares, by, notes)
+    places = {id_: query.split for id_, query in queries.items()}
+    missing = [name for name in (DEV, TEST) if name not in said and getattr(shares, name) > 0]
     if missing:
-        train = {id_: query for id_, query in queries.items() if places[id_] == TRAIN}
+        train = {id_: query for id_, query in queries.items() if query.split == TRAIN}
         wanted = {name: getattr(shares, name) if name in missing else 0.0 for name in (DEV, TEST)}
         notes.append(f"made of the training split: {', '.join(missing)}")
         places |= _made(train, Shares(1 - sum(wanted.values()), **wanted), by, notes)
@@ -234,20 +255,29 @@ def _made(
 def _without_leaks(
     queries: dict[str, _Query], places: dict[str, str], left_out: list[LeftOut]
 ) -> list[str]:
-    """Ids of the queries whose text is in no split that comes before theirs: test, dev, train."""
-    best: dict[str, str] = {}
-    for id_, query in queries.items():
-        text = normalised(query.text)
-        best[text] = max(best.get(text, places[id_]), places[id_], key=_rank)
+    """Ids of the queries whose text is in no split that comes before theirs."""
+    elsewhere = _elsewhere(
+        [(normalised(query.text), places[id_]) for id_, query in queries.items()]
+    )
     kept = []
-    for id_, query in queries.items():
-        elsewhere = best[normalised(query.text)]
-        if elsewhere == places[id_]:
-            kept.append(id_)
+    for (id_, query), better in zip(queries.items(), elsewhere, strict=True):
+        if better:
+            left_out.append(LeftOut(query.place, _leak(better, places[id_])))
         else:
-            reason = f"a query with the same text is in {elsewhere}: out of {places[id_]}"
-            left_out.append(LeftOut(query.place, reason))
+            kept.append(id_)
     return kept
+
+
+def _elsewhere(placed: Sequence[tuple[str, str]]) -> list[str]:
+    """For each text and split the split that has the text rather; empty where it is this one."""
+    best: dict[str, str] = {}
+    for text, name in placed:
+        best[text] = max(best.get(text, name), name, key=_rank)
+    return ["" if best[text] == name else best[text] for text, name in placed]
+
+
+def _leak(better: str, name: str) -> str:
+    return f"a query with the same text is in {better}: out of {name}"
 
 
 def _rank(name: str) -> tuple[int, str]:

@@ -68,18 +68,16 @@ def label_of(cell: Any) -> int | None:
 
 def time_of(cell: Any) -> datetime | float | None:
     """A point in time, or a number that orders; None for what is neither."""
-    if isinstance(cell, date) and not isinstance(cell, datetime):
-        cell = datetime(cell.year, cell.month, cell.day)
-    if not isinstance(cell, datetime):
-        text = text_of(cell)
-        try:
-            return number if math.isfinite(number := float(text)) else None
-        except ValueError:
-            try:
-                cell = datetime.fromisoformat(text)
-            except ValueError:
-                return None
-    return cell if cell.tzinfo else cell.replace(tzinfo=UTC)
+    text = cell.isoformat() if isinstance(cell, date) else text_of(cell)
+    try:
+        return number if math.isfinite(number := float(text)) else None
+    except ValueError:
+        pass
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def is_other_date(cell: Any) -> bool:

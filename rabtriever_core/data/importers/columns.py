@@ -124,11 +124,11 @@ def roles_of(tables: Sequence[Table], said: Said, *, corpus: bool) -> Roles:
     names = (*_DOCUMENT_ID, *_POSITIVE) if corpus else _POSITIVE
     positive = said.positive or tuple(filter(None, [_first(names, free)]))
     if not query or not (positive or said.negative):
-        lacking = "the queries" if not query else "the right documents"
-        option = "--query" if not query else "--positive"
+        lacking = {"--query": ("queries", query), "--positive": ("right documents", positive)}
+        unknown = {option: what for option, (what, found) in lacking.items() if not found}
         raise DatasetError(
-            f"{place}: cannot tell which column holds {lacking}; there are "
-            f"{', '.join(map(repr, columns))}. Name it with {option}"
+            f"{place}: cannot tell which column holds {' and which '.join(unknown.values())}; "
+            f"there are {', '.join(map(repr, columns))}. Say it with {' and '.join(unknown)}"
         )
     free = [name for name in free if name not in positive]
     numbered = [name for name in free if _NUMBERED.fullmatch(_plain(name))]
