@@ -172,17 +172,19 @@ def _queries(
         if normalised(query.text) != text:
             left_out.append(LeftOut(example.place, "another query has the same id"))
             continue
-        for document, label in example.judged:
-            held = documents.id_of(document, example.place)
-            if held is None:
+        judged = [(documents.id_of(d, example.place), label) for d, label in example.judged]
+        if not judged:
+            left_out.append(LeftOut(example.place, "no document is judged"))
+        for document, label in judged:
+            if document is None:
                 continue
-            before = query.labels.setdefault(held, label)
+            before = query.labels.setdefault(document, label)
             if before != label:
                 left_out.append(
                     LeftOut(example.place, "judged differently elsewhere: the higher label stays")
                 )
-                query.labels[held] = max(before, label)
-        if query.labels:
+                query.labels[document] = max(before, label)
+        if any(document is not None for document, _ in judged):
             query.examples.append(example)
             query.split = example.split
             found[id_] = query
