@@ -1,4 +1,4 @@
-"""The guide from a table to answers, run as it is printed: a CSV, a data set, a release, an answer."""
+"""The guide from a table to answers, run as printed: a CSV, a data set, a release, an answer."""
 
 import json
 import os

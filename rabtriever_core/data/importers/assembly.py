@@ -145,7 +145,7 @@ class _Documents:
         found = []
         if self._given > len(self._different):
             found.append(
-                f"{self._given:,} documents in rows are {len(self._different):,} different ones"
+                f"the rows hold {self._given:,} documents, {len(self._different):,} different ones"
             )
         if self._differing:
             found.append(
@@ -225,6 +225,11 @@ def _places(
     if not said:
         return _made(queries, shares, by, notes)
     places = {id_: query.split for id_, query in queries.items()}
+    if TRAIN not in places.values():
+        raise DatasetError(
+            "no training query is left: each is asked in another split, too, or has no document. "
+            "--split-by query makes other splits"
+        )
     missing = [name for name in (DEV, TEST) if name not in said and getattr(shares, name) > 0]
     if missing:
         train = {id_: query for id_, query in queries.items() if query.split == TRAIN}

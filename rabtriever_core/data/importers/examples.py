@@ -7,8 +7,8 @@ from typing import Literal
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import DatasetError
 
-Layout = Literal["pairs", "mteb", "msmarco", "esconv", "psyqa", "saycan", "alfred"]
-"""What a source can be."""
+Layout = Literal["pairs", "msmarco", "esconv", "psyqa", "saycan", "alfred"]
+"""What a source can be said to be; what the hub has says it itself."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Import:
 def test_it_says_what_it_read_and_what_comes_next(run: Import) -> None:
     said = run("questions.csv", "support", "--metadata", "asked")
     assert "queries: column 'question'" in said
-    assert "200 documents in rows are 20 different ones" in said
+    assert "the rows hold 200 documents, 20 different ones" in said
     assert "splits made by query" in said
     assert "support: 20 documents" in said
     assert "\n  query  " in said and "\n  right  Change your plan: Open Plans" in said

@@ -46,7 +46,8 @@ def made(source: Source, by: str | None = None) -> Imported | None:
     try:
         return assemble(source, "any", Shares(0.6, 0.2, 0.2), by)
     except DatasetError as error:
-        assert "no query with a document" in str(error) or "too few for" in str(error)
+        said = ("no query with a document", "too few for", "no training query is left")
+        assert any(words in str(error) for words in said)
         return None
 
 
@@ -144,6 +145,15 @@ def test_splits_without_a_training_split_are_not_used() -> None:
     found = assemble(Source("examples", examples=rows), "set")
     assert set(found.dataset.qrels) == {"train", "dev", "test"}
     assert "splits of the source (test) are not used: none is train" in found.notes
+
+
+def test_training_queries_that_are_all_measured_elsewhere_are_an_error() -> None:
+    rows = [
+        Example(f"row {n}", f"q{n % 3}", ((Document("", "d"), 1),), split=split)
+        for n, split in enumerate(["train"] * 3 + ["dev"] * 3)
+    ]
+    with pytest.raises(DatasetError, match=r"no training query is left.*--split-by query"):
+        assemble(Source("examples", examples=rows), "set")
 
 
 def test_nothing_left_is_an_error_with_the_reasons() -> None:

@@ -124,7 +124,7 @@ def test_several_positives_and_repeated_queries(tmp_path: Path) -> None:
     found = imported(jsonl(tmp_path / "t.jsonl", rows))
     assert judged(found)["q0"] == {"a": 1, "b": 1, "c": 1}
     assert len(found.dataset.documents) == 3
-    assert "14 documents in rows are 3 different ones" in found.notes
+    assert "the rows hold 14 documents, 3 different ones" in found.notes
 
 
 def test_a_pair_judged_both_ways_keeps_the_higher_label(tmp_path: Path) -> None:

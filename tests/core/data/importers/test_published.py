@@ -210,6 +210,22 @@ def test_saved_pairs_keep_their_splits(tmp_path: Path) -> None:
     assert source.examples[0].place == "set (train), row 1"
 
 
+def test_a_configuration_has_to_be_chosen(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    rows = "\n".join(json.dumps({"question": f"q{n}", "answer": "a"}) for n in range(3))
+    files = ""
+    for name in ("short", "long"):
+        (tmp_path / f"{name}.jsonl").write_text(rows, encoding="utf-8")
+        files += f"- config_name: {name}\n  data_files: {name}.jsonl\n"
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n{files}---\n", encoding="utf-8")
+    for options in ({}, {"subset": "other"}):
+        with pytest.raises(
+            DatasetError, match=r"configurations .*short.*: choose one with --subset"
+        ):
+            read(tmp_path, **options)
+    assert len(read(tmp_path, subset="long").examples) == 3
+
+
 def test_classes_of_inference_are_no_labels(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     names = datasets.ClassLabel(names=["entailment", "neutral"])
