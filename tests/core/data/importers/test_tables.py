@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rabtriever_core.data.importers import cells
@@ -151,6 +151,20 @@ def test_what_csv_writes_is_read_as_it_was(rows: list[list[str]]) -> None:
     _, found = rows_of(file.getvalue(), Path("t.csv"))
     kept = [row for row in rows if any(cell.strip() for cell in row)]
     assert [row for _, row in found][1:] == kept
+
+
+@settings(max_examples=60)
+@given(content=st.binary() | st.text('",;[]{}\n\t ab\ufeffé').map(str.encode))
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx"])
+def test_any_bytes_are_a_table_or_a_named_error(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_bytes(content)
+    try:
+        assert read_table(path).rows
+    except DatasetError as error:
+        assert path.name in str(error)
 
 
 def test_cells() -> None:
