@@ -43,6 +43,18 @@ class Example:
 
 
 @dataclass
+class Query:
+    """All examples of one query together."""
+
+    text: str
+    place: str
+    labels: dict[str, int] = field(default_factory=dict)
+    split: str = ""
+    """As the source says it."""
+    examples: list[Example] = field(default_factory=list)
+
+
+@dataclass
 class Source:
     """All that was read."""
 
