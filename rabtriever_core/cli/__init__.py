@@ -8,6 +8,7 @@ from rabtriever_core.cli.application import app, main
 # Each registers its commands with the app, in the order in which `--help` lists them.
 from rabtriever_core.cli import (  # isort: skip
     pipeline,  # noqa: F401
+    importing,  # noqa: F401
     fetch_model,  # noqa: F401
     status,  # noqa: F401
     asking,  # noqa: F401

@@ -144,6 +144,11 @@ def _only_additions_differ(folder: Path) -> bool:
 
 def _check_layout(folder: Path) -> None:
     """Raises DatasetError where a file is missing; the rows are the validation's business."""
+    if folder.is_file():
+        raise DatasetError(
+            f"{folder} is a file, and a data set is a folder in BEIR layout: `rabtriever import "
+            f"{folder} {folder.stem}` makes one of it, and `--data {folder.stem}` takes that"
+        )
     qrels_files(folder)
     for name in ("corpus.jsonl", "queries.jsonl"):
         if not (folder / name).is_file():
