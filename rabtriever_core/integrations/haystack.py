@@ -10,7 +10,7 @@ Haystack loads a saved pipeline with `allowed_modules=["rabtriever_core.integrat
 
 from typing import Any
 
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.haystack_filters import search_filter
 from rabtriever_core.integrations.hits import metadata, wanted

@@ -10,7 +10,7 @@ An option of the search can be said anew: `retriever.invoke(query, k=10)`.
 
 from typing import Any
 
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.hits import metadata, wanted
 from rabtriever_core.serving.answers import Answer, Rerank

@@ -11,7 +11,7 @@ Query engines read titles and the documents' own metadata beside the texts, but 
 from typing import Any
 
 from rabtriever_core.index.filters import SearchFilter
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.hits import TOLD, metadata, wanted
 from rabtriever_core.serving.answers import Answer, Rerank

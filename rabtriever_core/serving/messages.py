@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.releases.record import Release
 from rabtriever_core.serving.answers import Answer, Embedded, Query
 

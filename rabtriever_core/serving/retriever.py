@@ -21,7 +21,7 @@ from rabtriever_core.errors import (
 )
 from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.lookup import stored_documents
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.releases.record import Release, read_release
 from rabtriever_core.releases.serving import OpenRelease, open_release
 from rabtriever_core.serving.answers import Answer, Embedded, Query, Rerank, Reranked
