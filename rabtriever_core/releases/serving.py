@@ -16,9 +16,9 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.filters import SearchFilter
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.hit import Hit
 from rabtriever_core.index.search import per_query, search
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
