@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.extras import extra_of, missing_extra
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.workspace import Workspace
 
@@ -23,7 +24,6 @@ _GRACE_SECONDS = 10
 # send a request to nobody.
 _KEEP_ALIVE_SECONDS = 75
 _COLOURED = "color_message"
-_EXTRA = {"uvicorn", "fastapi", "prometheus_client", "pythonjsonlogger", "fastapi_offline"}
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,9 @@ def _app(workspace: Workspace, root_path: str) -> "FastAPI":
     try:
         from rabtriever_core.serving.app import create_app
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        if extra_of(error) is None:
             raise
-        raise ConfigError(
-            f"serving needs {error.name}, which is not installed: pip install 'rabtriever[serve]'"
-        ) from None
+        raise missing_extra("serve", error) from None
     return create_app(workspace, root_path)
 
 

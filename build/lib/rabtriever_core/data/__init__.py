@@ -1,0 +1,1 @@
+"""Datasets in BEIR layout: read, write, fingerprint, validate; the bundled demo set."""

@@ -1,0 +1,1 @@
+"""DVC: the pipeline file, what is recorded, versions of the raw data."""

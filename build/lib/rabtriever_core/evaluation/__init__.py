@@ -1,0 +1,1 @@
+"""Measuring: metrics, significance, latency, plots, and the benchmark report."""

@@ -1,0 +1,1 @@
+"""Qdrant: vectors, embedding shards, collections, aliases, search, exactness."""

@@ -1,0 +1,1 @@
+"""Measurements of one thing each: stored vectors, prefix cache, throughput."""

@@ -1,0 +1,1 @@
+"""Findings: results of finished workspaces and ablations, stored small, shown on one page."""

@@ -1,0 +1,1 @@
+"""Backbone, prompt, teacher (generative reranker), predictor, student (Rabtriever), and BM25."""

@@ -1,0 +1,191 @@
+"""A release ready to answer: its models from the store, its collection by its own name.
+
+A reader asks once which release is served (`rabtriever_core.releases.served`) and then uses that
+one. The alias may move meanwhile; the answer is whole.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rabtriever_core.config import IndexConfig, RuntimeConfig
+from rabtriever_core.config.retired import current_values
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.errors import IndexMismatchError, ReleaseError
+from rabtriever_core.index.aliases import check_built_by, physical_collection
+from rabtriever_core.index.filters import SearchFilter
+from rabtriever_core.index.hit import Hit
+from rabtriever_core.index.quantization import search_params
+from rabtriever_core.index.query_tower import QueryTower
+from rabtriever_core.index.search import per_query, search
+from rabtriever_core.models.probability import Calibration
+from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.store import check
+from rabtriever_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+    from rabtriever_core.models.document_prefixes import DocumentPrefixes
+    from rabtriever_core.models.reranker import GenerativeReranker
+
+Section = TypeVar("Section", IndexConfig, RuntimeConfig)
+
+SERVING_PARTS = ("teacher", "student", "qdrant_collection", "calibration")
+"""What answering takes; the gauge lies in `qdrant_collection`."""
+_RENAMED = {"index": {"canaries": "probe_queries"}}
+"""Settings that records of earlier versions hold under another name."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRelease:
+    """A release ready to answer: tower, calibration and collection that belong together."""
+
+    release: Release
+    tower: QueryTower
+    calibration: Calibration
+    index: IndexConfig
+    """How its collection is stored and searched."""
+    teacher: Path
+    """Its artifact."""
+    runtime: RuntimeConfig
+    """Where the teacher computes, and how."""
+    prefix_bytes: int
+    """For documents that the teacher has read, so that the next query need not wait for that."""
+
+    def search(
+        self,
+        client: "QdrantClient",
+        texts: Sequence[str],
+        k: int | Sequence[int],
+        min_probability: float | Sequence[float | None] | None = None,
+        filters: SearchFilter | Sequence[SearchFilter | None] | None = None,
+    ) -> list[list[Hit]]:
+        """The k best documents of every query, with calibrated probabilities.
+
+        Whatever is asked of all queries can be asked of each: then it is a sequence, a value for
+        every query.
+
+        Args:
+            client: Qdrant.
+            texts: the queries.
+            k: documents.
+            min_probability: of a hit that fits, instead of the calibration's threshold.
+            filters: which documents may be found (`rabtriever_core.index.filters`); None for all.
+
+        Raises:
+            FilterError: a filter is none.
+            ValueError: k is below 1, or there are not as many values as queries.
+        """
+        least = per_query("min_probability", min_probability, len(texts))
+        encoded, params = self.tower.encode(texts), search_params(self.index)
+        # By its own name: wherever the alias points by now.
+        found = search(client, self.release.collection, encoded, k, params, filters)
+        fitted = self.calibration.threshold
+        return [
+            self._calibrated(hits, fitted if asked is None else asked)
+            for hits, asked in zip(found, least, strict=True)
+        ]
+
+    @cached_property
+    def reranker(self) -> "GenerativeReranker":
+        """The teacher, on the weights that the student holds already where it has the same.
+
+        With a tokenizer of its own: it may read while another thread encodes queries.
+        """
+        from rabtriever_core.models.backbone import Backbone
+        from rabtriever_core.models.prompt import Prompt
+        from rabtriever_core.models.reranker import GenerativeReranker
+
+        held = self.tower.student.encoder
+        if not isinstance(held, Backbone):
+            return GenerativeReranker.load(self.teacher, self.runtime)
+        return GenerativeReranker.on(Backbone(held.model, Prompt.load(self.teacher)), self.teacher)
+
+    @cached_property
+    def _prefixes(self) -> "DocumentPrefixes":
+        from rabtriever_core.models.document_prefixes import DocumentPrefixes
+
+        return DocumentPrefixes(self.reranker, self.prefix_bytes)
+
+    def teacher_margins(self, query: str, documents: Sequence[Document]) -> list[float]:
+        """The teacher's T − F logit of every document for a query; one thread at a time."""
+        return [float(margin) for margin in self._prefixes.margins(query, documents)]
+
+    def _calibrated(self, hits: list[Hit], threshold: float | None) -> list[Hit]:
+        probabilities = self.calibration.probabilities([hit.margin for hit in hits]).tolist()
+        return [
+            replace(hit, probability=p, fits=None if threshold is None else p >= threshold)
+            for hit, p in zip(hits, probabilities, strict=True)
+        ]
+
+
+def open_release(workspace: Workspace, release: Release) -> OpenRelease:
+    """Load what a release answers with, every byte checked.
+
+    Raises:
+        ReleaseError: a part is missing or damaged, or of a version that this one cannot read.
+    """
+    folders = check(workspace, release, SERVING_PARTS)
+    index = release_index(workspace, release)
+    return OpenRelease(
+        release=release,
+        tower=QueryTower.load(
+            folders["student"],
+            folders["teacher"],
+            folders["qdrant_collection"],
+            index,
+            release_runtime(workspace, release),
+        ),
+        calibration=Calibration.load(folders["calibration"]),
+        index=index,
+        teacher=folders["teacher"],
+        runtime=release_runtime(workspace, release),
+        prefix_bytes=workspace.settings.serving.prefix_cache_mib * 2**20,
+    )
+
+
+def check_collection_of(client: "QdrantClient", release: Release, gauge: str) -> None:
+    """Refuse a collection that was not built from a release's artifacts.
+
+    Raises:
+        IndexMismatchError: it is gone, or other artifacts built it.
+    """
+    built = physical_collection(client, release.collection)
+    hashes = {name: release.parts[name] for name in ("teacher", "student", "document_embeddings")}
+    check_built_by(built, hashes | {"gauge": gauge})
+    if built.count != release.count:
+        raise IndexMismatchError(
+            f"collection {built.name} holds {built.count} points, release {release.id} has "
+            f"{release.count} documents"
+        )
+
+
+def release_index(workspace: Workspace, release: Release) -> IndexConfig:
+    """How a release is stored and searched, on the Qdrant that the workspace is set to now."""
+    now = workspace.settings.index
+    where = {"url": now.url, "api_key": now.api_key, "timeout_seconds": now.timeout_seconds}
+    return _section(release, "index", IndexConfig, where)
+
+
+def release_runtime(workspace: Workspace, release: Release) -> RuntimeConfig:
+    """The precision a release was made with, on the device there is now."""
+    now = workspace.settings.runtime
+    where = {"threads": now.threads, "device": now.device}
+    return _section(release, "runtime", RuntimeConfig, where)
+
+
+def _section(release: Release, name: str, kind: type[Section], where: dict[str, Any]) -> Section:
+    from pydantic import ValidationError
+
+    renamed = _RENAMED.get(name, {})
+    values = {renamed.get(key, key): value for key, value in release.settings.get(name, {}).items()}
+    try:
+        return kind.model_validate(current_values(kind, values, name) | where)
+    except ValidationError as error:
+        raise ReleaseError(
+            f"release {release.id} was made with settings of {name!r} that this version does not "
+            f"know ({' '.join(str(error).split())[:200]}): serve it with the version that made it"
+        ) from None

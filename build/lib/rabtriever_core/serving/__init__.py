@@ -1,0 +1,1 @@
+"""Serving: the release that is served, over HTTP."""

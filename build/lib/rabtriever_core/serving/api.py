@@ -1,0 +1,142 @@
+"""Version 1 of the query service's interface."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from rabtriever_core.data.dataset import Document
+from rabtriever_core.serving.messages import (
+    BatchAnswer,
+    BatchRequest,
+    EmbedAnswer,
+    EmbedRequest,
+    Invalid,
+    Judged,
+    Problem,
+    ReleaseAnswer,
+    RerankAnswer,
+    RerankRequest,
+    SearchAnswer,
+    SearchRequest,
+)
+from rabtriever_core.serving.service import Service
+
+PROBLEMS: dict[int | str, dict[str, object]] = {
+    400: {"model": Problem, "description": "The body is not JSON."},
+    401: {"model": Problem, "description": "No valid API key."},
+    413: {"description": "The body is too large."},
+    415: {"model": Problem, "description": "The body has a Content-Encoding."},
+    422: {"model": Invalid, "description": "A value is missing, unknown or out of range."},
+    429: {
+        "model": Problem,
+        "description": "Too many queries wait. Retry-After says when to retry.",
+    },
+    503: {"model": Problem, "description": "No answer now. Retry-After says when to retry."},
+}
+
+_bearer = HTTPBearer(auto_error=False, description="An API key of `rabtriever keys create`.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key.")
+
+
+async def service_of(request: Request) -> Service:
+    """The service of this application; not in a thread of its own, which would cost more."""
+    service: Service = request.app.state.service
+    return service
+
+
+Answering = Annotated[Service, Depends(service_of)]
+
+
+async def authorized(
+    request: Request,
+    service: Answering,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+    header: Annotated[str | None, Security(_header)] = None,
+) -> None:
+    """Refuse a request without a valid key, where keys are in use.
+
+    Raises:
+        HTTPException: 401.
+    """
+    if not service.keys.required:
+        return
+    given = bearer.credentials if bearer is not None else header
+    owner = service.keys.owner(given) if given else None
+    if owner is None:
+        raise HTTPException(401, "no valid API key", {"WWW-Authenticate": "Bearer"})
+    request.state.log["key"] = owner
+
+
+router = APIRouter(prefix="/v1", dependencies=[Depends(authorized)], responses=PROBLEMS)
+
+
+@router.post("/search", response_model=SearchAnswer)
+async def search(body: SearchRequest, request: Request, service: Answering) -> Response:
+    """The documents that answer a query best."""
+    (answer,) = await service.search([body.of(body.query)])
+    _note(request, service, answer.release.id, [body.query])
+    return _json(SearchAnswer.of(answer))
+
+
+@router.post("/search/batch", response_model=BatchAnswer)
+async def search_batch(body: BatchRequest, request: Request, service: Answering) -> Response:
+    """The same for several queries, all answered by one release."""
+    answers = await service.search([body.of(text) for text in body.queries])
+    release = answers[0].release.id
+    _note(request, service, release, body.queries)
+    return _json(BatchAnswer(release=release, answers=[SearchAnswer.of(a) for a in answers]))
+
+
+UNKNOWN: dict[int | str, dict[str, object]] = {
+    404: {"model": Problem, "description": "No such document or release."}
+}
+
+
+@router.post("/rerank", response_model=RerankAnswer, responses=UNKNOWN)
+async def rerank(body: RerankRequest, request: Request, service: Answering) -> Response:
+    """Rank candidates with the teacher, which reads each of them together with the query."""
+    candidates: list[Document | str] = [
+        *(body.document_ids or ()),
+        *(each.document for each in body.documents or ()),
+    ]
+    ranked = await service.job("teacher", lambda: service.retriever.rerank(body.query, candidates))
+    _note(request, service, ranked.release.id, [body.query])
+    probabilities = ranked.calibration.teacher_probabilities([m for _, m in ranked.results])
+    results = [
+        Judged(
+            document_id=document.id,
+            margin=margin,
+            probability=float(probability),
+            title=document.title if body.document_ids else None,
+            text=document.text if body.document_ids else None,
+        )
+        for (document, margin), probability in zip(ranked.results, probabilities, strict=True)
+    ]
+    return _json(RerankAnswer(release=ranked.release.id, results=results))
+
+
+@router.post("/embed", response_model=EmbedAnswer)
+async def embed(body: EmbedRequest, request: Request, service: Answering) -> Response:
+    """Query vectors for any Qdrant client, in any language."""
+    embedded = await service.job("embed", lambda: service.retriever.embed(body.queries))
+    _note(request, service, embedded.release.id, body.queries)
+    return _json(EmbedAnswer.of(embedded))
+
+
+@router.get("/release")
+async def release(service: Answering) -> ReleaseAnswer:
+    """The release that answers."""
+    return ReleaseAnswer.of(service.retriever.release)
+
+
+def _note(request: Request, service: Service, release_id: str, texts: list[str]) -> None:
+    """What the log says of a request beside its route: never a text, unless that is wanted."""
+    request.state.log |= {"release": release_id, "queries": len(texts)}
+    if service.settings.log_queries:
+        request.state.log["texts"] = texts
+
+
+def _json(answer: SearchAnswer | BatchAnswer | RerankAnswer | EmbedAnswer) -> Response:
+    # Made by these very models: validating it again would take as long as the search.
+    return Response(answer.model_dump_json(), media_type="application/json")

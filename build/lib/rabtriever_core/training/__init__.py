@@ -1,0 +1,1 @@
+"""Backbone warm-up, teacher fine-tuning and on-policy distillation."""
