@@ -38,11 +38,17 @@ class _Commands(TyperGroup):
             if said is None and is_full(error, _here()):
                 said = f"the disk is full: {error}"
             if said is None and (extra := extra_of(error)):
-                said = str(missing_extra(extra, cast(ImportError, error)))
+                said = str(missing_extra(self._extra(ctx, extra), cast(ImportError, error)))
             if ctx.params["debug"] or said is None:
                 raise
             typer.secho(f"error: {said}", fg=typer.colors.RED, err=True)
             raise typer.Exit(2) from error
+
+    def _extra(self, ctx: click.Context, extra: str) -> str:
+        """An extra, or the one with all that a command takes, so that nobody installs piecemeal."""
+        command = self.commands.get(ctx.invoked_subcommand or "")
+        asks = getattr(command, "rich_help_panel", None) == ASK
+        return extra if asks or extra not in ("local", "models") else "pipeline"
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
