@@ -225,7 +225,7 @@ class ReleaseDetails(Answered):
     @classmethod
     def of(cls, record: Release, calibration: Calibration) -> "ReleaseDetails":
         """What may be told to whoever asks."""
-        kept = {"settings": {}, "created_by": "", "override": None}
+        kept: dict[str, Any] = {"settings": {}, "created_by": "", "override": None}
         return cls(record=record.model_copy(update=kept), calibration=calibration)
 
 
