@@ -46,9 +46,11 @@ class _Commands(TyperGroup):
 
     def _extra(self, ctx: click.Context, extra: str) -> str:
         """An extra, or the one with all that a command takes, so that nobody installs piecemeal."""
-        command = self.commands.get(ctx.invoked_subcommand or "")
-        asks = getattr(command, "rich_help_panel", None) == ASK
-        return extra if asks or extra not in ("local", "models") else "pipeline"
+        name = ctx.invoked_subcommand or ""
+        if extra not in ("local", "models"):
+            return extra
+        asks = getattr(self.commands.get(name), "rich_help_panel", None) == ASK
+        return "serve" if name == "serve" else extra if asks else "pipeline"
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -19,9 +19,10 @@ FILE = "calibration.json"
 def sigmoid(logits: "npt.ArrayLike") -> "Reals":
     """σ(logit), for logits of any size and shape; float64."""
     import numpy as np
-    from scipy.special import expit
 
-    probabilities: Reals = expit(np.asarray(logits, dtype=np.float64))
+    logits = np.asarray(logits, dtype=np.float64)
+    small = np.exp(-np.abs(logits))  # never too large
+    probabilities: Reals = np.where(logits >= 0, 1, small) / (1 + small)
     return probabilities
 
 

@@ -5,7 +5,6 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from rabtriever_core import __version__
 from rabtriever_core.errors import (
     ConfigError,
     FilterError,
@@ -62,7 +61,7 @@ class Requests:
         self._seconds, self._attempts = timeout_seconds, attempts
         self._options: dict[str, Any] = {
             "base_url": self.url,
-            "headers": {"User-Agent": f"rabtriever/{__version__}", **_authorization(api_key)},
+            "headers": {"User-Agent": "rabtriever", **_authorization(api_key)},
             "timeout": httpx.Timeout(
                 timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)
             ),

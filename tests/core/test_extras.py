@@ -12,6 +12,9 @@ from tests.core.test_imports import CORE, ROOT, imports
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BASE = {_normal(re.split(r"[<>=~\[;]", each)[0]) for each in PROJECT["dependencies"]}
 BROUGHT = {
+    "annotated_types": "pydantic",
+    "pydantic_core": "pydantic",
+    "urllib3": "qdrant_client",
     "antlr4": "dagster",
     "huggingface_hub": "tokenizers",
     "starlette": "fastapi",
