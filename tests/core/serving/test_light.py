@@ -19,7 +19,7 @@ WITHOUT = {
         *("safetensors", "regex", "bm25s", "Stemmer", "croniter", "requests", "jinja2", "ruamel"),
     ],
 }
-"""Size → what may not be imported."""
+"""Size → what may not be imported. `local` has its row here, and what opens a script below."""
 REFUSE = """
 import sys
 
