@@ -1,1 +1,0 @@
-"""The definitions: one file per concept."""

@@ -1,1 +1,0 @@
-"""Datasets in BEIR layout: read, write, fingerprint, validate; the bundled demo set."""

@@ -1,1 +1,0 @@
-"""DVC: the pipeline file, what is recorded, versions of the raw data."""

@@ -1,1 +1,0 @@
-"""Measuring: metrics, significance, latency, plots, and the benchmark report."""

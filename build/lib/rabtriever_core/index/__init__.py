@@ -1,1 +1,0 @@
-"""Qdrant: vectors, embedding shards, collections, aliases, search, exactness."""

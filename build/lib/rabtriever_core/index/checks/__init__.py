@@ -1,1 +1,0 @@
-"""Whether a collection is whole and ranks as its model does."""

@@ -1,1 +1,0 @@
-"""What a user would pick instead of Rabtriever, on the same data."""

@@ -1,1 +1,0 @@
-"""Measurements of one thing each: stored vectors, prefix cache, throughput."""

@@ -1,1 +1,0 @@
-"""Findings: results of finished workspaces and ablations, stored small, shown on one page."""

@@ -1,1 +1,0 @@
-"""Backbone, prompt, teacher (generative reranker), predictor, student (Rabtriever), and BM25."""

@@ -1,1 +1,0 @@
-"""Serving: the release that is served, over HTTP."""

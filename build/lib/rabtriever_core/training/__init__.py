@@ -1,1 +1,0 @@
-"""Backbone warm-up, teacher fine-tuning and on-policy distillation."""
