@@ -9,7 +9,7 @@ SHELL := bash
 ROOT := $(shell cd "$$(dirname -- "$$(echo "$(MAKEFILE_LIST)" | sed 's/^ *//')")" && pwd)
 VENV := $(ROOT)/.venv
 # What has to be installed, by extras: what runs needs no test tools.
-SERVE := installed-serve,edge,gguf
+SERVE := installed-pipeline,serve,edge,gguf
 DEV := installed-dev,edge,gguf
 STACK_TOOLS := installed-stack,edge,gguf
 DOCS := installed-docs

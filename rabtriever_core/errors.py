@@ -38,7 +38,7 @@ class StageBusyError(RabtrieverError):
 
 
 class IndexUnavailableError(RabtrieverError):
-    """Qdrant cannot be reached, or its local folder is locked by another process."""
+    """Qdrant or the query service cannot be reached, or another process locks the local folder."""
 
 
 class IndexMismatchError(RabtrieverError):

@@ -4,7 +4,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rabtriever_core.index.search import Hit
+    from rabtriever_core.index.hit import Hit
     from rabtriever_core.models.probability import Calibration
 
 

@@ -5,12 +5,13 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from rabtriever_core.extras import extra_of, missing_extra
 from rabtriever_core.workspace.access import become_somebody, in_one_line
 from rabtriever_core.workspace.disk import is_full
 
@@ -36,10 +37,20 @@ class _Commands(TyperGroup):
             said = in_one_line(error)
             if said is None and is_full(error, _here()):
                 said = f"the disk is full: {error}"
+            if said is None and (extra := extra_of(error)):
+                said = str(missing_extra(self._extra(ctx, extra), cast(ImportError, error)))
             if ctx.params["debug"] or said is None:
                 raise
             typer.secho(f"error: {said}", fg=typer.colors.RED, err=True)
             raise typer.Exit(2) from error
+
+    def _extra(self, ctx: click.Context, extra: str) -> str:
+        """An extra, or the one with all that a command takes, so that nobody installs piecemeal."""
+        name = ctx.invoked_subcommand or ""
+        if extra not in ("local", "models"):
+            return extra
+        asks = getattr(self.commands.get(name), "rich_help_panel", None) == ASK
+        return "serve" if name == "serve" else extra if asks else "pipeline"
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +13,14 @@ import typer
 from rabtriever_core.cli.answers import hit_table, something_fits, verdict_line
 from rabtriever_core.cli.application import ASK, RERANK, RerankAlone, app, examples
 from rabtriever_core.cli.filters import read_filter
-from rabtriever_core.cli.options import WorkspaceOption, print_json
-from rabtriever_core.errors import DatasetError
+from rabtriever_core.cli.options import UrlOption, WorkspaceOption, print_json
+from rabtriever_core.errors import DatasetError, RabtrieverError
 from rabtriever_core.workspace.encodable import encodable
 
 if TYPE_CHECKING:
     from rabtriever_core.serving.answers import Answer
+    from rabtriever_core.serving.any_retriever import AnyRetriever
+    from rabtriever_core.serving.remote import RemoteRetriever
 
 RerankOption = Annotated[
     str,
@@ -69,37 +72,31 @@ def query(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: one object, on a line, of every query.")
     ] = False,
+    url: UrlOption = None,
     workspace: WorkspaceOption = Path(),
 ) -> None:
     """Ask the served release: the documents that answer TEXT best.
+
+    Where `rabtriever serve` runs for the workspace on this machine, it answers, at once; otherwise
+    models are loaded for the answer.
 
     Probabilities are calibrated on the dev split, and so is the least one of an answer. Exit codes:
     0 where something fits every query, or nothing is refused because no threshold was fitted; 1
     where nothing fits one of them; 2 for an error.
     """
-    from rabtriever_core.serving.retriever import Retriever
-
     asked = _asked(text, queries)
     conditions = read_filter(filters or ())
+    options = {"filter": conditions, "min_probability": min_probability, "rerank": RERANK[rerank]}
     unfit = 0
-    with Retriever.open(workspace) as retriever:
-        for position, (question, answer) in enumerate(
-            _answers(
-                retriever,
-                asked,
-                k,
-                filter=conditions,
-                min_probability=min_probability,
-                rerank=RERANK[rerank],
-            )
-        ):
-            unfit += not something_fits(answer.hits)
-            if as_json:
-                print_json(_plain(question, answer), indent=None)
-                continue
-            if queries is not None:
-                typer.echo(f"{'' if position == 0 else chr(10)}{question}")
-            typer.echo(_shown(answer, min_probability))
+    answers = _answers(url, workspace, asked, k, **options)
+    for position, (question, answer) in enumerate(answers):
+        unfit += not something_fits(answer.hits)
+        if as_json:
+            print_json(_plain(question, answer), indent=None)
+            continue
+        if queries is not None:
+            typer.echo(f"{'' if position == 0 else chr(10)}{question}")
+        typer.echo(_shown(answer, min_probability))
     if unfit:
         raise typer.Exit(1)
 
@@ -128,17 +125,48 @@ def _asked(text: str | None, file: Path | None) -> list[str]:
 
 
 def _answers(
-    retriever: Any, queries: list[str], k: int, **options: Any
+    url: str | None, workspace: Path, queries: list[str], k: int, **options: Any
 ) -> "Iterator[tuple[str, Answer]]":
-    """Query by query, answered in batches, with a bar where somebody watches."""
+    """Query by query, answered in batches, with a bar where somebody watches.
+
+    A service that was only found, not named, may fail: then the rest is answered here.
+    """
     from tqdm import tqdm
 
+    from rabtriever_core.serving.retriever import Retriever
+
     quiet = True if len(queries) == 1 else None
-    with tqdm(total=len(queries), unit="query", file=sys.stderr, disable=quiet) as bar:
+    with ExitStack() as opened:
+        found = None if url else _service(workspace)
+        retriever: AnyRetriever = (
+            Retriever.connect(url) if url else found or Retriever.open(workspace)
+        )
+        opened.enter_context(retriever)
+        bar = opened.enter_context(
+            tqdm(total=len(queries), unit="query", file=sys.stderr, disable=quiet)
+        )
         for start in range(0, len(queries), _BATCH):
             batch = queries[start : start + _BATCH]
-            yield from zip(batch, retriever.search_batch(batch, k, **options), strict=True)
+            try:
+                answers = retriever.search_batch(batch, k, **options)
+            except (RabtrieverError, ValueError) as error:
+                if retriever is not found:
+                    raise
+                typer.echo(f"not answered by the service, so here: {error}", err=True)
+                retriever = opened.enter_context(Retriever.open(workspace))
+                answers = retriever.search_batch(batch, k, **options)
+            yield from zip(batch, answers, strict=True)
             bar.update(len(batch))
+
+
+def _service(workspace: Path) -> "RemoteRetriever | None":
+    from rabtriever_core.serving.announcement import running_service
+    from rabtriever_core.workspace import Workspace
+
+    found = running_service(Workspace.open(workspace))
+    if found is not None:
+        typer.echo(f"answered by the service at {found.url}", err=True)
+    return found
 
 
 def _plain(question: str, answer: "Answer") -> dict[str, Any]:

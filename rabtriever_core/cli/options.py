@@ -16,6 +16,14 @@ WorkspaceOption = Annotated[
         "--workspace", "-w", envvar=VARIABLE, help="The workspace folder.", show_default="here"
     ),
 ]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RABTRIEVER_URL",
+        help="A query service to ask instead, with the key in RABTRIEVER_API_KEY.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Your name.", show_default="the user's")]
 SeedsOption = Annotated[str, typer.Option(help="Of the runs, separated by commas.")]

@@ -1,4 +1,4 @@
-"""`rabtriever serve` and `rabtriever keys`: the query service and who may use it."""
+"""`rabtriever serve`, `mcp` and `keys`: what answers others, and who may ask it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +7,7 @@ import typer
 
 from rabtriever_core.cli.application import ASK, app, examples
 from rabtriever_core.cli.completion import key_names
-from rabtriever_core.cli.options import JsonOption, WorkspaceOption, print_json
+from rabtriever_core.cli.options import JsonOption, UrlOption, WorkspaceOption, print_json
 
 if TYPE_CHECKING:
     from rabtriever_core.serving.keys import ApiKey
@@ -66,6 +66,17 @@ def serve(
         without_keys=without_keys,
         text_log=text_log,
     )
+
+
+@app.command(rich_help_panel=ASK, epilog=examples("rabtriever mcp --url http://localhost:8000"))
+def mcp(url: UrlOption = None, workspace: WorkspaceOption = Path()) -> None:
+    """Speak the Model Context Protocol: agents start this, and search the served release.
+
+    It takes standard input and output; what it logs goes to stderr.
+    """
+    from rabtriever_core.integrations.mcp import run
+
+    run(workspace, url)
 
 
 def _prefix(given: str) -> str:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rabtriever_core.config.secrets import stripped_environment, without_secrets
 from rabtriever_core.config.yaml_text import parsed_yaml
 from rabtriever_core.dvc.pipeline import sync_pipeline
 from rabtriever_core.errors import ConfigError, StageBusyError, VersioningError
+from rabtriever_core.extras import missing_extra
 from rabtriever_core.stages.registry import stage_named
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_hash
@@ -42,6 +44,7 @@ def run_dvc(root: Path, *arguments: str) -> str:
 
     Raises:
         VersioningError: DVC failed; holds its message.
+        ConfigError: it is not installed.
     """
     finished = subprocess.run(  # noqa: S603 - our own interpreter, fixed commands
         [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
@@ -52,6 +55,8 @@ def run_dvc(root: Path, *arguments: str) -> str:
         check=False,
     )
     if finished.returncode:
+        if find_spec("dvc") is None:
+            raise missing_extra("pipeline", ModuleNotFoundError("No module named 'dvc'"))
         message = " ".join((finished.stderr.strip() or finished.stdout.strip()).split())
         command = f"`dvc {' '.join(arguments)}`"
         raise VersioningError(without_secrets(f"{command} failed in {root}: {message}"))

@@ -10,6 +10,8 @@ A filter is an object of conditions that must all hold. What it finds, by exampl
 | `{"year": {"gte": 2020, "lt": 2025}}` | with a number within bounds (`gt`, `gte`, `lt`, `lte`) |
 | `{"lang": null}` | without the field, or where it is null or an empty list |
 | `{"document_id": ["d1", "d2"]}` | with these ids; `not` works here, too |
+| `{"$or": [{"lang": "de"}, {"year": 2020}]}` | that pass any of these filters (`$and`: all) |
+| `{"$not": {"lang": "de", "year": 2020}}` | that do not pass this filter |
 
 Values are strings (compared exactly), numbers (2020 and 2020.0 are one), booleans and null. Dots
 are part of a field's name: metadata are flat. A field called `document_id` cannot be asked for.
@@ -17,12 +19,11 @@ are part of a field's name: metadata are flat. A field called `document_id` cann
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from rabtriever_core.data.metadata import LONE_SURROGATE
 from rabtriever_core.errors import FilterError
-from rabtriever_core.index.vectors import point_id
 
 if TYPE_CHECKING:
     from qdrant_client.models import Condition, Filter
@@ -37,6 +38,9 @@ MAX_CHARACTERS = 1000
 
 _DOCUMENT_ID = "document_id"
 _NOT = "not"
+# No field's name has a `$`.
+_AND, _OR, _NONE = "$and", "$or", "$not"
+_DEEPEST = 16
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 # As Qdrant's paths take them without quotes, which would also end a name at a dot.
@@ -45,38 +49,88 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LARGEST = 2**53 - 1
 
 
+def check_filter(conditions: SearchFilter | None) -> None:
+    """Refuse what is no filter, or too large a one.
+
+    Raises:
+        FilterError: names field and value.
+    """
+    if conditions is None or _is_qdrants(conditions):
+        return
+    values = 0
+    for field, wanted in _at_any_depth(conditions, 0):
+        _check_field(field)
+        values += sum(map(len, _asked(field, wanted)))
+    if values > MAX_VALUES:
+        raise FilterError(f"the filter has {values} values, at most {MAX_VALUES} are allowed")
+
+
 def qdrant_filter(conditions: SearchFilter | None) -> "Filter | None":
     """A filter as Qdrant takes it; one in its own terms is left as it is, none where all may do.
 
     Raises:
         FilterError: it is none, or too large; names field and value.
     """
+    check_filter(conditions)
+    if isinstance(conditions, Mapping):
+        return _built(conditions) if conditions else None
+    return conditions
+
+
+def _is_qdrants(conditions: object) -> bool:
+    """Whether a filter is in Qdrant's own terms; its client is needed only where one may be."""
+    if isinstance(conditions, Mapping) or not type(conditions).__module__.startswith("qdrant"):
+        return False
     from qdrant_client import models
 
-    if conditions is None or isinstance(conditions, models.Filter):
-        return conditions
+    return isinstance(conditions, models.Filter)
+
+
+def _at_any_depth(conditions: Any, depth: int) -> Iterator[tuple[Any, Any]]:
+    """Every field and what is wanted of it."""
     if not isinstance(conditions, Mapping):
         raise FilterError(f'a filter is an object like {{"lang": "de"}}, not {conditions!r:.80}')
     if len(conditions) > MAX_CONDITIONS:
         raise FilterError(
             f"the filter has {len(conditions)} conditions, at most {MAX_CONDITIONS} are allowed"
         )
+    if depth > _DEEPEST:
+        raise FilterError(f"the filter is nested deeper than {_DEEPEST} levels")
+    for field, wanted in conditions.items():
+        if field not in (_AND, _OR, _NONE):
+            yield field, wanted
+            continue
+        parts = [wanted] if field == _NONE else wanted
+        if not isinstance(parts, Sequence) or isinstance(parts, str) or not all(parts) or not parts:
+            raise FilterError(
+                f"filter {field!r} takes {'a filter' if field == _NONE else 'a list of filters'}, "
+                f"none of them empty, not {wanted!r:.80}"
+            )
+        for part in parts:
+            yield from _at_any_depth(part, depth + 1)
+
+
+def _built(conditions: Mapping[str, Any]) -> "Filter":
+    from qdrant_client import models
+
     must: list[Condition] = []
     must_not: list[Condition] = []
-    values = 0
     for field, wanted in conditions.items():
-        _check_field(field)
-        any_of, none_of, bounds = _asked(field, wanted)
-        values += len(any_of) + len(none_of) + len(bounds)
-        if any_of:
-            must.append(_holds_any(field, any_of))
-        if none_of:
-            must_not.append(_holds_any(field, none_of))
-        if bounds:
-            must.append(models.FieldCondition(key=_key(field), range=models.Range(**bounds)))
-    if values > MAX_VALUES:
-        raise FilterError(f"the filter has {values} values, at most {MAX_VALUES} are allowed")
-    return models.Filter(must=must or None, must_not=must_not or None) if conditions else None
+        if field == _AND:
+            must += map(_built, wanted)
+        elif field == _OR:
+            must.append(models.Filter(should=[*map(_built, wanted)]))
+        elif field == _NONE:
+            must_not.append(_built(wanted))
+        else:
+            any_of, none_of, bounds = _asked(field, wanted)
+            if any_of:
+                must.append(_holds_any(field, any_of))
+            if none_of:
+                must_not.append(_holds_any(field, none_of))
+            if bounds:
+                must.append(models.FieldCondition(key=_key(field), range=models.Range(**bounds)))
+    return models.Filter(must=must or None, must_not=must_not or None)
 
 
 def _asked(field: str, wanted: object) -> tuple[list[Any], list[Any], dict[str, float]]:
@@ -130,6 +184,8 @@ def _values(field: str, wanted: object) -> list[Any]:
 def _holds_any(field: str, values: list[Any]) -> "Condition":
     """That a field has one of some values, or a list with one of them."""
     from qdrant_client import models
+
+    from rabtriever_core.index.vectors import point_id
 
     if field == _DOCUMENT_ID:
         return models.HasIdCondition(has_id=[point_id(value) for value in values])

@@ -1,14 +1,11 @@
 """Search: query vectors in, ranked documents out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import ConfigDict, with_config
-
-from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.filters import SearchFilter, qdrant_filter
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import check_queries
@@ -23,33 +20,6 @@ Value = TypeVar("Value")
 _QUERIES_PER_REQUEST = 64
 # Hits asked for beyond k, to see whether ties straddle the cut.
 _LOOK_AHEAD = 8
-
-
-@with_config(ConfigDict(use_attribute_docstrings=True))
-@dataclass(frozen=True)
-class Hit:
-    """One document of a ranking."""
-
-    document_id: str
-    title: str
-    text: str
-    margin: float
-    """The student's margin: the logit of *true* minus the logit of *false*. It ranks."""
-    probability: float
-    """That the document is right, calibrated on the dev split; outside a release just σ(margin)."""
-    fits: bool | None = None
-    """Whether the probability reaches the threshold for an answer; None without a threshold."""
-    metadata: dict[str, Any] = field(default_factory=dict)
-    """Of the document; empty when it has none."""
-    teacher_margin: float | None = None
-    """The teacher's margin, if it read this document for the query."""
-    teacher_probability: float | None = None
-    """That the document is right by the teacher's margin, calibrated on the dev split."""
-
-    @property
-    def document(self) -> Document:
-        """What the models read."""
-        return Document(self.document_id, self.text, self.title, self.metadata)
 
 
 def search(

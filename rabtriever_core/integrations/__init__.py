@@ -3,12 +3,6 @@
 Each module needs an extra of the same name (`pip install 'rabtriever[langchain]'`) and says so.
 """
 
-from rabtriever_core.errors import ConfigError
+from rabtriever_core.extras import missing_extra
 
-
-def missing_extra(extra: str, error: ImportError) -> ConfigError:
-    """What to say where the library of an integration cannot be imported."""
-    return ConfigError(
-        f"this integration needs a library that is not installed ({error}): `pip install "
-        f"'rabtriever[{extra}]'`"
-    )
+__all__ = ["missing_extra"]

@@ -10,11 +10,13 @@ Haystack loads a saved pipeline with `allowed_modules=["rabtriever_core.integrat
 
 from typing import Any
 
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.haystack_filters import search_filter
 from rabtriever_core.integrations.hits import metadata, wanted
 from rabtriever_core.serving.answers import Answer, Rerank
+from rabtriever_core.serving.any_retriever import AnyRetriever
+from rabtriever_core.serving.remote import RemoteRetriever
 from rabtriever_core.serving.retriever import Retriever
 
 try:
@@ -28,14 +30,16 @@ class RabtrieverRetriever:
     """Documents scored by the calibrated probability; margin, fit and release are in their meta.
 
     Where the teacher put documents in order, that is their order, while scores stay the student's.
-    A pipeline saved as YAML keeps the workspace's folder, and opens it when it is run.
+    A pipeline saved as YAML keeps the workspace's folder or the service's address, and opens or
+    asks it when it is run.
     """
 
     def __init__(
         self,
-        retriever: Retriever | None = None,
+        retriever: AnyRetriever | None = None,
         *,
         workspace: str | None = None,
+        url: str | None = None,
         top_k: int = 5,
         filters: dict[str, Any] | None = None,
         min_probability: float | None = None,
@@ -47,6 +51,7 @@ class RabtrieverRetriever:
         Args:
             retriever: who answers; whoever opened it closes it.
             workspace: whose release, where no retriever is given; see `Retriever.open`.
+            url: of a query service to ask instead, with the key in RABTRIEVER_API_KEY.
             top_k: documents of an answer.
             filters: Haystack's, or conditions as in `rabtriever_core.index.filters`.
             min_probability: of a document that fits, instead of the fitted threshold.
@@ -54,7 +59,11 @@ class RabtrieverRetriever:
             only_fitting: leave out what does not fit.
         """
         self._retriever = retriever
-        self._workspace = str(retriever.workspace.root) if retriever else workspace
+        self._workspace, self._url = workspace, url
+        if isinstance(retriever, Retriever):
+            self._workspace = str(retriever.workspace.root)
+        elif isinstance(retriever, RemoteRetriever):
+            self._url = retriever.url
         self.top_k, self.filters = top_k, filters
         self.min_probability, self.rerank = min_probability, rerank
         self.only_fitting = only_fitting
@@ -62,7 +71,9 @@ class RabtrieverRetriever:
     def warm_up(self) -> None:
         """Open the served release, once."""
         if self._retriever is None:
-            self._retriever = Retriever.open(self._workspace)
+            self._retriever = (
+                Retriever.connect(self._url) if self._url else Retriever.open(self._workspace)
+            )
 
     def close(self) -> None:
         """Let go of the release; the next question opens it again where a workspace was given."""
@@ -75,6 +86,7 @@ class RabtrieverRetriever:
         described: dict[str, Any] = default_to_dict(
             self,
             workspace=self._workspace,
+            url=self._url,
             top_k=self.top_k,
             filters=self.filters,
             min_probability=self.min_probability,
@@ -104,7 +116,7 @@ class RabtrieverRetriever:
         options = self._options(top_k, filters)
         return self._documents(await self._opened().asearch(query, **options))
 
-    def _opened(self) -> Retriever:
+    def _opened(self) -> AnyRetriever:
         self.warm_up()
         assert self._retriever is not None  # noqa: S101 - for mypy
         return self._retriever

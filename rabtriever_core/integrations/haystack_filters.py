@@ -9,21 +9,18 @@
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rabtriever_core.errors import FilterError
-from rabtriever_core.index.filters import SearchFilter, qdrant_filter
-
-if TYPE_CHECKING:
-    from qdrant_client.models import Filter
+from rabtriever_core.index.filters import check_filter
 
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 _LOGIC = ("AND", "OR", "NOT")
 _DEEPEST = 8
 
 
-def search_filter(filters: Mapping[str, Any] | None) -> SearchFilter | None:
-    """Haystack's filters in Qdrant's terms; conditions of this project's own kind as they are.
+def search_filter(filters: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Haystack's filters as conditions of this project's own kind, which are left as they are.
 
     Raises:
         FilterError: an operator is unknown, or a part is missing.
@@ -33,9 +30,7 @@ def search_filter(filters: Mapping[str, Any] | None) -> SearchFilter | None:
     return _filter(filters, 0)
 
 
-def _filter(part: Any, depth: int) -> "Filter":
-    from qdrant_client import models
-
+def _filter(part: Any, depth: int) -> dict[str, Any]:
     if depth > _DEEPEST:
         raise FilterError(f"the filter is nested deeper than {_DEEPEST} levels")
     if not isinstance(part, Mapping):
@@ -50,13 +45,13 @@ def _filter(part: Any, depth: int) -> "Filter":
         )
     inner: list[Any] = [_filter(condition, depth + 1) for condition in conditions]
     if operator == "AND":
-        return models.Filter(must=inner)
+        return {"$and": inner}
     if operator == "OR":
-        return models.Filter(should=inner)
-    return models.Filter(must_not=[models.Filter(must=inner)])
+        return {"$or": inner}
+    return {"$not": {"$and": inner}}
 
 
-def _comparison(part: Mapping[str, Any]) -> "Filter":
+def _comparison(part: Mapping[str, Any]) -> dict[str, Any]:
     absent = [name for name in ("operator", "value") if name not in part]
     if absent:
         raise FilterError(f"filter field {part['field']!r:.80}: there is no {absent[0]!r}")
@@ -78,6 +73,6 @@ def _comparison(part: Mapping[str, Any]) -> "Filter":
             f"filter field {field!r}: unknown operator {operator!r:.80}; there are ==, !=, >, >=, "
             "<, <=, in, not in"
         )
-    made = qdrant_filter({"document_id" if field == "id" else field: condition})
-    assert made is not None  # noqa: S101 - one condition is given
+    made = {"document_id" if field == "id" else field: condition}
+    check_filter(made)
     return made

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.serving.answers import Answer
 
 TOLD = ("document_id", "title", "margin", "probability", "fits", "release", "teacher_margin")

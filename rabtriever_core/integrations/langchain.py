@@ -3,6 +3,7 @@
     from rabtriever_core.integrations.langchain import RabtrieverRetriever
 
     retriever = RabtrieverRetriever(retriever=Retriever.open("my-work"), k=3)
+    # or, of a query service: retriever=Retriever.connect("http://localhost:8000")
     documents = retriever.invoke("I snapped at my sister.")
 
 An option of the search can be said anew: `retriever.invoke(query, k=10)`.
@@ -10,11 +11,11 @@ An option of the search can be said anew: `retriever.invoke(query, k=10)`.
 
 from typing import Any
 
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.hits import metadata, wanted
 from rabtriever_core.serving.answers import Answer, Rerank
-from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.any_retriever import AnyRetriever
 
 try:
     from langchain_core.callbacks.manager import (
@@ -30,8 +31,8 @@ except ImportError as error:
 class RabtrieverRetriever(BaseRetriever):
     """Documents whose metadata hold margin, probability, whether they fit, and the release."""
 
-    retriever: Retriever
-    """Who answers; whoever opened it closes it."""
+    retriever: AnyRetriever
+    """Who answers: of `Retriever.open` or `.connect`; whoever opened it closes it."""
     k: int = 5
     """Documents of an answer."""
     filter: Any = None

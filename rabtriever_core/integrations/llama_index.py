@@ -11,11 +11,11 @@ Query engines read titles and the documents' own metadata beside the texts, but 
 from typing import Any
 
 from rabtriever_core.index.filters import SearchFilter
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.hits import TOLD, metadata, wanted
 from rabtriever_core.serving.answers import Answer, Rerank
-from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.any_retriever import AnyRetriever
 
 try:
     from llama_index.core.base.base_retriever import BaseRetriever
@@ -36,7 +36,7 @@ class RabtrieverRetriever(BaseRetriever):
 
     def __init__(
         self,
-        retriever: Retriever,
+        retriever: AnyRetriever,
         *,
         k: int = 5,
         filter: SearchFilter | None = None,
@@ -48,7 +48,7 @@ class RabtrieverRetriever(BaseRetriever):
         """Ask a retriever.
 
         Args:
-            retriever: who answers; whoever opened it closes it.
+            retriever: who answers, of `Retriever.open` or `.connect`; whoever opened it closes it.
             k: nodes of an answer.
             filter: conditions on the documents' metadata (`rabtriever_core.index.filters`).
             min_probability: of a document that fits, instead of the fitted threshold.

@@ -1,12 +1,14 @@
 """Model Context Protocol: search as a tool of agents (extra `mcp`).
 
-    python -m rabtriever_core.integrations.mcp my-work
+    rabtriever mcp -w my-work
+    rabtriever mcp --url http://localhost:8000
 
 speaks the protocol over standard input and output, as agents start it; what it logs goes to
 standard error.
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rabtriever_core.errors import RabtrieverError
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.serving.answers import Rerank
+from rabtriever_core.serving.any_retriever import AnyRetriever
 from rabtriever_core.serving.retriever import Retriever
 
 try:
@@ -66,7 +69,7 @@ class ServedRelease(_Told):
 _READ_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
-def mcp_server(retriever: Retriever) -> MCPServer:
+def mcp_server(retriever: AnyRetriever) -> MCPServer:
     """A server with the tools `search` and `release`.
 
     Args:
@@ -149,9 +152,14 @@ def mcp_server(retriever: Retriever) -> MCPServer:
     return server
 
 
-def run(workspace: str | None = None) -> None:
-    """Serve a workspace's release over standard input and output until that is closed."""
-    with Retriever.open(workspace) as retriever:
+def run(workspace: Path | str | None = None, url: str | None = None) -> None:
+    """Speak over standard input and output until that is closed.
+
+    Args:
+        workspace: whose release answers.
+        url: of a query service to ask instead.
+    """
+    with Retriever.connect(url) if url else Retriever.open(workspace) as retriever:
         mcp_server(retriever).run("stdio")
 
 

@@ -7,8 +7,8 @@ The folder holds `tower.onnx` from token ids to vectors in the collection's coor
 from pathlib import Path
 
 from rabtriever_core.errors import ArtifactError
+from rabtriever_core.extras import missing_extra
 from rabtriever_core.index.onnx.reader import TOWER_FILE, GraphInfo, QueryGraph, read_info
-from rabtriever_core.integrations import missing_extra
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.workspace.artifacts import folder_md5s
 
@@ -52,7 +52,7 @@ class OnnxQueryTower(QueryGraph):
         try:
             super().__init__(folder, self.info.query, self.info.dimension, threads)
         except ImportError as error:
-            raise missing_extra("onnx", error) from error
+            raise missing_extra("local", error) from error
 
 
 def _checked(folder: Path) -> TowerInfo:

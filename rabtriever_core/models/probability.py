@@ -1,23 +1,28 @@
 """From margins to the probability that users see, and to the answer "nothing here fits"."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rabtriever_core.errors import ArtifactError
-from rabtriever_core.models.arrays import Reals
 from rabtriever_core.workspace.atomic import write_text
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from rabtriever_core.models.arrays import Reals
 
 FILE = "calibration.json"
 
 
-def sigmoid(logits: npt.ArrayLike) -> Reals:
+def sigmoid(logits: "npt.ArrayLike") -> "Reals":
     """σ(logit), for logits of any size and shape; float64."""
-    from scipy.special import expit
+    import numpy as np
 
-    probabilities: Reals = expit(np.asarray(logits, dtype=np.float64))
+    logits = np.asarray(logits, dtype=np.float64)
+    small = np.exp(-np.abs(logits))  # never too large
+    probabilities: Reals = np.where(logits >= 0, 1, small) / (1 + small)
     return probabilities
 
 
@@ -51,22 +56,26 @@ class Calibration(BaseModel):
     teacher: Scale | None = None
     """The same fit of the teacher's margins; releases made before version 0.2 have none."""
 
-    def logits(self, margins: npt.ArrayLike) -> Reals:
+    def logits(self, margins: "npt.ArrayLike") -> "Reals":
         """Slope · margin + bias; any shape."""
+        import numpy as np
+
         logits: Reals = self.slope * np.asarray(margins, dtype=np.float64) + self.bias
         return logits
 
-    def probabilities(self, margins: npt.ArrayLike) -> Reals:
+    def probabilities(self, margins: "npt.ArrayLike") -> "Reals":
         """σ(slope · margin + bias); any shape."""
         return sigmoid(self.logits(margins))
 
-    def teacher_logits(self, margins: npt.ArrayLike) -> Reals:
+    def teacher_logits(self, margins: "npt.ArrayLike") -> "Reals":
         """Of the teacher's margins, any shape; the margins themselves where nothing was fitted."""
+        import numpy as np
+
         scale = self.teacher or Scale(slope=1.0, bias=0.0)
         logits: Reals = scale.slope * np.asarray(margins, dtype=np.float64) + scale.bias
         return logits
 
-    def teacher_probabilities(self, margins: npt.ArrayLike) -> Reals:
+    def teacher_probabilities(self, margins: "npt.ArrayLike") -> "Reals":
         """P(right | the teacher's margin), any shape; σ(margin) where that was not fitted."""
         return sigmoid(self.teacher_logits(margins))
 

@@ -5,14 +5,16 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from rabtriever_core.errors import ReleaseError
-from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
 from rabtriever_core.workspace.encodable import Encodable
+
+if TYPE_CHECKING:
+    from rabtriever_core.workspace import Workspace
 
 FOLDER = "releases"
 METRIC = "MRR@10"
@@ -107,12 +109,12 @@ def parts_hash(parts: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(parts.items())).encode()).hexdigest()
 
 
-def releases_folder(workspace: Workspace) -> Path:
+def releases_folder(workspace: "Workspace") -> Path:
     """Where records, log and store lie."""
     return workspace.root / FOLDER
 
 
-def write_record(workspace: Workspace, release: Release) -> Path:
+def write_record(workspace: "Workspace", release: Release) -> Path:
     """Write or replace a record in one step."""
     path = releases_folder(workspace) / f"{release.id}.json"
     values = json.loads(release.model_dump_json())
@@ -126,7 +128,7 @@ def _checksum(values: Mapping[str, Any]) -> str:
     return hashlib.md5(json.dumps(values).encode(), usedforsecurity=False).hexdigest()
 
 
-def read_releases(workspace: Workspace) -> dict[str, Release]:
+def read_releases(workspace: "Workspace") -> dict[str, Release]:
     """All releases under the workspace's alias by id, oldest first.
 
     Raises:
@@ -136,7 +138,7 @@ def read_releases(workspace: Workspace) -> dict[str, Release]:
     return {release.id: release for release in found if release.alias == workspace.alias}
 
 
-def read_release(workspace: Workspace, id_: str) -> Release | None:
+def read_release(workspace: "Workspace", id_: str) -> Release | None:
     """One release under the workspace's alias; None where there is no record of it.
 
     What every query asks for: a team that retrains for years has hundreds of records.
@@ -151,7 +153,7 @@ def read_release(workspace: Workspace, id_: str) -> Release | None:
     return release if release.alias == workspace.alias else None
 
 
-def every_release(workspace: Workspace) -> list[Release]:
+def every_release(workspace: "Workspace") -> list[Release]:
     """The releases of all aliases, oldest first: they share numbers and store.
 
     Raises:

@@ -17,10 +17,11 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError, IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.filters import SearchFilter
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.index.onnx.reader import QueryGraph
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryEncoder, QueryTower
-from rabtriever_core.index.search import Hit, per_query, search
+from rabtriever_core.index.search import per_query, search
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.store import check
@@ -180,7 +181,7 @@ def _torch(what: str, release: Release) -> Iterator[None]:
     except ImportError as error:
         raise ConfigError(
             f"{what.format(release.id)} by torch, which is not installed here ({error}): "
-            "`pip install 'rabtriever[pipeline]'`"
+            "`pip install 'rabtriever[models]'`"
         ) from error
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
 
-from rabtriever_core.index.filters import SearchFilter, qdrant_filter
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.filters import SearchFilter, check_filter
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
 
@@ -31,7 +31,7 @@ class Query:
 
     def __post_init__(self) -> None:
         # Its own fault is found before it waits with others.
-        object.__setattr__(self, "filter", qdrant_filter(self.filter))
+        check_filter(self.filter)
         if not self.text.strip():
             raise ValueError("a query must have text")
         if self.k < 1:

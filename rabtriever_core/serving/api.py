@@ -104,7 +104,13 @@ async def rerank(body: RerankRequest, request: Request, service: Answering) -> R
     _note(request, service, ranked.release.id, [body.query])
     probabilities = ranked.calibration.teacher_probabilities([m for _, m in ranked.results])
     results = [
-        Judged(document_id=document.id, margin=margin, probability=float(probability))
+        Judged(
+            document_id=document.id,
+            margin=margin,
+            probability=float(probability),
+            title=document.title if body.document_ids else None,
+            text=document.text if body.document_ids else None,
+        )
         for (document, margin), probability in zip(ranked.results, probabilities, strict=True)
     ]
     return _json(RerankAnswer(release=ranked.release.id, results=results))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -56,19 +56,25 @@ _ZIPPED_FROM = 1000
 """Bytes of an answer, where the client takes it zipped."""
 
 
-def create_app(workspace: Workspace, root_path: str = "") -> FastAPI:
+def create_app(
+    workspace: Workspace,
+    root_path: str = "",
+    announcement: AbstractContextManager[None] | None = None,
+) -> FastAPI:
     """The application of one workspace; the served release is opened when it starts.
 
     Args:
         workspace: whose served release answers.
         root_path: where a proxy shows it (`/search`), whether it passes that on or not.
+        announcement: says where it is, as long as it answers.
     """
     service = Service(workspace)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.running():
-            yield
+        with announcement or nullcontext():
+            async with service.running():
+                yield
 
     app = FastAPI(
         title="Rabtriever",

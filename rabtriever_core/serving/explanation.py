@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.data.dataset import Document
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.index.lookup import stored_documents
-from rabtriever_core.index.search import Hit, search
+from rabtriever_core.index.search import search
 
 if TYPE_CHECKING:
     from rabtriever_core.models.probability import Calibration

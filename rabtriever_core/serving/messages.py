@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rabtriever_core.data.dataset import Document
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
+from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
 from rabtriever_core.serving.answers import Answer, Embedded, Query
 
@@ -172,6 +173,10 @@ class Judged(Answered):
     """The teacher's margin: the logit of *true* minus the logit of *false*."""
     probability: float
     """That it is right, calibrated on the dev split."""
+    title: str | None = None
+    """Of a document that was given by its id."""
+    text: str | None = None
+    """Of a document that was given by its id."""
 
 
 class RerankAnswer(Answered):
@@ -207,6 +212,21 @@ class ReleaseAnswer(Answered):
         """What a record says of it, without its parts and settings."""
         values = {name: getattr(release, name) for name in cls.model_fields if name != "documents"}
         return cls(documents=release.count, **values)
+
+
+class ReleaseDetails(Answered):
+    """What answers of a release belong to, as the Python client knows it."""
+
+    record: Release
+    """Its record; without settings and names of people, which are empty."""
+    calibration: Calibration
+    """How margins become probabilities, and which of them fit."""
+
+    @classmethod
+    def of(cls, record: Release, calibration: Calibration) -> "ReleaseDetails":
+        """What may be told to whoever asks."""
+        kept: dict[str, Any] = {"settings": {}, "created_by": "", "override": None}
+        return cls(record=record.model_copy(update=kept), calibration=calibration)
 
 
 class Problem(Answered):

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.extras import extra_of, missing_extra
+from rabtriever_core.serving.announcement import announced
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.workspace import Workspace
 
@@ -23,7 +25,6 @@ _GRACE_SECONDS = 10
 # send a request to nobody.
 _KEEP_ALIVE_SECONDS = 75
 _COLOURED = "color_message"
-_EXTRA = {"uvicorn", "fastapi", "prometheus_client", "pythonjsonlogger", "fastapi_offline"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def serve(
         ConfigError: the port is taken, the host is no address of this machine or is open to others
             without keys, TLS files cannot be used, or the extra `serve` is not installed.
     """
-    app = _app(workspace, listening.root_path)
+    app = _app(workspace, listening)
     import uvicorn
 
     if not (without_keys or _is_loopback(listening.host) or ApiKeys(workspace).required):
@@ -97,16 +98,16 @@ def serve(
         uvicorn.Server(config).run(sockets=[bound])
 
 
-def _app(workspace: Workspace, root_path: str) -> "FastAPI":
+def _app(workspace: Workspace, listening: Listening) -> "FastAPI":
     try:
         from rabtriever_core.serving.app import create_app
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        if extra_of(error) is None:
             raise
-        raise ConfigError(
-            f"serving needs {error.name}, which is not installed: pip install 'rabtriever[serve]'"
-        ) from None
-    return create_app(workspace, root_path)
+        raise missing_extra("serve", error) from None
+    scheme = "https" if listening.tls_certificate else "http"
+    announcement = announced(workspace, scheme, listening.host, listening.port)
+    return create_app(workspace, listening.root_path, announcement)
 
 
 def _is_loopback(host: str) -> bool:

@@ -11,7 +11,7 @@ from pydantic import Field
 from rabtriever_core.releases.table import Row, rows_where
 from rabtriever_core.serving.answers import Answer, Query
 from rabtriever_core.serving.api import PROBLEMS, Answering, _note, authorized
-from rabtriever_core.serving.messages import Answered, Problem, SearchRequest
+from rabtriever_core.serving.messages import Answered, Problem, ReleaseDetails, SearchRequest
 from rabtriever_core.serving.service import Service
 from rabtriever_core.serving.side_by_side import MAX_BM25_DOCUMENTS, Lexical, LexicalSearch
 
@@ -161,6 +161,13 @@ async def releases(service: Answering) -> ReleasesAnswer:
         rerank_depth=service.settings.rerank_depth,
         releases=[ReleaseRow.of(row) for row in reversed(rows)],
     )
+
+
+@router.get("/releases/{release_id}")
+async def release_details(release_id: ReleaseId, service: Answering) -> ReleaseDetails:
+    """Record and calibration of a release, which clients ask for once."""
+    told = await asyncio.to_thread(service.retriever.described, release_id)
+    return ReleaseDetails.of(*told)
 
 
 async def _answer(service: Service, system: str, query: Query) -> Answer | Lexical:

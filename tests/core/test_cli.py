@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from rabtriever_core.cli import app
 from rabtriever_core.errors import IndexUnavailableError
-from rabtriever_core.index.search import Hit
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases import promotion
 from rabtriever_core.serving import retriever

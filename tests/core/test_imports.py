@@ -23,7 +23,7 @@ LAYERS = (
     {"models"},
     {"data"},
     {"workspace"},
-    {"config", "errors"},
+    {"config", "errors", "extras"},
 )
 """Packages, from the top down: each may import those of lower layers, and of its own."""
 LEVEL = {package: level for level, layer in enumerate(LAYERS) for package in layer}

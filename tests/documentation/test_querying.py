@@ -96,13 +96,25 @@ def python(script: str, folder: Path, environment: dict[str, str]) -> str:
     return finished.stdout
 
 
-def test_python(folder: Path, environment: dict[str, str]) -> None:
-    said = python("".join(block.text for block in of("python", "Python")), folder, environment)
+@pytest.mark.parametrize("how", ["open()", "connect({!r})"])
+def test_python(how: str, port: int, folder: Path, environment: dict[str, str]) -> None:
+    """The same lines, from the release itself and from a service."""
+    script = "".join(block.text for block in of("python", "Python"))
+    assert script.count("= Retriever.open()") == 1
+    asks = f"= Retriever.{how.format(f'http://localhost:{port}')}"
+    said = python(script.replace("= Retriever.open()", asks), folder, environment)
     *hits, options = said.splitlines()
     assert len(hits) == 3
     assert 0 <= float(hits[0].split()[0]) <= 1
     assert options.startswith("0001-")
     assert options.endswith(" False []")  # nothing of the demo has metadata
+
+
+def test_connect(port: int, folder: Path, environment: dict[str, str]) -> None:
+    (block,) = of("python", "Open a release, or connect to a service")
+    assert f"localhost:{PORT}" in block.text
+    said = python(block.text.replace(f":{PORT}", f":{port}"), folder, environment)
+    assert said.startswith("0001-") and said.count("'") == 6
 
 
 def test_curl(port: int, folder: Path, environment: dict[str, str]) -> None:
@@ -181,7 +193,9 @@ def test_the_readme(
     (printed,) = of("text", "Ask it", readme)
     _, query = asked.text.splitlines()
     assert answered(query, folder, monkeypatch)[0] == printed.text.splitlines()[0]
-    assert len(python(script.text, folder, environment).splitlines()) == 3
+    connects = f"Retriever.connect('http://localhost:{port}')"
+    for text in (script.text, script.text.replace("Retriever.open()", connects)):
+        assert len(python(text, folder, environment).splitlines()) == 3
     said = shell(curl.text.replace(f":{PORT}", f":{port}"), folder, environment)
     assert len(json.loads(said)["hits"]) == 3
 

@@ -14,7 +14,10 @@ from rabtriever_core.cli.application import SECTIONS
 from rabtriever_core.workspace import Workspace
 from tests.core.cli.conftest import Rabtriever
 
-WITHOUT_JSON = {"serve": "it runs until it is stopped, and its log is JSON"}
+WITHOUT_JSON = {
+    "serve": "it runs until it is stopped, and its log is JSON",
+    "mcp": "it speaks a protocol of its own",
+}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

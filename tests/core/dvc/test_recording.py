@@ -20,7 +20,7 @@ from rabtriever_core.dvc.recording import (
     recorded_md5,
     run_dvc,
 )
-from rabtriever_core.errors import StageBusyError, VersioningError
+from rabtriever_core.errors import ConfigError, StageBusyError, VersioningError
 from rabtriever_core.stages import run_stage
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import folder_hash, load_artifact
@@ -32,6 +32,18 @@ def git(folder: Path, *arguments: str) -> str:
         ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
     )
     return finished.stdout
+
+
+def test_where_dvc_is_not_installed_its_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = tmp_path / "python"
+    bare.write_text('#!/bin/sh\necho "No module named dvc" >&2\nexit 1\n')
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
+    monkeypatch.setattr(recording, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"rabtriever\[pipeline\]"):
+        run_dvc(tmp_path, "init")
 
 
 def test_folder_hash_is_dvcs(tmp_path: Path) -> None:

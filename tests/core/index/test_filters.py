@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,19 @@ FILTERS = st.builds(
     lambda by_field, by_id: by_field | by_id,
     st.dictionaries(FIELDS, CONDITIONS, max_size=3),
     st.just({}) | st.fixed_dictionaries({"document_id": ID_CONDITIONS}),
+)
+JOINED = st.recursive(
+    FILTERS.filter(bool),
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "$or": st.lists(inner, min_size=1, max_size=3),
+            "$and": st.lists(inner, min_size=1, max_size=2),
+            "$not": inner,
+            "a": SCALARS,
+        },
+    ).filter(bool),
+    max_leaves=4,
 )
 WHOLE = st.integers(-2, 2)
 
@@ -70,6 +84,12 @@ def _within(held: Any, bounds: dict[str, float]) -> bool:
 def satisfies(document: Document, conditions: Mapping[str, Any]) -> bool:
     """Whether a filter, not yet in Qdrant's terms, finds a document."""
     for field, wanted in conditions.items():
+        if field.startswith("$"):
+            inner = [wanted] if field == "$not" else wanted
+            found = [satisfies(document, each) for each in inner]
+            if {"$or": not any(found), "$and": not all(found), "$not": all(found)}[field]:
+                return False
+            continue
         held = document.id if field == "document_id" else document.metadata.get(field)
         if not isinstance(wanted, dict):
             if not _one_of(held, wanted):
@@ -86,7 +106,7 @@ def satisfies(document: Document, conditions: Mapping[str, Any]) -> bool:
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(METADATA, min_size=1, max_size=9),
-    st.lists(st.none() | FILTERS, min_size=1, max_size=4),
+    st.lists(st.none() | FILTERS | JOINED, min_size=1, max_size=4),
     st.lists(WHOLE, min_size=2 * 13, max_size=2 * 13),
     st.lists(st.integers(1, 10), min_size=4, max_size=4),
 )
@@ -172,6 +192,15 @@ def test_no_filter_and_one_in_the_terms_of_qdrant_stay_what_they_are() -> None:
         ({"document_id": 7}, "field 'document_id': 7 is no id; ids are strings"),
         ({"document_id": ["d1", None]}, "field 'document_id': None is no id"),
         ({"document_id": {"gte": 1}}, "field 'document_id': {'gte': 1}: ids have no order"),
+        ({"$or": []}, r"'\$or' takes a list of filters, none of them empty, not \[\]"),
+        ({"$or": [{"lang": "de"}, {}]}, r"'\$or' takes a list of filters, none of them empty"),
+        ({"$and": {"lang": "de"}}, r"'\$and' takes a list of filters"),
+        ({"$or": "lang"}, r"'\$or' takes a list of filters"),
+        ({"$not": {}}, r"'\$not' takes a filter, none of them empty"),
+        ({"$not": "lang"}, "an object like"),
+        ({"$not": {"$or": [{"a b": 1}]}}, "field 'a b': names are letters"),
+        ({"$nor": [{"a": 1}]}, r"field '\$nor': names are letters"),
+        (reduce(lambda f, _: {"$not": f}, range(17), {"a": 1}), "deeper than 16 levels"),
         ({f"f{i}": i for i in range(MAX_CONDITIONS + 1)}, "33 conditions, at most 32"),
         ({"a": list(range(MAX_VALUES)), "b": {"not": "x"}}, "1001 values, at most 1000"),
     ],

@@ -8,10 +8,13 @@ import pytest
 
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.releases import store
+from rabtriever_core.serving.any_retriever import AnyRetriever
+from rabtriever_core.serving.app import create_app
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
 from tests.core.integrations.released import release_small
 from tests.core.releases.conftest import quick_dvc
+from tests.core.serving.listening import listening
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +26,21 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def retriever(released: Workspace) -> Iterator[Retriever]:
-    with Retriever.open(released) as opened:
-        yield opened
+def url(released: Workspace) -> Iterator[str]:
+    """A query service of that workspace."""
+    with listening(create_app(released)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session", params=["open", "connect"])
+def retriever(request: pytest.FixtureRequest, released: Workspace) -> Iterator[AnyRetriever]:
+    """Who answers: the release itself, and a service over HTTP."""
+    with (
+        Retriever.open(released)
+        if request.param == "open"
+        else Retriever.connect(request.getfixturevalue("url"))
+    ) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

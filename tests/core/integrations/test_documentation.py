@@ -1,13 +1,13 @@
 """What docs/how-to/querying.md prints for other libraries, run as it stands."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.any_retriever import AnyRetriever
+from rabtriever_core.serving.remote import RemoteRetriever
 from rabtriever_core.workspace import VARIABLE, Workspace
 from tests.core.integrations.test_mteb import local_task
 from tests.documentation.blocks import ROOT, blocks
@@ -24,28 +24,42 @@ def in_the_workspace(released: Workspace, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "false")
 
 
-def _run(name: str) -> dict[str, Any]:
+def _run(name: str, ours: str = "", said: str = "") -> dict[str, Any]:
+    """What an example leaves; with other words in the place of its own."""
     names: dict[str, Any] = {}
-    exec(compile(EXAMPLES[name], f"querying.md {name}", "exec"), names)  # noqa: S102
+    text = EXAMPLES[name]
+    assert ours in text
+    exec(compile(text.replace(ours, said) if ours else text, f"querying.md {name}", "exec"), names)  # noqa: S102
     return names
 
 
 @pytest.fixture
-def expected(retriever: Retriever) -> list[str]:
+def in_place(retriever: AnyRetriever) -> tuple[str, str]:
+    """What opens a release in the examples, and what connects in its place."""
+    opens = "Retriever.open()"
+    if isinstance(retriever, RemoteRetriever):
+        return opens, f"Retriever.connect({retriever.url!r})"
+    return opens, opens
+
+
+@pytest.fixture
+def expected(retriever: AnyRetriever) -> list[str]:
     return [hit.document_id for hit in retriever.search(QUERY, 3)]
 
 
-def test_langchain(retriever: Retriever) -> None:
+def test_langchain(retriever: AnyRetriever, in_place: tuple[str, str]) -> None:
     fitting = [hit.document_id for hit in retriever.search(QUERY, 3) if hit.fits is not False]
-    assert [document.id for document in _run("LangChain")["documents"]] == fitting
+    assert [document.id for document in _run("LangChain", *in_place)["documents"]] == fitting
 
 
-def test_llama_index(expected: list[str]) -> None:
-    assert [node.node_id for node in _run("LlamaIndex")["nodes"]] == expected
+def test_llama_index(expected: list[str], in_place: tuple[str, str]) -> None:
+    assert [node.node_id for node in _run("LlamaIndex", *in_place)["nodes"]] == expected
 
 
-def test_haystack(expected: list[str]) -> None:
-    assert [document.id for document in _run("Haystack")["documents"]] == expected
+def test_haystack(retriever: AnyRetriever, expected: list[str]) -> None:
+    here = 'workspace="."'
+    there = f"url={retriever.url!r}" if isinstance(retriever, RemoteRetriever) else here
+    assert [document.id for document in _run("Haystack", here, there)["documents"]] == expected
 
 
 def test_sentence_transformers() -> None:
@@ -53,7 +67,7 @@ def test_sentence_transformers() -> None:
 
 
 @pytest.mark.usefixtures("ready_graph")
-def test_onnx(retriever: Retriever) -> None:
+def test_onnx(retriever: AnyRetriever) -> None:
     encoded = _run("ONNX")["encoded"]
     assert encoded.vectors[0] == pytest.approx(retriever.embed([QUERY]).vectors[0], abs=1e-4)
 
@@ -85,5 +99,5 @@ def test_mteb(
 
 def test_agents_start_what_the_tests_start() -> None:
     server = json.loads(EXAMPLES["MCP"])["mcpServers"]["rabtriever"]
-    assert Path(sys.executable).name.startswith(server["command"])
-    assert server["args"] == ["-m", "rabtriever_core.integrations.mcp", "my-work"]
+    assert server["command"] == "rabtriever"
+    assert server["args"] == ["mcp", "-w", "my-work"]

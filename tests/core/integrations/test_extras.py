@@ -10,7 +10,7 @@ import pytest
 
 from rabtriever_core.errors import ConfigError
 from rabtriever_core.integrations.hits import TOLD, metadata, wanted
-from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.any_retriever import AnyRetriever
 
 ROOT = Path(__file__).parents[3]
 MODULES = {
@@ -39,7 +39,7 @@ def test_a_missing_library_is_named_by_its_extra(
     assert extra in project["optional-dependencies"]
 
 
-def test_a_documents_own_fields_give_way(retriever: Retriever) -> None:
+def test_a_documents_own_fields_give_way(retriever: AnyRetriever) -> None:
     answer = retriever.search("He lied again", 1)
     hit = replace(answer[0], metadata={"title": "its own", "lang": "de"}, teacher_margin=1.5)
     told = metadata(hit, answer)
@@ -47,7 +47,7 @@ def test_a_documents_own_fields_give_way(retriever: Retriever) -> None:
     assert set(told) == {*TOLD, "lang"}
 
 
-def test_without_a_threshold_nothing_is_left_out(retriever: Retriever) -> None:
+def test_without_a_threshold_nothing_is_left_out(retriever: AnyRetriever) -> None:
     answer = retriever.search("He lied again", 1)
     plain = replace(answer[0], fits=None)
     assert wanted(replace(answer, hits=[plain]), only_fitting=True) == [plain]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rabtriever_core.errors import FilterError
 from rabtriever_core.integrations.haystack_filters import search_filter
+from rabtriever_core.serving.any_retriever import AnyRetriever
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
 from tests.core.integrations.released import titled_dataset
@@ -25,7 +26,7 @@ def no_telemetry() -> Any:
         yield
 
 
-def test_documents_are_the_hits(retriever: Retriever) -> None:
+def test_documents_are_the_hits(retriever: AnyRetriever) -> None:
     from rabtriever_core.integrations.haystack import RabtrieverRetriever
 
     answer = retriever.search(QUERY, 4)
@@ -41,6 +42,18 @@ def test_documents_are_the_hits(retriever: Retriever) -> None:
     assert len(component.run(QUERY, top_k=1)["documents"]) == 1
     strict = RabtrieverRetriever(retriever, min_probability=1.0, only_fitting=True)
     assert strict.run(QUERY) == {"documents": []}
+
+
+def test_a_saved_pipeline_asks_the_service_again(url: str, retriever: AnyRetriever) -> None:
+    from rabtriever_core.integrations.haystack import RabtrieverRetriever
+
+    with Retriever.connect(url) as remote:
+        kept = RabtrieverRetriever(remote, top_k=3).to_dict()["init_parameters"]
+    assert (kept["url"], kept["workspace"]) == (url, None)
+    found = RabtrieverRetriever(**kept).run(QUERY)["documents"]
+    assert [document.id for document in found] == [
+        hit.document_id for hit in retriever.search(QUERY, 3)
+    ]
 
 
 def test_a_saved_pipeline_opens_the_release_again(released: Workspace) -> None:
@@ -91,7 +104,7 @@ FILTERS = st.builds(
 
 
 @given(filters=st.one_of(_LEAVES, FILTERS))
-def test_filters_find_what_haystack_finds(retriever: Retriever, filters: dict[str, Any]) -> None:
+def test_filters_find_what_haystack_finds(retriever: AnyRetriever, filters: dict[str, Any]) -> None:
     from haystack import Document
     from haystack.utils.filters import document_matches_filter
 
@@ -108,7 +121,7 @@ def test_filters_find_what_haystack_finds(retriever: Retriever, filters: dict[st
     assert {document.id for document in found} == expected
 
 
-def test_ids_are_a_field_of_haystack(retriever: Retriever) -> None:
+def test_ids_are_a_field_of_haystack(retriever: AnyRetriever) -> None:
     conditions = {"field": "id", "operator": "in", "value": ["rest-work", "no-such"]}
     answer = retriever.search(QUERY, 9, filter=search_filter(conditions))
     assert [hit.document_id for hit in answer] == ["rest-work"]

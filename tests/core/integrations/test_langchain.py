@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.any_retriever import AnyRetriever
 from tests.core.integrations.released import NIGHT
 
 pytest.importorskip("langchain_core")
@@ -12,7 +12,7 @@ pytest.importorskip("langchain_core")
 QUERY = "He lied again and I am furious. It is two in the morning."
 
 
-def test_documents_are_the_hits(retriever: Retriever) -> None:
+def test_documents_are_the_hits(retriever: AnyRetriever) -> None:
     from langchain_core.documents import Document
 
     from rabtriever_core.integrations.langchain import RabtrieverRetriever
@@ -35,7 +35,7 @@ def test_documents_are_the_hits(retriever: Retriever) -> None:
     assert sum(document.metadata.items() >= NIGHT.items() for document in documents) == 4
 
 
-def test_async_batches_and_chains_say_the_same(retriever: Retriever) -> None:
+def test_async_batches_and_chains_say_the_same(retriever: AnyRetriever) -> None:
     from langchain_core.runnables import RunnableLambda
 
     from rabtriever_core.integrations.langchain import RabtrieverRetriever
@@ -48,7 +48,7 @@ def test_async_batches_and_chains_say_the_same(retriever: Retriever) -> None:
     assert chain.invoke(QUERY) == [document.id for document in documents]
 
 
-def test_options_of_the_search_reach_it(retriever: Retriever) -> None:
+def test_options_of_the_search_reach_it(retriever: AnyRetriever) -> None:
     from rabtriever_core.integrations.langchain import RabtrieverRetriever
 
     found = RabtrieverRetriever(retriever=retriever, k=9, filter={"lang": "de"}, rerank=True)
@@ -61,7 +61,7 @@ def test_options_of_the_search_reach_it(retriever: Retriever) -> None:
     assert len(found.invoke(QUERY, filter=None)) == 9
 
 
-def test_what_does_not_fit_can_be_left_out(retriever: Retriever) -> None:
+def test_what_does_not_fit_can_be_left_out(retriever: AnyRetriever) -> None:
     from rabtriever_core.integrations.langchain import RabtrieverRetriever
 
     for least, count in ((1.0, 0), (0.0, 5)):

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.any_retriever import AnyRetriever
 
 pytest.importorskip("llama_index.core")
 
 QUERY = "He lied again and I am furious. It is two in the morning."
 
 
-def test_nodes_are_the_hits(retriever: Retriever) -> None:
+def test_nodes_are_the_hits(retriever: AnyRetriever) -> None:
     from llama_index.core.schema import MetadataMode, QueryBundle
 
     from rabtriever_core.integrations.llama_index import RabtrieverRetriever
@@ -36,7 +36,7 @@ def test_nodes_are_the_hits(retriever: Retriever) -> None:
         assert [node.model_dump() for node in again] == [node.model_dump() for node in nodes]
 
 
-def test_options_of_the_search_reach_it(retriever: Retriever) -> None:
+def test_options_of_the_search_reach_it(retriever: AnyRetriever) -> None:
     from rabtriever_core.integrations.llama_index import RabtrieverRetriever
 
     nodes = RabtrieverRetriever(retriever, k=9, filter={"year": {"gte": 2021}}).retrieve(QUERY)
@@ -48,7 +48,7 @@ def test_options_of_the_search_reach_it(retriever: Retriever) -> None:
     assert strict.retrieve(QUERY) == []
 
 
-def test_a_query_engine_reads_it(retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_engine_reads_it(retriever: AnyRetriever, monkeypatch: pytest.MonkeyPatch) -> None:
     from llama_index.core import Settings
     from llama_index.core.llms import MockLLM
     from llama_index.core.query_engine import RetrieverQueryEngine

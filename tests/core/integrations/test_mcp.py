@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rabtriever_core.serving.retriever import Retriever
+from rabtriever_core.serving.any_retriever import AnyRetriever
+from rabtriever_core.serving.remote import RemoteRetriever
 from rabtriever_core.workspace import Workspace
 
 mcp = pytest.importorskip("mcp")
@@ -25,13 +26,13 @@ def _with_client(server: Any, ask: Callable[[Any], Awaitable[Any]]) -> Any:
     return asyncio.run(asyncio.wait_for(run(), 240))
 
 
-def _call(retriever: Retriever, name: str, arguments: dict[str, Any]) -> Any:
+def _call(retriever: AnyRetriever, name: str, arguments: dict[str, Any]) -> Any:
     from rabtriever_core.integrations.mcp import mcp_server
 
     return _with_client(mcp_server(retriever), lambda client: client.call_tool(name, arguments))
 
 
-def test_search_answers_with_typed_documents(retriever: Retriever) -> None:
+def test_search_answers_with_typed_documents(retriever: AnyRetriever) -> None:
     from rabtriever_core.integrations.mcp import Found
 
     asked = {"query": QUERY, "k": 4, "filter": {"lang": "de"}, "min_probability": 0.0}
@@ -49,7 +50,7 @@ def test_search_answers_with_typed_documents(retriever: Retriever) -> None:
         assert document.fits is True
 
 
-def test_release_says_what_answers(retriever: Retriever) -> None:
+def test_release_says_what_answers(retriever: AnyRetriever) -> None:
     said = _call(retriever, "release", {}).structured_content
     release = retriever.release
     assert (said["id"], said["dataset"]) == (release.id, release.dataset)
@@ -57,7 +58,7 @@ def test_release_says_what_answers(retriever: Retriever) -> None:
     assert said["metrics"]["test"]["student"] == pytest.approx(release.metrics["test"]["student"])
 
 
-def test_an_agent_is_told_what_it_may_ask(retriever: Retriever) -> None:
+def test_an_agent_is_told_what_it_may_ask(retriever: AnyRetriever) -> None:
     from rabtriever_core.integrations.mcp import mcp_server
 
     listed = _with_client(mcp_server(retriever), lambda client: client.list_tools())
@@ -85,19 +86,18 @@ def test_an_agent_is_told_what_it_may_ask(retriever: Retriever) -> None:
     ],
 )
 def test_a_wrong_question_is_explained_to_the_agent(
-    retriever: Retriever, arguments: dict[str, Any], message: str
+    retriever: AnyRetriever, arguments: dict[str, Any], message: str
 ) -> None:
     result = _call(retriever, "search", arguments)
     assert result.is_error
     assert message in result.content[0].text
 
 
-def test_an_agent_starts_it_over_stdio(released: Workspace, retriever: Retriever) -> None:
-    command = mcp.StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "rabtriever_core.integrations.mcp", str(released.root)],
-        cwd=ROOT,
-    )
+def test_an_agent_starts_it_over_stdio(released: Workspace, retriever: AnyRetriever) -> None:
+    module, of = ["-m", "rabtriever_core.integrations.mcp"], [str(released.root)]
+    if isinstance(retriever, RemoteRetriever):
+        module, of = ["-m", "rabtriever_core.cli", "mcp"], ["--url", retriever.url]
+    command = mcp.StdioServerParameters(command=sys.executable, args=[*module, *of], cwd=ROOT)
     transport = mcp.stdio_client(command)
     asked = {"query": QUERY, "k": 2}
     result = _with_client(transport, lambda client: client.call_tool("search", asked))

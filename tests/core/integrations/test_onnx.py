@@ -271,7 +271,7 @@ def test_without_the_library_it_says_which_extra(
     exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ConfigError, match=r"rabtriever\[onnx\]"):
+    with pytest.raises(ConfigError, match=r"rabtriever\[local\]"):
         OnnxQueryTower(exported)
 
 

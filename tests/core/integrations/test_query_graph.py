@@ -106,7 +106,7 @@ def test_nothing_of_torch_is_needed_to_ask(served: Workspace) -> None:
         assert retriever.rerank(QUERIES[0], [hits[0][0]]).results
     assert hits == [[hit.document_id, hit.margin] for hit in expected]
     assert "the teacher of release 0001" in refused
-    assert "pip install 'rabtriever[pipeline]'" in refused
+    assert "pip install 'rabtriever[models]'" in refused
 
 
 def test_a_collection_that_is_gone_is_built_again_and_asked_by_the_graph(
@@ -193,11 +193,11 @@ def test_a_full_disk_is_no_fault_of_the_model(
 
 
 def test_without_torch_a_release_without_a_graph_says_what_to_install(
-    retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+    released: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = open_release(retriever.workspace, retriever.release)
+    opened = open_release(released, served_now(released))
     assert opened.graph is None
     del opened.__dict__["tower"]
     monkeypatch.setitem(sys.modules, "rabtriever_core.models.student", None)
-    with pytest.raises(ConfigError, match=r"encodes queries by torch.*rabtriever\[pipeline\]"):
+    with pytest.raises(ConfigError, match=r"encodes queries by torch.*rabtriever\[models\]"):
         opened.encoder.encode(QUERIES)

@@ -51,7 +51,7 @@ def test_an_open_one_says_so_in_a_child_and_goes_on_in_its_own_process(make: Mak
             assert "after the fork" in said
         assert in_a_child(retriever.close) == "None"
         # Held by a thread that the child does not have.
-        with retriever._swap:
+        with retriever._following._swap:
             assert "after the fork" in in_a_child(retriever.refresh)
         assert [hit.document_id for hit in retriever.search("tell 7", 2)] == before
 

@@ -29,7 +29,7 @@ from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.served import served_release
 from rabtriever_core.releases.serving import OpenRelease, open_release
 from rabtriever_core.releases.store import part_folder
-from rabtriever_core.serving import retriever as retriever_module
+from rabtriever_core.serving import following
 from rabtriever_core.serving.answers import Answer, Query
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.workspace import Workspace
@@ -148,7 +148,7 @@ def test_the_folder_of_local_mode_is_free_between_looks(make: Make) -> None:
             assert retriever.search("tell 5").release == first
         second = promote(make(salt=1), by="ana").release
         with connect(workspace.settings.index, workspace.qdrant):
-            retriever._source._lock_seconds = 0.05  # type: ignore[attr-defined]
+            retriever._following.source._lock_seconds = 0.05  # type: ignore[attr-defined]
             time.sleep(0.02)
             assert retriever.search("tell 5").release == first
             assert "locked" in str(retriever.problem)
@@ -181,7 +181,7 @@ def test_models_are_opened_once_per_release(make: Make, monkeypatch: pytest.Monk
         opened.append(release.id)
         return open_release(workspace, release)
 
-    monkeypatch.setattr(retriever_module, "open_release", count)
+    monkeypatch.setattr(following, "open_release", count)
     workspace = make()
     first = promote(workspace, by="ana").release.id
     with (

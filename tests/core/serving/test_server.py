@@ -96,6 +96,9 @@ def test_a_process_answers_follows_promotions_and_ends_when_told(make: Make) -> 
             release = promote(make(salt=salt), by="ana").release
             answer = wait_for_release(port, release.id, body)
             assert answer["hits"][0]["document_id"] == "d7"
+        announcement = workspace.work / "service.json"
+        said_where = json.loads(announcement.read_text())
+        assert said_where == {"url": f"http://127.0.0.1:{port}", "pid": process.pid}
         second = subprocess.run(
             [sys.executable, "-m", "rabtriever_core.cli", "serve", "--port", str(port),
              "-w", str(workspace.root)],
@@ -105,6 +108,7 @@ def test_a_process_answers_follows_promotions_and_ends_when_told(make: Make) -> 
         assert second.stderr.startswith(f"error: cannot listen on 127.0.0.1 port {port}")
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=20)
+    assert not announcement.exists()
     assert "Finished server process" in said
     assert "tell 7" not in said
     assert process.returncode in (0, -signal.SIGTERM)

@@ -51,12 +51,12 @@ def test_one_other_release_is_kept_open_and_opened_once(make: Make, student: typ
     promote(make(salt=2), by="ana")
     with Retriever.open(workspace) as retriever:
         for asked in (first, first, second, first):
-            before = retriever._other
+            before = retriever._following._other
             (answer,) = retriever.answer_as(asked, [Query("tell 7")])
             assert answer.release.id == asked
-            assert retriever._other is not None
+            assert retriever._following._other is not None
             same = before is not None and before.opened.release.id == asked
-            assert (retriever._other is before) == same
+            assert (retriever._following._other is before) == same
         served = retriever.release.id
         assert retriever.answer_as(served, [Query("tell 7")])[0].release.id == served
 

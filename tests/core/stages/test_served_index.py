@@ -10,8 +10,9 @@ import pytest
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.checks.live_checks import check_built_index
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.hit import Hit
 from rabtriever_core.index.query_tower import QueryTower
-from rabtriever_core.index.search import Hit, search
+from rabtriever_core.index.search import search
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
 
