@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.search import Hit
 from rabtriever_core.releases.record import Release
-from rabtriever_core.serving.answers import Answer, Embedded, Query
+from rabtriever_core.serving.answers import Answer, Embedded, Query, Reranked
 
 MAX_QUERY_CHARACTERS = 20_000
 MAX_HITS = 1000
@@ -17,6 +17,8 @@ MAX_CANDIDATES = 200
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, pattern=r"\S")]
 DocumentId = Annotated[str, Field(min_length=1, max_length=2000)]
+CandidateText = Annotated[str, Field(max_length=100_000)]
+CandidateTitle = Annotated[str, Field(max_length=10_000)]
 
 _SITUATION = "I snapped at my sister and I'm so ashamed."
 
@@ -71,8 +73,8 @@ class Candidate(Asked):
     """A document for the teacher to read; it need not be in the collection."""
 
     id: DocumentId
-    text: Annotated[str, Field(max_length=100_000)]
-    title: Annotated[str, Field(max_length=10_000)] = ""
+    text: CandidateText
+    title: CandidateTitle = ""
 
     @property
     def document(self) -> Document:
@@ -106,6 +108,11 @@ class RerankRequest(Asked):
         if (self.document_ids is None) == (self.documents is None):
             raise ValueError("give either document_ids or documents")
         return self
+
+    @property
+    def candidates(self) -> list[Document | str]:
+        """Ids, or what the teacher reads."""
+        return [*(self.document_ids or ()), *(each.document for each in self.documents or ())]
 
 
 class Answered(BaseModel):
@@ -180,6 +187,16 @@ class RerankAnswer(Answered):
     release: str
     """Id of the release whose teacher read them."""
     results: list[Judged]
+
+    @classmethod
+    def of(cls, ranked: Reranked) -> "RerankAnswer":
+        """The answer of the client."""
+        judged = zip(ranked.results, ranked.probabilities, strict=True)
+        results = [
+            Judged(document_id=document.id, margin=margin, probability=probability)
+            for (document, margin), probability in judged
+        ]
+        return cls(release=ranked.release.id, results=results)
 
 
 class ReleaseAnswer(Answered):

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import RabtrieverError
-from rabtriever_core.serving.answers import Answer, Query
+from rabtriever_core.serving.answers import Answer, Embedded, Query, Reranked
 from rabtriever_core.serving.batching import Batcher
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.serving.metrics import Metrics
@@ -81,6 +82,14 @@ class Service:
         self.metrics.reranked.inc(sum(answer.reranked for answer in answers))
         self.metrics.unfit.inc(sum(bool(a.hits) and a.hits[0].fits is False for a in answers))
         return answers
+
+    async def rerank(self, query: str, candidates: Sequence[Document | str]) -> Reranked:
+        """Rank candidates with the teacher; raises as `search`, and UnknownDocumentError."""
+        return await self.job("teacher", lambda: self.retriever.rerank(query, candidates))
+
+    async def embed(self, queries: Sequence[str]) -> Embedded:
+        """Encode queries; raises as `search`."""
+        return await self.job("embed", lambda: self.retriever.embed(queries))
 
     async def job(self, lane: str, work: Callable[[], Result]) -> Result:
         """Do something in a lane's own thread, in its turn; raises as `search`."""
