@@ -13,6 +13,7 @@ from rabtriever_core.serving.messages import (
     BatchRequest,
     EmbedAnswer,
     EmbedRequest,
+    ExamplesAnswer,
     Invalid,
     Problem,
     ReleaseAnswer,
@@ -140,6 +141,12 @@ async def embed(body: EmbedRequest, request: Request, service: Answering) -> Res
 async def release(service: Answering) -> ReleaseAnswer:
     """The release that answers."""
     return ReleaseAnswer.of(service.retriever.release)
+
+
+@router.get("/examples")
+async def examples(service: Answering) -> ExamplesAnswer:
+    """Queries to try, as the search page shows them."""
+    return ExamplesAnswer(queries=await service.examples())
 
 
 def note(request: Request, service: Service, release_id: str, texts: list[str]) -> None:

@@ -85,7 +85,7 @@ def create_app(workspace: Workspace, root_path: str = "") -> FastAPI:
     app.state.service = service
     for part in (router, conventions_api.router, compare_api.router, feedback_api.router):
         app.include_router(part)
-    add_page(app)
+    add_page(app, workspace.settings)
     _add_health(app)
     _add_errors(app)
     # The last one added is the outermost.

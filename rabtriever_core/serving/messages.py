@@ -226,6 +226,13 @@ class ReleaseAnswer(Answered):
         return cls(documents=release.count, **values)
 
 
+class ExamplesAnswer(Answered):
+    """Queries to try."""
+
+    queries: list[str]
+    """Of the setting `serving.page.examples`, or of the dev split and answered rightly."""
+
+
 class Problem(Answered):
     """Why there is no answer."""
 

@@ -5,6 +5,7 @@ import numpy as np
 import openai
 import pytest
 from langchain_openai import OpenAIEmbeddings
+from pydantic import SecretStr
 
 from rabtriever_core.index.connection import connect
 from tests.core.serving.conventions.conftest import Address
@@ -37,15 +38,13 @@ def test_the_vectors_search_the_collection(service: Address) -> None:
 
 
 def test_langchain_sends_text_when_told_to(service: Address) -> None:
-    def embeddings(**options: bool) -> OpenAIEmbeddings:
-        return OpenAIEmbeddings(
-            model="rabtriever-query",
-            base_url=f"{service.url}/v1",
-            api_key=service.key,  # type: ignore[arg-type]
-            **options,
-        )
-
-    assert len(embeddings(check_embedding_ctx_length=False).embed_query("tell 7")) == 16
+    embeddings = OpenAIEmbeddings(
+        model="rabtriever-query",
+        base_url=f"{service.url}/v1",
+        api_key=SecretStr(service.key),
+        check_embedding_ctx_length=False,
+    )
+    assert len(embeddings.embed_query("tell 7")) == 16
 
 
 @pytest.mark.parametrize(

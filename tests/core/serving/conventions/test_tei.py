@@ -31,7 +31,7 @@ def test_rerank(service: Address) -> None:
 
 def test_llama_indexs_postprocessor(service: Address) -> None:
     rerank = TextEmbeddingInference(
-        base_url=service.url, auth_token=f"Bearer {service.key}", top_n=2, mode="text"
+        base_url=service.url, auth_token=f"Bearer {service.key}", top_n=2
     )
     nodes = [NodeWithScore(node=TextNode(text=text), score=0.0) for text in TEXTS]
     found = rerank.postprocess_nodes(nodes, query_str="tell 7")
