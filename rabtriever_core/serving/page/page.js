@@ -153,17 +153,25 @@ async function answersOf(wanted, signal) {
   return (await ask("v1/compare", { ...body, systems }, signal)).answers;
 }
 
-/** Releases to choose from, whether feedback is taken, and queries to try. */
+/** Queries to try; a page without them is as good, and a search says what is wrong. */
+async function learnExamples() {
+  try {
+    examples = (await ask("v1/examples")).queries;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+  }
+  showExamples();
+}
+
+/** Releases to choose from, and whether feedback is taken. */
 async function learn() {
   try {
     known = await ask("v1/releases");
-    examples = (await ask("v1/examples")).queries;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401 || !state.q.trim()) refuse(error);
     return;
   }
-  showExamples();
   at("served").textContent = `release ${known.served}`;
   const others = known.releases.filter((each) => each.state !== "retired").slice(0, KNOWN_RELEASES);
   const fill = (select, first) => {
@@ -174,6 +182,7 @@ async function learn() {
   fill(at("beside"), [["nothing", ""], ["keywords (BM25)", "bm25"], ["current version", "served"]]);
   choose(at("release"), state.release, state.release);
   choose(at("beside"), state.beside, state.beside);
+  await learnExamples();
 }
 
 function labelOf(release) {
