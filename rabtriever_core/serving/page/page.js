@@ -271,8 +271,9 @@ function nothingOf(answer) {
 }
 
 function emptyText(answer) {
-  if (asked.filter.length) return "No document passes your filter.";
-  return answer.system === "bm25" ? "No document has any of these words." : "There are no documents.";
+  const filtered = asked.filter.length > 0;
+  if (answer.system === "bm25") return `No document ${filtered ? "that passes your filter " : ""}has any of these words.`;
+  return filtered ? "No document passes your filter." : "There are no documents.";
 }
 
 /** The student's order of what the teacher put in another one: document id → place. */

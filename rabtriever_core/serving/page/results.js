@@ -20,12 +20,12 @@ function ordinal(number) {
   return `${number}${ending}`;
 }
 
-/** A probability for people: never rounded to certainty. */
+/** A probability for people: never rounded to certainty, nor broken over lines. */
 function percent(probability) {
   const value = 100 * probability;
-  if (value > 0 && value < 1) return "< 1 %";
-  if (value < 100 && value > 99) return "> 99 %";
-  return `${Math.round(value)} %`;
+  if (value > 0 && value < 1) return "<\u00a01\u00a0%";
+  if (value < 100 && value > 99) return ">\u00a099\u00a0%";
+  return `${Math.round(value)}\u00a0%`;
 }
 
 function signed(number) {
@@ -74,18 +74,18 @@ function hitOf(hit, rank, view) {
 
 function factsOf(hit, view) {
   const facts = element("ul", { class: "facts", "aria-label": "Details" });
-  facts.append(element("li", { class: "id", text: hit.document_id }));
+  // For experts, as the margins below: shown while the options are open.
+  facts.append(element("li", { class: "id expert", text: hit.document_id }));
   for (const [field, value] of Object.entries(hit.metadata ?? {})) {
     const said = Array.isArray(value) ? value.join(", ") : String(value);
     facts.append(
       element("li", {}, element("span", { class: "fact", text: `${field} ` }), document.createTextNode(said)),
     );
   }
-  // For experts: shown while the options are open.
   const margins = [["margin", hit.margin], ["close reading’s margin", hit.teacher_margin]];
   for (const [name, margin] of margins) {
     if (margin === null || margin === undefined) continue;
-    facts.append(element("li", { class: "margin", text: `${name} ${signed(margin)}` }));
+    facts.append(element("li", { class: "expert", text: `${name} ${signed(margin)}` }));
   }
   if (view.there?.size) {
     const there = view.there.get(hit.document_id);
@@ -111,7 +111,7 @@ function measuresOf(hit, view) {
   }
   if (!view.ranks) return element("div", { class: "measures" }, measureOf(hit.probability));
   const before = ordinal(view.ranks.get(hit.document_id));
-  const first = element("p", { class: "small first", text: `First look: ${percent(hit.probability)}, ${before}` });
+  const first = element("p", { class: "small first", text: `First look: ${percent(hit.probability)}, ${before} place` });
   const closely = hit.teacher_probability ?? null;
   return element("div", { class: "measures" },
     closely === null

@@ -306,6 +306,15 @@ def test_what_goes_wrong_is_said_and_tried_again(browser: Browser, origin: str) 
         first_is(page, "d9")
 
 
+def test_ids_and_margins_are_shown_with_the_options(page: Page) -> None:
+    search(page, "tell 12")
+    first_is(page, "d12")
+    expect(page.locator(".hit .id").first).to_be_hidden()
+    options(page)
+    expect(page.locator(".hit .id").first).to_be_visible()
+    expect(page.locator(".hit").first.get_by_text("margin 1.00")).to_be_visible()
+
+
 def test_nothing_that_fits_is_said_above_the_nearest(page: Page) -> None:
     search(page, "tell 500")
     expect(page.locator(".nothing")).to_contain_text("Nothing here fits.")
