@@ -133,6 +133,8 @@ def _limits(said: dict[str, Any], low: str, high: str, unit: str = "") -> str:
     least, most = said.get(low), said.get(high)
     if least is None and most is None:
         return ""
+    if most is None:
+        return f" (at least {least:g}{unit})"
     return f" (up to {most}{unit})" if least is None else f" ({least:g} to {most:g}{unit})"
 
 

@@ -34,7 +34,7 @@ class CohereRerankRequest(Lenient):
     model: str | None = None
     """Any name: the served teacher answers."""
     top_n: Annotated[int, Field(ge=0)] | None = None
-    """How many results to return; all by default."""
+    """How many results to return; all by default, and with 0."""
     return_documents: bool | None = None
     """Whether every result repeats its document."""
 
