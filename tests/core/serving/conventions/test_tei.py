@@ -27,6 +27,8 @@ def test_rerank(service: Address) -> None:
         service, "/v1/rerank", query="x", documents=[{"id": "a", "text": "a longer tale"}]
     ).json()
     assert judged["results"][0]["probability"] == plain[0]["score"]
+    figures = httpx.get(f"{service.url}/metrics", headers=service.headers).text
+    assert 'rabtriever_requests_total{route="/rerank",status="200"} 2.0' in figures
 
 
 def test_llama_indexs_postprocessor(service: Address) -> None:
