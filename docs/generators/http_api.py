@@ -23,10 +23,11 @@ _START = """\
 `/docs`, and the OpenAPI document itself at `/openapi.json`. [Querying](../how-to/querying.md) shows
 requests with `curl`.
 
-Bodies are JSON. An unknown field is refused. As soon as the workspace has an
-[API key](../how-to/security.md#api-keys), all requests under `/v1` and `/metrics` need one:
-`Authorization: Bearer KEY` or `X-API-Key: KEY`. Every answer has an `X-Request-ID` header (yours,
-if you sent one), which the service also logs.
+Bodies are JSON. An unknown field is refused, except in requests in the shape of
+[other services](../how-to/querying.md#clients-of-other-services), where it is ignored. As soon as
+the workspace has an [API key](../how-to/security.md#api-keys), all requests but `/healthz` and
+`/readyz` need one: `Authorization: Bearer KEY` or `X-API-Key: KEY`. Every answer has an
+`X-Request-ID` header (yours, if you sent one), which the service also logs.
 """
 
 _SCHEMAS = "#/components/schemas/"
@@ -114,8 +115,9 @@ def _type(said: dict[str, Any]) -> str:
     if "$ref" in said:
         name = said["$ref"].removeprefix(_SCHEMAS)
         return f"[{name}](#{name.lower()})"
-    if "anyOf" in said:
-        return " or ".join(_type(each) for each in said["anyOf"])
+    for either in ("anyOf", "oneOf"):
+        if either in said:
+            return " or ".join(_type(each) for each in said[either])
     if "const" in said:
         return f"`{json.dumps(said['const'])}`"
     if "enum" in said:
@@ -131,6 +133,8 @@ def _limits(said: dict[str, Any], low: str, high: str, unit: str = "") -> str:
     least, most = said.get(low), said.get(high)
     if least is None and most is None:
         return ""
+    if most is None:
+        return f" (at least {least:g}{unit})"
     return f" (up to {most}{unit})" if least is None else f" ({least:g} to {most:g}{unit})"
 
 

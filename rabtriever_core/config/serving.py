@@ -1,8 +1,24 @@
 """Settings of querying: the client, and the service over HTTP."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from rabtriever_core.config.component import Component, Operating, Shown
+
+
+class PageConfig(Component):
+    """What visitors of the search page read."""
+
+    title: str = ""
+    """Its heading; the data set's name where this is empty."""
+    placeholder: str = "Your situation or question"
+    """What the empty search field says."""
+    examples: (
+        tuple[Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")], ...] | None
+    ) = None
+    """Queries that visitors can click on. By default up to three of the dev split that the served
+    release answers rightly; `[]` shows none."""
 
 
 class ServingConfig(Component):
@@ -35,3 +51,4 @@ class ServingConfig(Component):
     much is asked."""
     cors_origins: Operating[tuple[str, ...]] = ()
     """Origins of web pages that may call the service from a browser, e.g. https://example.org."""
+    page: Operating[PageConfig] = PageConfig()

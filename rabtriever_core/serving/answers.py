@@ -87,3 +87,9 @@ class Reranked:
     results: "list[tuple[Document, float]]"
     release: Release
     calibration: Calibration
+
+    @property
+    def probabilities(self) -> list[float]:
+        """That each is right, calibrated on dev."""
+        margins = [margin for _, margin in self.results]
+        return [float(p) for p in self.calibration.teacher_probabilities(margins)]

@@ -1,18 +1,20 @@
 """Version 1 of the query service's interface."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import Discriminator, Tag
 
-from rabtriever_core.data.dataset import Document
+from rabtriever_core.serving.conventions.cohere import CohereRerankAnswer, CohereRerankRequest
 from rabtriever_core.serving.messages import (
+    Answered,
     BatchAnswer,
     BatchRequest,
     EmbedAnswer,
     EmbedRequest,
+    ExamplesAnswer,
     Invalid,
-    Judged,
     Problem,
     ReleaseAnswer,
     RerankAnswer,
@@ -75,8 +77,8 @@ router = APIRouter(prefix="/v1", dependencies=[Depends(authorized)], responses=P
 async def search(body: SearchRequest, request: Request, service: Answering) -> Response:
     """The documents that answer a query best."""
     (answer,) = await service.search([body.of(body.query)])
-    _note(request, service, answer.release.id, [body.query])
-    return _json(SearchAnswer.of(answer))
+    note(request, service, answer.release.id, [body.query])
+    return as_json(SearchAnswer.of(answer))
 
 
 @router.post("/search/batch", response_model=BatchAnswer)
@@ -84,8 +86,8 @@ async def search_batch(body: BatchRequest, request: Request, service: Answering)
     """The same for several queries, all answered by one release."""
     answers = await service.search([body.of(text) for text in body.queries])
     release = answers[0].release.id
-    _note(request, service, release, body.queries)
-    return _json(BatchAnswer(release=release, answers=[SearchAnswer.of(a) for a in answers]))
+    note(request, service, release, body.queries)
+    return as_json(BatchAnswer(release=release, answers=[SearchAnswer.of(a) for a in answers]))
 
 
 UNKNOWN: dict[int | str, dict[str, object]] = {
@@ -93,35 +95,46 @@ UNKNOWN: dict[int | str, dict[str, object]] = {
 }
 
 
-@router.post("/rerank", response_model=RerankAnswer, responses=UNKNOWN)
-async def rerank(body: RerankRequest, request: Request, service: Answering) -> Response:
-    """Rank candidates with the teacher, which reads each of them together with the query."""
-    candidates: list[Document | str] = [
-        *(body.document_ids or ()),
-        *(each.document for each in body.documents or ()),
-    ]
-    ranked = await service.job("teacher", lambda: service.retriever.rerank(body.query, candidates))
-    _note(request, service, ranked.release.id, [body.query])
-    probabilities = ranked.calibration.teacher_probabilities([m for _, m in ranked.results])
-    results = [
-        Judged(
-            document_id=document.id,
-            margin=margin,
-            probability=float(probability),
-            title=document.title if body.document_ids else None,
-            text=document.text if body.document_ids else None,
-        )
-        for (document, margin), probability in zip(ranked.results, probabilities, strict=True)
-    ]
-    return _json(RerankAnswer(release=ranked.release.id, results=results))
+OWN: Final = "own shape"
+COHERE: Final = "shape of Cohere"
+
+
+def _shape(body: Any) -> str:
+    """Which of the two a rerank request is: other services' clients name a model, and no ids."""
+    said = body if isinstance(body, dict) else {}
+    documents = said.get("documents")
+    listed = documents if isinstance(documents, list) else []
+    with_ids = any(isinstance(each, dict) and "id" in each for each in listed)
+    own = "document_ids" in said or ("model" not in said and (with_ids or not listed))
+    return OWN if own else COHERE
+
+
+RerankBody = Annotated[
+    Annotated[RerankRequest, Tag(OWN)] | Annotated[CohereRerankRequest, Tag(COHERE)],
+    Discriminator(_shape),
+]
+
+
+@router.post("/rerank", response_model=RerankAnswer | CohereRerankAnswer, responses=UNKNOWN)
+async def rerank(body: RerankBody, request: Request, service: Answering) -> Response:
+    """Rank candidates with the teacher, which reads each of them together with the query.
+
+    Requests in the shape of Cohere, Jina and vLLM (documents without ids, or with a `model`) are
+    answered in theirs.
+    """
+    ranked = await service.rerank(body.query, body.candidates)
+    note(request, service, ranked.release.id, [body.query])
+    if isinstance(body, RerankRequest):
+        return as_json(RerankAnswer.of(ranked, by_id=bool(body.document_ids)))
+    return as_json(CohereRerankAnswer.of(body, ranked, request.state.request_id))
 
 
 @router.post("/embed", response_model=EmbedAnswer)
 async def embed(body: EmbedRequest, request: Request, service: Answering) -> Response:
     """Query vectors for any Qdrant client, in any language."""
-    embedded = await service.job("embed", lambda: service.retriever.embed(body.queries))
-    _note(request, service, embedded.release.id, body.queries)
-    return _json(EmbedAnswer.of(embedded))
+    embedded = await service.embed(body.queries)
+    note(request, service, embedded.release.id, body.queries)
+    return as_json(EmbedAnswer.of(embedded))
 
 
 @router.get("/release")
@@ -130,13 +143,20 @@ async def release(service: Answering) -> ReleaseAnswer:
     return ReleaseAnswer.of(service.retriever.release)
 
 
-def _note(request: Request, service: Service, release_id: str, texts: list[str]) -> None:
+@router.get("/examples")
+async def examples(service: Answering) -> ExamplesAnswer:
+    """Queries to try, as the search page shows them."""
+    return ExamplesAnswer(queries=await service.examples())
+
+
+def note(request: Request, service: Service, release_id: str, texts: list[str]) -> None:
     """What the log says of a request beside its route: never a text, unless that is wanted."""
     request.state.log |= {"release": release_id, "queries": len(texts)}
     if service.settings.log_queries:
         request.state.log["texts"] = texts
 
 
-def _json(answer: SearchAnswer | BatchAnswer | RerankAnswer | EmbedAnswer) -> Response:
+def as_json(answer: Answered) -> Response:
+    """An answer, as quickly as it can be said."""
     # Made by these very models: validating it again would take as long as the search.
     return Response(answer.model_dump_json(), media_type="application/json")

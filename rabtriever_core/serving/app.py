@@ -27,8 +27,9 @@ from rabtriever_core.errors import (
 )
 from rabtriever_core.serving import feedback_api
 from rabtriever_core.serving import side_by_side_api as compare_api
-from rabtriever_core.serving.api import PROBLEMS, Answering, authorized, router
+from rabtriever_core.serving.api import COHERE, OWN, PROBLEMS, Answering, authorized, router
 from rabtriever_core.serving.batching import OverloadedError
+from rabtriever_core.serving.conventions import api as conventions_api
 from rabtriever_core.serving.middleware import Customs, Observed
 from rabtriever_core.serving.page_routes import add_page
 from rabtriever_core.serving.service import Service
@@ -88,9 +89,9 @@ def create_app(
         redirect_slashes=False,  # `Customs` does without a redirect
     )
     app.state.service = service
-    for part in (router, compare_api.router, feedback_api.router):
+    for part in (router, conventions_api.router, compare_api.router, feedback_api.router):
         app.include_router(part)
-    add_page(app)
+    add_page(app, workspace.settings)
     _add_health(app)
     _add_errors(app)
     # The last one added is the outermost.
@@ -156,6 +157,8 @@ def _add_errors(app: FastAPI) -> None:
         # Without the input, which may be long, and private.
         problems = error.errors() if isinstance(error, RequestValidationError) else []
         shown = [{name: each[name] for name in ("loc", "msg", "type")} for each in problems]
+        for each in shown:  # which shape it was taken for is no part of the path
+            each["loc"] = [part for part in each["loc"] if part not in (OWN, COHERE)]
         return problem(request, 422, shown)
 
     async def refused(request: Request, error: Exception) -> JSONResponse:

@@ -11,7 +11,7 @@ from rabtriever_core.errors import UnknownReleaseError
 from rabtriever_core.index.lookup import stored_documents
 from rabtriever_core.releases.log import now
 from rabtriever_core.releases.record import read_release
-from rabtriever_core.serving.api import PROBLEMS, Answering, _note, authorized
+from rabtriever_core.serving.api import PROBLEMS, Answering, authorized, note
 from rabtriever_core.serving.messages import Answered, Asked, DocumentId, Problem, Text
 from rabtriever_core.serving.service import Service
 from rabtriever_core.serving.side_by_side_api import ReleaseId
@@ -76,7 +76,7 @@ async def feedback(body: FeedbackRequest, request: Request, service: Answering) 
         raise HTTPException(422, f"a query may have {longest} characters in this data set")
     by = request.state.log.get("key")
     release, stored = await service.job("feedback", lambda: _store(service, body, by))
-    _note(request, service, release, [body.query])
+    note(request, service, release, [body.query])
     return FeedbackAnswer(document_id=body.document_id, relevant=body.relevant, stored=stored)
 
 

@@ -9,7 +9,7 @@ from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.hit import Hit
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.releases.record import Release
-from rabtriever_core.serving.answers import Answer, Embedded, Query
+from rabtriever_core.serving.answers import Answer, Embedded, Query, Reranked
 
 MAX_QUERY_CHARACTERS = 20_000
 MAX_HITS = 1000
@@ -18,6 +18,8 @@ MAX_CANDIDATES = 200
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, pattern=r"\S")]
 DocumentId = Annotated[str, Field(min_length=1, max_length=2000)]
+CandidateText = Annotated[str, Field(max_length=100_000)]
+CandidateTitle = Annotated[str, Field(max_length=10_000)]
 
 _SITUATION = "I snapped at my sister and I'm so ashamed."
 
@@ -72,8 +74,8 @@ class Candidate(Asked):
     """A document for the teacher to read; it need not be in the collection."""
 
     id: DocumentId
-    text: Annotated[str, Field(max_length=100_000)]
-    title: Annotated[str, Field(max_length=10_000)] = ""
+    text: CandidateText
+    title: CandidateTitle = ""
 
     @property
     def document(self) -> Document:
@@ -107,6 +109,11 @@ class RerankRequest(Asked):
         if (self.document_ids is None) == (self.documents is None):
             raise ValueError("give either document_ids or documents")
         return self
+
+    @property
+    def candidates(self) -> list[Document | str]:
+        """Ids, or what the teacher reads."""
+        return [*(self.document_ids or ()), *(each.document for each in self.documents or ())]
 
 
 class Answered(BaseModel):
@@ -186,6 +193,22 @@ class RerankAnswer(Answered):
     """Id of the release whose teacher read them."""
     results: list[Judged]
 
+    @classmethod
+    def of(cls, ranked: Reranked, *, by_id: bool) -> "RerankAnswer":
+        """The answer of the client; with texts where documents were given by id."""
+        judged = zip(ranked.results, ranked.probabilities, strict=True)
+        results = [
+            Judged(
+                document_id=document.id,
+                margin=margin,
+                probability=probability,
+                title=document.title if by_id else None,
+                text=document.text if by_id else None,
+            )
+            for (document, margin), probability in judged
+        ]
+        return cls(release=ranked.release.id, results=results)
+
 
 class ReleaseAnswer(Answered):
     """The release that answers."""
@@ -227,6 +250,13 @@ class ReleaseDetails(Answered):
         """What may be told to whoever asks."""
         kept: dict[str, Any] = {"settings": {}, "created_by": "", "override": None}
         return cls(record=record.model_copy(update=kept), calibration=calibration)
+
+
+class ExamplesAnswer(Answered):
+    """Queries to try."""
+
+    queries: list[str]
+    """Of the setting `serving.page.examples`, or of the dev split and answered rightly."""
 
 
 class Problem(Answered):

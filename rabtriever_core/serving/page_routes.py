@@ -1,10 +1,15 @@
 """The search page at /, and the interface's documentation at /docs: files, and no one else's."""
 
+import re
+from html import escape
 from pathlib import Path
+from string import Template
 
 import fastapi_offline
 from fastapi import FastAPI, HTTPException, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
+
+from rabtriever_core.config import Settings
 
 PAGE = Path(__file__).with_name("page")
 
@@ -21,14 +26,18 @@ _TYPES = {
 }
 
 
-def add_page(app: FastAPI) -> None:
+def add_page(app: FastAPI, settings: Settings) -> None:
     """Serve the pages; their files are looked up in a fixed list, whatever a path says."""
     own = {path.name: path for path in PAGE.iterdir() if path.suffix in _TYPES}
+    words = {"title": title_of(settings), "placeholder": settings.serving.page.placeholder}
+    index = Template(own.pop("index.html").read_text(encoding="utf-8")).substitute(
+        {name: escape(text) for name, text in words.items()}
+    )
     swagger = Path(fastapi_offline.__file__).with_name("static")
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return _file(own["index.html"], _POLICY)
+        return HTMLResponse(index, headers=_headers(_POLICY))
 
     @app.get("/page/{name}", include_in_schema=False)
     async def page_file(name: str) -> Response:
@@ -47,12 +56,24 @@ def add_page(app: FastAPI) -> None:
         return _file(swagger / name, _DOCS_POLICY)
 
 
-def _file(path: Path, policy: str) -> Response:
-    headers = {
+def title_of(settings: Settings) -> str:
+    """The page's heading: `serving.page.title`, or the data set's name in words."""
+    if settings.dataset.demo:
+        name = "Rabtriever demo"
+    else:
+        name = re.sub(r"[-_.]+", " ", settings.dataset.name).strip()
+    return settings.serving.page.title.strip() or f"{name[:1].upper()}{name[1:]}"
+
+
+def _headers(policy: str) -> dict[str, str]:
+    return {
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         # Small, and asked for anew: a new version holds at once.
         "Cache-Control": "no-cache",
     }
-    return FileResponse(path, media_type=_TYPES[path.suffix], headers=headers)
+
+
+def _file(path: Path, policy: str) -> Response:
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers=_headers(policy))

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import RabtrieverError
-from rabtriever_core.serving.answers import Answer, Query
+from rabtriever_core.serving.answers import Answer, Embedded, Query, Reranked
 from rabtriever_core.serving.batching import Batcher
+from rabtriever_core.serving.examples import examples
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.serving.metrics import Metrics
 from rabtriever_core.serving.retriever import Retriever
@@ -36,6 +38,7 @@ class Service:
             "max_waiting": self.settings.max_waiting,
             "timeout_seconds": self.settings.timeout_seconds,
         }
+        self._examples: tuple[str, list[str]] | None = None
         self._searches: Batcher[Query, Answer] = Batcher(
             self.retriever.answer,
             max_batch=self.settings.max_batch,
@@ -81,6 +84,22 @@ class Service:
         self.metrics.reranked.inc(sum(answer.reranked for answer in answers))
         self.metrics.unfit.inc(sum(bool(a.hits) and a.hits[0].fits is False for a in answers))
         return answers
+
+    async def rerank(self, query: str, candidates: Sequence[Document | str]) -> Reranked:
+        """Rank candidates with the teacher; raises as `search`, and UnknownDocumentError."""
+        return await self.job("teacher", lambda: self.retriever.rerank(query, candidates))
+
+    async def embed(self, queries: Sequence[str]) -> Embedded:
+        """Encode queries; raises as `search`."""
+        return await self.job("embed", lambda: self.retriever.embed(queries))
+
+    async def examples(self) -> list[str]:
+        """Queries to try, found once for every release; raises as `search`."""
+        release = self.retriever.release.id
+        if self._examples is None or self._examples[0] != release:
+            found = await self.job("compare", lambda: examples(self.retriever))
+            self._examples = release, found
+        return self._examples[1]
 
     async def job(self, lane: str, work: Callable[[], Result]) -> Result:
         """Do something in a lane's own thread, in its turn; raises as `search`."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from rabtriever_core.releases.table import Row, rows_where
 from rabtriever_core.serving.answers import Answer, Query
-from rabtriever_core.serving.api import PROBLEMS, Answering, _note, authorized
+from rabtriever_core.serving.api import PROBLEMS, Answering, authorized, note
 from rabtriever_core.serving.messages import Answered, Problem, ReleaseDetails, SearchRequest
 from rabtriever_core.serving.service import Service
 from rabtriever_core.serving.side_by_side import MAX_BM25_DOCUMENTS, Lexical, LexicalSearch
@@ -146,7 +146,7 @@ async def compare(body: CompareRequest, request: Request, service: Answering) ->
         answer = await _answer(service, system, query)
         milliseconds = round(1000 * (time.perf_counter() - began), 2)
         answers.append(SystemAnswer.of(system, answer, milliseconds))
-    _note(request, service, answers[0].release, [body.query])
+    note(request, service, answers[0].release, [body.query])
     return Response(CompareAnswer(answers=answers).model_dump_json(), media_type="application/json")
 
 

@@ -5,6 +5,7 @@
 const MAX_TRIES = 5;
 const SLOW_MILLISECONDS = 150;
 const KNOWN_RELEASES = 50;
+const TITLE = document.title;
 
 const at = (id) => document.getElementById(id);
 const query = at("query");
@@ -14,6 +15,7 @@ let state = stateOf(location.search);
 let known = null; // of /v1/releases
 let asking = null; // the AbortController of the question that is open
 let asked = null; // state and releases of the answer that is shown
+let examples = [];
 let tries = 0;
 let countdown = null;
 const verdicts = new Map(); // query and document → right or wrong, as said in this tab
@@ -28,7 +30,11 @@ function showState() {
   choose(at("release"), state.release, state.release);
   choose(at("beside"), state.beside, state.beside);
   showChips();
-  document.title = state.q ? `${state.q.slice(0, 60)} · Rabtriever` : "Rabtriever";
+  const changed = ["k", "release", "beside"].filter((name) => state[name] !== DEFAULTS[name]).length;
+  at("changed").textContent = changed ? ` (${changed} changed)` : "";
+  document.title = state.q ? `${state.q.slice(0, 60)} · ${TITLE}` : TITLE;
+  document.body.classList.toggle("asked", Boolean(state.q.trim()));
+  showExamples();
 }
 
 /** Choose a value, also one that is not offered: an address may name it. */
@@ -60,6 +66,17 @@ function showChips() {
   );
 }
 
+/** Queries to click on, where nothing is asked yet. */
+function showExamples() {
+  at("examples").hidden = Boolean(state.q.trim()) || !examples.length;
+  const items = examples.map((text) => {
+    const button = element("button", { type: "button", text });
+    button.addEventListener("click", () => change({ q: text }));
+    return element("li", {}, button);
+  });
+  at("examples").querySelector("ul").replaceChildren(...items);
+}
+
 /** Take what is typed as a condition; false where it is none. */
 function takeCondition() {
   const field = at("filter");
@@ -88,7 +105,7 @@ async function run() {
   if (!state.q.trim()) {
     results.replaceChildren();
     at("status").textContent = "";
-    at("welcome").hidden = false;
+    at("meaning").hidden = true;
     setBusy(false);
     return;
   }
@@ -107,6 +124,7 @@ async function run() {
     if (error.name === "AbortError") return;
     if (!(error instanceof Refused)) throw error;
     results.replaceChildren();
+    at("meaning").hidden = true;
     refuse(error);
   } finally {
     clearTimeout(slow);
@@ -135,6 +153,16 @@ async function answersOf(wanted, signal) {
   return (await ask("v1/compare", { ...body, systems }, signal)).answers;
 }
 
+/** Queries to try; a page without them is as good, and a search says what is wrong. */
+async function learnExamples() {
+  try {
+    examples = (await ask("v1/examples")).queries;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+  }
+  showExamples();
+}
+
 /** Releases to choose from, and whether feedback is taken. */
 async function learn() {
   try {
@@ -150,10 +178,11 @@ async function learn() {
     const offered = others.map((each) => new Option(labelOf(each), each.id));
     select.replaceChildren(...first.map(([label, value]) => new Option(label, value)), ...offered);
   };
-  fill(at("release"), [["what is served", "served"]]);
-  fill(at("beside"), [["nothing", ""], ["BM25", "bm25"], ["what is served", "served"]]);
+  fill(at("release"), [["current", "served"]]);
+  fill(at("beside"), [["nothing", ""], ["keywords (BM25)", "bm25"], ["current version", "served"]]);
   choose(at("release"), state.release, state.release);
   choose(at("beside"), state.beside, state.beside);
+  await learnExamples();
 }
 
 function labelOf(release) {
@@ -172,7 +201,7 @@ function setBusy(busy) {
 
 function draw(answers, milliseconds) {
   at("key-form").hidden = true;
-  at("welcome").hidden = false;
+  at("meaning").hidden = !answers.some((answer) => answer.system !== "bm25" && answer.hits.length);
   const lists = answers.map((answer) => answer.hits.slice(0, asked.k));
   const places = lists.map((hits) => new Map(hits.map((hit, index) => [hit.document_id, index + 1])));
   const columns = answers.map((answer, index) => columnOf(answer, lists[index], {
@@ -184,9 +213,15 @@ function draw(answers, milliseconds) {
   results.replaceChildren(...columns);
   const count = lists[0].length;
   const documents = count === 1 ? "1 document" : `${count} documents`;
-  at("status").textContent = answers.length > 1
-    ? `${nameOf(answers[0])} beside ${nameOf(answers[1])}`
-    : `${isNothing(answers[0]) ? "Nothing here fits. " : ""}${documents} in ${Math.round(milliseconds)} ms · release ${answers[0].release}`;
+  const time = milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+  const said = answers.length > 1
+    ? `${nameOf(answers[0])} and ${nameOf(answers[1])}`
+    : `${documents} in ${time}`;
+  at("status").replaceChildren(
+    // Seen below, and heard here.
+    isNothing(answers[0]) ? element("span", { class: "hidden", text: "Nothing here fits. " }) : "",
+    said,
+  );
 }
 
 function columnOf(answer, hits, view) {
@@ -214,26 +249,31 @@ function columnOf(answer, hits, view) {
 }
 
 function nameOf(answer) {
-  if (answer.system === "bm25") return "BM25";
-  return answer.system === "served" ? `Served release ${answer.release}` : `Release ${answer.release}`;
+  if (answer.system === "bm25") return "Keywords (BM25)";
+  return answer.system === "served" ? "Current version" : `Version ${answer.release}`;
 }
 
+/** The highest probability that is shown, by whichever way of reading. */
+function bestOf(answer) {
+  return Math.max(...answer.hits.map((hit) => hit.teacher_probability ?? hit.probability));
+}
+
+/** Nothing fits; where the documents were read closely, that has to find them unlikely, too. */
 function isNothing(answer) {
-  return answer.hits.length > 0 && answer.hits.every((hit) => hit.fits === false);
+  if (!answer.hits.length || answer.hits.some((hit) => hit.fits !== false)) return false;
+  return !answer.reranked || bestOf(answer) < 0.5;
 }
 
 function nothingOf(answer) {
-  const best = Math.max(...answer.hits.map((hit) => hit.probability));
   return element("div", { class: "nothing" },
     element("h2", { text: "Nothing here fits." }),
-    element("p", {
-      text: `The best document is right with a probability of ${percent(best)}, too little to call it an answer. The nearest ones, for what they are worth:`,
-    }));
+    element("p", { text: `These come closest. The chance that the best of them is right: ${percent(bestOf(answer))}.` }));
 }
 
 function emptyText(answer) {
-  if (asked.filter.length) return "No document passes these conditions.";
-  return answer.system === "bm25" ? "No document shares a word with it." : "There are no documents.";
+  const filtered = asked.filter.length > 0;
+  if (answer.system === "bm25") return `No document ${filtered ? "that passes your filter " : ""}has any of these words.`;
+  return filtered ? "No document passes your filter." : "There are no documents.";
 }
 
 /** The student's order of what the teacher put in another one: document id → place. */

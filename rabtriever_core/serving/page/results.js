@@ -20,12 +20,12 @@ function ordinal(number) {
   return `${number}${ending}`;
 }
 
-/** A probability for people: never rounded to certainty. */
+/** A probability for people: never rounded to certainty, nor broken over lines. */
 function percent(probability) {
   const value = 100 * probability;
-  if (value > 0 && value < 1) return "< 1 %";
-  if (value < 100 && value > 99) return "> 99 %";
-  return `${Math.round(value)} %`;
+  if (value > 0 && value < 1) return "<\u00a01\u00a0%";
+  if (value < 100 && value > 99) return ">\u00a099\u00a0%";
+  return `${Math.round(value)}\u00a0%`;
 }
 
 function signed(number) {
@@ -66,7 +66,7 @@ function hitOf(hit, rank, view) {
     },
     element("span", { class: "rank", "aria-hidden": "true", text: rank }),
     body,
-    measuresOf(hit, rank, view),
+    measuresOf(hit, view),
   );
   body.firstElementChild.id = name;
   return item;
@@ -74,12 +74,18 @@ function hitOf(hit, rank, view) {
 
 function factsOf(hit, view) {
   const facts = element("ul", { class: "facts", "aria-label": "Details" });
-  facts.append(element("li", { class: "id", text: hit.document_id }));
+  // For experts, as the margins below: shown while the options are open.
+  facts.append(element("li", { class: "id expert", text: hit.document_id }));
   for (const [field, value] of Object.entries(hit.metadata ?? {})) {
     const said = Array.isArray(value) ? value.join(", ") : String(value);
     facts.append(
       element("li", {}, element("span", { class: "fact", text: `${field} ` }), document.createTextNode(said)),
     );
+  }
+  const margins = [["margin", hit.margin], ["close reading’s margin", hit.teacher_margin]];
+  for (const [name, margin] of margins) {
+    if (margin === null || margin === undefined) continue;
+    facts.append(element("li", { class: "expert", text: `${name} ${signed(margin)}` }));
   }
   if (view.there?.size) {
     const there = view.there.get(hit.document_id);
@@ -93,7 +99,7 @@ function factsOf(hit, view) {
   return facts;
 }
 
-function measuresOf(hit, rank, view) {
+function measuresOf(hit, view) {
   if (hit.score !== null && hit.score !== undefined) {
     return element(
       "div",
@@ -103,41 +109,26 @@ function measuresOf(hit, rank, view) {
         element("span", { class: "small", text: "BM25 score" })),
     );
   }
-  const own = measureOf({
-    who: view.ranks ? "Student" : null,
-    probability: hit.probability,
-    margin: hit.margin,
-    rank: view.ranks?.get(hit.document_id),
-    fits: hit.fits,
-  });
-  if (!view.ranks) return element("div", { class: "measures" }, own);
-  const read = hit.teacher_margin !== null && hit.teacher_margin !== undefined;
-  const teachers = read
-    ? measureOf({
-        who: "Teacher",
-        probability: hit.teacher_probability,
-        margin: hit.teacher_margin,
-        rank,
-        fits: null,
-      })
-    : element("p", { class: "measure small", text: "not read by the teacher" });
-  return element("div", { class: "measures two" }, teachers, own);
+  if (!view.ranks) return element("div", { class: "measures" }, measureOf(hit.probability));
+  const before = ordinal(view.ranks.get(hit.document_id));
+  const first = element("p", { class: "small first", text: `First look: ${percent(hit.probability)}, ${before} place` });
+  const closely = hit.teacher_probability ?? null;
+  return element("div", { class: "measures" },
+    closely === null
+      ? element("p", { class: "small", text: "Not read closely" })
+      : measureOf(closely, "Close reading"),
+    first);
 }
 
-function measureOf({ who, probability, margin, rank, fits }) {
+function measureOf(probability, who = null) {
   const bar = element("span", { class: "bar", "aria-hidden": "true" }, element("span", {}));
   bar.firstElementChild.style.width = `${100 * probability}%`;
-  const details = [`margin ${signed(margin)}`];
-  if (rank) details.unshift(ordinal(rank));
   return element(
     "p",
-    { class: who === "Teacher" ? "measure teacher" : "measure" },
+    { class: who ? "measure teacher" : "measure" },
     who && element("span", { class: "who", text: who }),
     element("span", { class: "number", text: percent(probability) }),
     bar,
-    element("span", { class: "small" },
-      fits === true && element("span", { class: "fits", text: "fits" }),
-      document.createTextNode(` ${details.join(" · ")}`)),
   );
 }
 

@@ -15,11 +15,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.data.feedback import FEEDBACK
 from rabtriever_core.releases import store
 from rabtriever_core.releases.promotion import promote
 from rabtriever_core.releases.serving import OpenRelease
+from rabtriever_core.serving import examples
 from rabtriever_core.serving.keys import ApiKeys
 from rabtriever_core.workspace import Workspace
 from tests.core import standin_teacher
@@ -48,6 +50,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             patch, lambda folder: Student(int((folder / "weights").read_text()), ()).margin
         )
         patch.setattr(OpenRelease, "teacher_margins", teacher_margins)
+        patch.setattr(examples, "EXAMPLES", {})  # the stand-in reads no other texts than its own
         dataset = life_dataset()
         documents = list(dataset.documents)
         # Nobody's right document, so that the release is as good as without it.
@@ -90,8 +93,12 @@ def served(page: Page) -> str:
 
 
 def search(page: Page, text: str) -> None:
-    page.get_by_label("Situation").fill(text)
+    page.get_by_label("Your question or situation").fill(text)
     page.get_by_role("button", name="Search").click()
+
+
+def options(page: Page) -> None:
+    page.get_by_text("More options").click()
 
 
 def first_is(page: Page, document: str, column: int = 0) -> None:
@@ -164,24 +171,25 @@ def test_everything_works_without_a_mouse(page: Page, workspace: Workspace) -> N
     assert rows[0]["document_id"] == "d15" != rows[1]["document_id"]
     assert {row["release"] for row in rows} == {served(page)}
     page.keyboard.press("/")
-    expect(page.get_by_label("Situation")).to_be_focused()
+    expect(page.get_by_label("Your question or situation")).to_be_focused()
     page.keyboard.type("tell 9")  # instead of what was there
     page.keyboard.press("Shift+Enter")
     page.keyboard.type("u d j k /")  # letters like all others
     page.keyboard.press("Enter")
     first_is(page, "d9")
-    assert page.get_by_label("Situation").input_value() == "tell 9\nu d j k /"
+    assert page.get_by_label("Your question or situation").input_value() == "tell 9\nu d j k /"
 
 
 def test_an_address_is_a_search_and_back_goes_back(page: Page) -> None:
     search(page, "tell 12")
     titles(page)
-    page.get_by_label("Show").select_option("3")
+    options(page)
+    page.get_by_label("Results").select_option("3")
     expect(page.locator(".hit")).to_have_count(3)
-    page.get_by_label("Only where").fill("lang = de")
+    page.get_by_label("Filter", exact=True).fill("lang = de")
     page.keyboard.press("Enter")
     expect(page.locator(".hit")).to_have_count(2)
-    page.get_by_label("Only where").fill("year >= 2020")
+    page.get_by_label("Filter", exact=True).fill("year >= 2020")
     page.keyboard.press("Enter")
     expect(page.locator(".hit")).to_have_count(1)
     address = page.url
@@ -191,11 +199,13 @@ def test_an_address_is_a_search_and_back_goes_back(page: Page) -> None:
     expect(page.locator(".hit")).to_have_count(2)
     page.goto(address)
     assert titles(page) == ["d12"]
-    assert page.title() == "tell 12 · Rabtriever"
+    expect(page.locator("#changed")).to_have_text("(1 changed)")
+    assert page.title() == "tell 12 · Rabtriever demo"
     page.get_by_role("button", name="Remove lang = de").click()
     page.get_by_role("button", name="Remove year >= 2020").click()
     expect(page.locator(".hit")).to_have_count(3)
-    page.get_by_label("Only where").fill("year >= soon")
+    options(page)
+    page.get_by_label("Filter", exact=True).fill("year >= soon")
     page.keyboard.press("Enter")
     expect(page.locator("#filter-problem")).to_have_text("year >= takes a number, not “soon”")
 
@@ -225,22 +235,25 @@ def test_conditions_as_people_type_them(
 def test_the_teachers_opinion_stands_beside_the_students(page: Page) -> None:
     search(page, "tell 12")
     order = titles(page)
-    page.get_by_label("Show").select_option("20")
+    options(page)
+    page.get_by_label("Results").select_option("20")
     page.locator(".switch").click()
-    expect(page.locator(".measure.teacher").first).to_contain_text("margin 19.00")
+    first = page.locator(".hit").first
+    expect(first).to_contain_text("close reading’s margin 19.00")
     last = page.locator(".hit").last
     assert last.locator(".id").inner_text() == order[0]  # what the student put first
-    expect(last.locator(".teacher")).to_contain_text("20th")
-    expect(last.locator(".measure").last).to_contain_text("1st")
-    page.get_by_label("Show").select_option("3")
+    assert last.locator(".rank").inner_text() == "20"
+    expect(last.locator(".first")).to_contain_text(", 1st")
+    page.get_by_label("Results").select_option("3")
     expect(page.locator(".hit")).to_have_count(3)
-    expect(page.locator(".hit").first.locator(".measure").last).to_contain_text("20th")
+    expect(page.locator(".hit").first.locator(".first")).to_contain_text(", 20th")
 
 
 def test_systems_stand_side_by_side(page: Page, workspace: Workspace) -> None:
     search(page, "tell 12")
     titles(page)
-    page.get_by_label("Beside it").select_option("bm25")
+    options(page)
+    page.get_by_label("Compare with").select_option("bm25")
     expect(page.locator(".answer")).to_have_count(2)
     first_is(page, "d12", column=1)
     expect(page.locator(".answer").nth(1)).to_contain_text("BM25 score")
@@ -251,13 +264,13 @@ def test_systems_stand_side_by_side(page: Page, workspace: Workspace) -> None:
     page.keyboard.press("u")
     said = page.locator(".said", has_text="it fits")
     expect(said).to_have_count(2)  # the same document in both lists
-    releases = page.get_by_label("Answered by").locator("option").all()
+    releases = page.locator("#release").locator("option").all()
     (before,) = [
         value for value in (option.get_attribute("value") or "" for option in releases)
         if value.startswith("0001-")
     ]  # fmt: skip
-    page.get_by_label("Answered by").select_option(before)
-    expect(page.locator(".answer h2").first).to_have_text(f"Release {before}")
+    page.locator("#release").select_option(before)
+    expect(page.locator(".answer h2").first).to_have_text(f"Version {before}")
     page.locator(".hit").first.get_by_role("button", name="Does not fit").click()
     expect(page.locator(".said").first).to_have_text("Saved: it does not fit")
     assert stored(workspace)[-1]["release"] == before
@@ -268,7 +281,8 @@ def test_what_goes_wrong_is_said_and_tried_again(browser: Browser, origin: str) 
         page.goto(f"{origin}/?q=tell+7&release=0099-aaaaaa")
         expect(page.locator("#notice")).to_contain_text("There is no release 0099-aaaaaa.")
         expect(page.locator("#again")).to_be_hidden()
-        page.get_by_label("Answered by").select_option("served")
+        options(page)
+        page.locator("#release").select_option("served")
         first_is(page, "d7")
         expect(page.locator("#notice")).to_be_hidden()
         busy = {"detail": "too many queries wait: ask again later"}
@@ -292,14 +306,24 @@ def test_what_goes_wrong_is_said_and_tried_again(browser: Browser, origin: str) 
         first_is(page, "d9")
 
 
+def test_ids_and_margins_are_shown_with_the_options(page: Page) -> None:
+    search(page, "tell 12")
+    first_is(page, "d12")
+    expect(page.locator(".hit .id").first).to_be_hidden()
+    options(page)
+    expect(page.locator(".hit .id").first).to_be_visible()
+    expect(page.locator(".hit").first.get_by_text("margin 1.00")).to_be_visible()
+
+
 def test_nothing_that_fits_is_said_above_the_nearest(page: Page) -> None:
     search(page, "tell 500")
     expect(page.locator(".nothing")).to_contain_text("Nothing here fits.")
     expect(page.locator(".hit.unfit")).to_have_count(5)
     expect(page.get_by_role("status").first).to_contain_text("Nothing here fits.")
-    page.get_by_label("Only where").fill("lang = fr")
+    options(page)
+    page.get_by_label("Filter", exact=True).fill("lang = fr")
     page.keyboard.press("Enter")
-    expect(page.locator(".nothing")).to_have_text("No document passes these conditions.")
+    expect(page.locator(".nothing")).to_have_text("No document passes your filter.")
 
 
 def test_a_key_is_asked_for_kept_in_the_tab_and_refused_when_wrong(
@@ -330,7 +354,8 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_refused_when_wrong(
 
 # Address, what is there once it is drawn, and whether every scheme meets every width there.
 VIEWS = {
-    "empty": ("", "#served:not(:empty)", False),
+    "empty": ("", "#examples li", True),
+    "options": ("?q=tell+12", ".hit", False),
     "results": ("?q=tell+12&where=lang+%3D+de", ".hit", True),
     "teacher": ("?q=tell+12&teacher=1", ".teacher", False),
     "beside": ("?q=tell+12&beside=bm25", ".columns .hit", True),
@@ -345,6 +370,8 @@ def test_everyone_can_use_it(browser: Browser, origin: str, name: str) -> None:
     with opened(browser, origin, errors=("status of 404",)) as page:
         page.goto(f"{origin}/{address}")
         expect(page.locator(drawn).first).to_be_visible()
+        if name == "options":
+            options(page)
         if name == "results":
             page.locator(".verdict").first.click()
             expect(page.locator(".said").first).to_contain_text("Saved")
@@ -383,3 +410,52 @@ def test_files_of_the_page_are_those_and_no_others(origin: str) -> None:
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(f"{origin}/{path}")  # noqa: S310 - loopback
         assert error.value.code == 404
+
+
+def test_the_page_is_its_owners(browser: Browser, workspace: Workspace, tmp_path: Path) -> None:
+    """Title, placeholder and examples are settings; markup in them stays words."""
+    words = {
+        "title": "Help & <b>",
+        "placeholder": 'Say "what"',
+        "examples": ["tell 3", "<i>tell 4"],
+    }
+    copy = copied(workspace, tmp_path / "own")
+    page_settings = {"serving": {"page": words}}
+    owned = Workspace(
+        copy.root, Settings.model_validate(copy.settings.model_dump() | page_settings)
+    )
+    with serving(owned) as origin, opened(browser, origin) as page:
+        page.goto(f"{origin}/")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Help & <b>")
+        assert page.title() == "Help & <b>"
+        expect(page.get_by_placeholder('Say "what"')).to_be_focused()
+        expect(page.locator("#examples li")).to_have_text(["tell 3", "<i>tell 4"])
+        page.get_by_role("button", name="tell 3").press("Enter")
+        first_is(page, "d3")
+        assert page.title() == "tell 3 · Help & <b>"
+        expect(page.locator("#examples")).to_be_hidden()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
+def test_the_first_answer_is_seen_without_scrolling(
+    browser: Browser, origin: str, viewport: dict[str, int]
+) -> None:
+    with opened(browser, origin) as page:
+        page.set_viewport_size(viewport)  # type: ignore[arg-type]
+        page.goto(f"{origin}/?q=tell+12")
+        box = page.locator(".hit").nth(1).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < viewport["height"]
+
+
+def test_closely_read_probabilities_decide_whether_nothing_fits(page: Page) -> None:
+    """A page that says “nothing fits” above a document with 90 % contradicts itself."""
+    said = """answer => {
+      const hit = (fits, first, close) => ({fits, probability: first, teacher_probability: close});
+      const hits = answer.map((each) => hit(...each));
+      return isNothing({hits, reranked: hits[0].teacher_probability !== null});
+    }"""
+    assert page.evaluate(said, [[False, 0.1, None], [False, 0.05, None]]) is True
+    assert page.evaluate(said, [[False, 0.1, 0.2], [False, 0.05, 0.3]]) is True
+    assert page.evaluate(said, [[False, 0.1, 0.2], [False, 0.05, 0.9]]) is False
+    assert page.evaluate(said, [[True, 0.9, None], [False, 0.05, None]]) is False

@@ -1,0 +1,1 @@
+"""The requests of other services, so that their clients can ask this one."""
