@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.hit import Hit
@@ -16,7 +16,19 @@ MAX_HITS = 1000
 MAX_QUERIES = 256
 MAX_CANDIDATES = 200
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, pattern=r"\S")]
+
+def _has_text(text: str) -> str:
+    # The pattern's white space lacks a few characters that Python strips.
+    if not text.strip():
+        raise ValueError("a query must have text")
+    return text
+
+
+Text = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, pattern=r"\S"),
+    AfterValidator(_has_text),
+]
 DocumentId = Annotated[str, Field(min_length=1, max_length=2000)]
 CandidateText = Annotated[str, Field(max_length=100_000)]
 CandidateTitle = Annotated[str, Field(max_length=10_000)]

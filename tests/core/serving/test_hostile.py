@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import schemathesis
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
@@ -107,6 +107,7 @@ TEXTS = st.one_of(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(text=TEXTS, id_=TEXTS)
+@example(text="\x1c", id_="x")
 def test_any_text_is_a_query_or_refused(client: TestClient, text: str, id_: str) -> None:
     answer = client.post(SEARCH, json={"query": text}, headers={"X-Request-ID": id_.encode()[:99]})
     assert answer.status_code == (200 if text.strip() else 422)
