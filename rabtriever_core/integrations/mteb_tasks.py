@@ -1,0 +1,101 @@
+"""mteb's tasks on data that lie here: nothing is fetched (extra `mteb`)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rabtriever_core.errors import DatasetError
+from rabtriever_core.integrations.mteb import RabtrieverModel
+from rabtriever_core.integrations.mteb_teacher import RabtrieverTwoStage
+from rabtriever_core.workspace import Workspace
+
+import mteb  # isort: skip
+from mteb.abstasks.retrieval import AbsTaskRetrieval  # isort: skip
+from mteb.abstasks.task_metadata import TaskMetadata  # isort: skip
+
+if TYPE_CHECKING:
+    from mteb.abstasks import AbsTask
+
+
+def local_task(name: str, folder: Path, split: str | None = None) -> "AbsTask":
+    """A task of mteb whose data set is a folder here, as the hub has it.
+
+    Args:
+        name: of one of mteb's tasks. Any other name makes a retrieval task of the folder, which
+            then needs what mteb's retrieval data sets have: the configurations `corpus`, `queries`
+            and `default` (or `qrels`), named in its README.md.
+        folder: copy of the data set (`hf download REPOSITORY --repo-type dataset --local-dir …`).
+        split: the one to evaluate; the task's own where it is not given, `test` of any other.
+
+    Raises:
+        DatasetError: there is no such folder, or the task ranks nothing.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"there is no folder {folder}")
+    here = {"path": str(folder.resolve()), "revision": "local"}
+    try:
+        task = mteb.get_task(name, eval_splits=None if split is None else [split])
+    except KeyError:
+        task = _retrieval_task(name, here, split or "test")
+    if not isinstance(task, AbsTaskRetrieval):
+        raise DatasetError(
+            f"{name} is a task of type {task.metadata.type}: Rabtriever can be evaluated on "
+            "retrieval and reranking tasks"
+        )
+    # The class's own is shared by all of that task.
+    task.metadata = task.metadata.model_copy(update={"dataset": here})
+    return task
+
+
+def evaluate_task(
+    workspace: Workspace, name: str, folder: Path, split: str | None = None, *, two_stage: bool
+) -> dict[str, dict[str, float]]:
+    """The served release on a task, over the task's own documents: part of it → metric → value.
+
+    Args:
+        workspace: whose release.
+        name: of the task.
+        folder: its data.
+        split: see `local_task`.
+        two_stage: let the teacher put the student's first documents in order.
+
+    Raises:
+        DatasetError: the data cannot be read as that task's.
+        ReleaseError: the release is not here, or not complete; and as for `RabtrieverModel.open`.
+    """
+    task = local_task(name, folder, split)
+    model = (RabtrieverTwoStage if two_stage else RabtrieverModel).open(workspace)
+    try:
+        task.load_data()
+    except (OSError, ValueError, KeyError) as error:
+        raise DatasetError(
+            f"{folder} cannot be read as the data of {name} ({type(error).__name__}: {error})"
+        ) from error
+    found = mteb.evaluate(model, task, cache=None, co2_tracker=False)
+    (result,) = found.task_results
+    scores: dict[str, dict[str, float]] = {}
+    for part, subsets in result.scores.items():
+        for each in subsets:
+            subset = str(each["hf_subset"])
+            scores[part if subset == "default" else f"{part}, {subset}"] = _numbers(each)
+    return scores
+
+
+def _numbers(scores: Any) -> dict[str, float]:
+    return {name: value for name, value in scores.items() if isinstance(value, float)}
+
+
+def _retrieval_task(name: str, dataset: dict[str, str], split: str) -> AbsTaskRetrieval:
+    class Local(AbsTaskRetrieval):
+        metadata = TaskMetadata(
+            name=name,
+            description="A data set that lies here.",
+            dataset=dataset,
+            type="Retrieval",
+            category="t2t",
+            modalities=["text"],
+            eval_splits=[split],
+            eval_langs=["eng-Latn"],
+            main_score="ndcg_at_10",
+        )
+
+    return Local()
