@@ -64,8 +64,8 @@ def write_trec_run(path: Path, run: Run, tag: str) -> None:
         for place, document in enumerate(ranking(scores), 1):
             if spaced := [id_ for id_ in (query, document) if id_.split() != [id_]]:
                 raise DatasetError(
-                    f"the id {spaced[0]!r} is empty or holds white space, which parts the columns of a TREC "
-                    "run: rename it"
+                    f"the id {spaced[0]!r} is empty or holds white space, which parts the columns "
+                    "of a TREC run: rename it"
                 )
             score = len(scores) - place + 1
             lines.append(f"{query} Q0 {document} {place} {score} {tag}\n")
