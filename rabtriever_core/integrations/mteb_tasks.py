@@ -1,6 +1,9 @@
 """mteb's tasks on data that lie here: nothing is fetched (extra `mteb`)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.errors import DatasetError
@@ -16,8 +19,9 @@ if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
 
-def local_task(name: str, folder: Path, split: str | None = None) -> "AbsTask":
-    """A task of mteb whose data set is a folder here, as the hub has it.
+@contextmanager
+def local_task(name: str, folder: Path, split: str | None = None) -> "Iterator[AbsTask]":
+    """Open a task of mteb whose data set is a folder here, as the hub has it.
 
     Args:
         name: of one of mteb's tasks. Any other name makes a retrieval task of the folder, which
@@ -27,7 +31,8 @@ def local_task(name: str, folder: Path, split: str | None = None) -> "AbsTask":
         split: the one to evaluate; the task's own where it is not given, `test` of any other.
 
     Raises:
-        DatasetError: there is no such folder, or the task ranks nothing.
+        DatasetError: there is no such folder, it does not hold that task's data, or the task ranks
+            nothing.
     """
     if not folder.is_dir():
         raise DatasetError(f"there is no folder {folder}")
@@ -43,7 +48,14 @@ def local_task(name: str, folder: Path, split: str | None = None) -> "AbsTask":
         )
     # The class's own is shared by all of that task.
     task.metadata = task.metadata.model_copy(update={"dataset": here})
-    return task
+    with _fresh_cache():
+        try:
+            task.load_data()
+        except (OSError, ValueError, KeyError) as error:
+            raise DatasetError(
+                f"{folder} cannot be read as the data of {name} ({type(error).__name__}: {error})"
+            ) from error
+        yield task
 
 
 def evaluate_task(
@@ -59,18 +71,12 @@ def evaluate_task(
         two_stage: let the teacher put the student's first documents in order.
 
     Raises:
-        DatasetError: the data cannot be read as that task's.
+        DatasetError: as for `local_task`.
         ReleaseError: the release is not here, or not complete; and as for `RabtrieverModel.open`.
     """
-    task = local_task(name, folder, split)
     model = (RabtrieverTwoStage if two_stage else RabtrieverModel).open(workspace)
-    try:
-        task.load_data()
-    except (OSError, ValueError, KeyError) as error:
-        raise DatasetError(
-            f"{folder} cannot be read as the data of {name} ({type(error).__name__}: {error})"
-        ) from error
-    found = mteb.evaluate(model, task, cache=None, co2_tracker=False)
+    with local_task(name, folder, split) as task:
+        found = mteb.evaluate(model, task, cache=None, co2_tracker=False)
     (result,) = found.task_results
     scores: dict[str, dict[str, float]] = {}
     for part, subsets in result.scores.items():
@@ -78,6 +84,24 @@ def evaluate_task(
             subset = str(each["hf_subset"])
             scores[part if subset == "default" else f"{part}, {subset}"] = _numbers(each)
     return scores
+
+
+@contextmanager
+def _fresh_cache() -> Iterator[None]:
+    """For a time, datasets remembers nothing of before.
+
+    It keeps what it read of a folder under the folder's name alone: of two of the same name, or of
+    one that was changed, it would go on giving the first.
+    """
+    from datasets import config
+
+    before = config.HF_DATASETS_CACHE
+    with TemporaryDirectory() as folder:
+        config.HF_DATASETS_CACHE = Path(folder)
+        try:
+            yield
+        finally:
+            config.HF_DATASETS_CACHE = before
 
 
 def _numbers(scores: Any) -> dict[str, float]:

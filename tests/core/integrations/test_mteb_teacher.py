@@ -47,8 +47,8 @@ def test_two_stages_are_ours(shallow: Workspace, tmp_path: Path) -> None:
     from rabtriever_core.integrations.mteb_teacher import RabtrieverTwoStage
 
     dataset = read_dataset(shallow.dataset_folder)
-    task = local_task("Ours", write_task(dataset, "test", tmp_path / "task"))
-    scores, run = results(RabtrieverTwoStage.open(shallow), task, tmp_path / "found")
+    with local_task("Ours", write_task(dataset, "test", tmp_path / "task")) as task:
+        scores, run = results(RabtrieverTwoStage.open(shallow), task, tmp_path / "found")
     with Retriever.open(shallow) as retriever:
         ours = evaluate(retriever, shallow.dataset_folder, "test", rerank=True)
         student = evaluate(retriever, shallow.dataset_folder, "test")
@@ -62,7 +62,7 @@ def test_two_stages_are_ours(shallow: Workspace, tmp_path: Path) -> None:
 
 
 def test_excluded_documents_of_bright_are_left_out(released: Workspace, tmp_path: Path) -> None:
-    """The loader of BRIGHT is mteb's on a toy copy; ours on a BEIR folder of the same."""
+    """A toy copy of BRIGHT, read by mteb's loader, and a BEIR folder of the same."""
     from rabtriever_core.integrations.mteb_tasks import local_task
     from rabtriever_core.integrations.mteb_teacher import RabtrieverTwoStage
 
@@ -80,8 +80,8 @@ def test_excluded_documents_of_bright_are_left_out(released: Workspace, tmp_path
         write_dataset(replace(dataset, excluded=excluded), tmp_path / "beir")
         ours = evaluate(retriever, tmp_path / "beir", "test", rerank=True)
     folder = write_bright(dataset, "test", excluded, tmp_path / "bright")
-    task = local_task("BrightBiologyRetrieval", folder)
-    scores, run = results(RabtrieverTwoStage.open(released), task, tmp_path / "found")
+    with local_task("BrightBiologyRetrieval", folder) as task:
+        scores, run = results(RabtrieverTwoStage.open(released), task, tmp_path / "found")
     assert all(not run[query].keys() & set(left_out) for query, left_out in excluded.items())
     means = ours.means("two_stage")
     theirs = mean_values(per_query(ours.judged.qrels, run))
@@ -101,12 +101,11 @@ def test_the_teacher_reranks(released: Workspace, tmp_path: Path) -> None:
     assert isinstance(model, CrossEncoderProtocol)
     assert model.mteb_model_meta.is_cross_encoder
     assert model.mteb_model_meta.name == "rabtriever/small-teacher"
-    task = local_task("Ours", write_task(dataset, "test", tmp_path / "task"))
-    task.load_data()
     documents = dataset.documents[:5]
     named = {query: [d.id for d in documents] for query in dataset.qrels["test"]}
-    task.dataset["default"]["test"]["top_ranked"] = named
-    _, run = results(model, task, tmp_path / "found")
+    with local_task("Ours", write_task(dataset, "test", tmp_path / "task")) as task:
+        task.dataset["default"]["test"]["top_ranked"] = named
+        _, run = results(model, task, tmp_path / "found")
     with Retriever.open(released) as retriever:
         for query in list(named)[:3]:
             ours = retriever.rerank(dataset.queries[query], documents)
@@ -114,12 +113,25 @@ def test_the_teacher_reranks(released: Workspace, tmp_path: Path) -> None:
             assert run[query] == pytest.approx(margins, abs=1e-4)
 
 
-def test_what_cannot_be_read(tmp_path: Path, released: Workspace) -> None:
-    from rabtriever_core.integrations.mteb_tasks import evaluate_task, local_task
+def test_a_folder_that_changed_is_read_anew(released: Workspace, tmp_path: Path) -> None:
+    """What datasets remembers of a folder hangs on its name alone."""
+    from rabtriever_core.integrations.mteb_tasks import local_task
 
-    with pytest.raises(DatasetError, match="there is no folder"):
-        local_task("SciFact", tmp_path / "none")
-    with pytest.raises(DatasetError, match="type STS"):
-        local_task("STS12", tmp_path)
-    with pytest.raises(DatasetError, match="cannot be read as the data of SciFact"):
-        evaluate_task(released, "SciFact", tmp_path, two_stage=False)
+    dataset = read_dataset(released.dataset_folder)
+    for count in (12, 3):
+        few = replace(dataset, documents=dataset.documents[:count])
+        folder = write_task(few, "test", tmp_path / str(count) / "same-name")
+        with local_task("Ours", folder) as task:
+            assert len(task.dataset["default"]["test"]["corpus"]) == count
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    from rabtriever_core.integrations.mteb_tasks import local_task
+
+    for name, folder, words in (
+        ("SciFact", tmp_path / "none", "there is no folder"),
+        ("STS12", tmp_path, "type STS"),
+        ("SciFact", tmp_path, "cannot be read as the data of SciFact"),
+    ):
+        with pytest.raises(DatasetError, match=words), local_task(name, folder):
+            pass
