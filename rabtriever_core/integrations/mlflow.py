@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.errors import ConfigError, ModelError, TrackingError
 from rabtriever_core.integrations import missing_extra
-from rabtriever_core.integrations.mlflow_run import log_release
+from rabtriever_core.integrations.mlflow_run import allowed, log_release
 from rabtriever_core.releases.log import SERVING, last_served, read_log, retired
-from rabtriever_core.releases.record import Release, read_releases
+from rabtriever_core.releases.record import METRIC, Release, read_releases
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.artifacts import stage_lock
 
@@ -174,7 +174,9 @@ def _register(
             logger.warning("release %s is no model for MLflow: %s", release.id, error)
             return None
         client.log_artifacts(id_, str(folder), _MODEL)
-    quality = {f"MRR@10 {split}": f"{value:.4f}" for split, value in release.quality.items()}
+    quality = {
+        f"{split} {allowed(METRIC)}": f"{value:.4f}" for split, value in release.quality.items()
+    }
     version = client.create_model_version(
         workspace.alias,
         f"{run.info.artifact_uri}/{_MODEL}",

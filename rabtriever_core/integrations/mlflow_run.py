@@ -67,6 +67,11 @@ def log_release(
     return client.get_run(id_)
 
 
+def allowed(name: str) -> str:
+    """The name of a metric as MLflow allows it."""
+    return name.replace("@", " at ")
+
+
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """What MLflow takes in one request."""
     rest = iter(items)
@@ -95,9 +100,7 @@ def _metrics(workspace: Workspace, release: Release, time: int) -> "Iterator[Met
     for split, systems in release.metrics.items():
         for system, figures in systems.items():
             for name, value in figures.items():
-                # MLflow's names hold no @.
-                metric = f"{split}/{system}/{name.replace('@', ' at ')}"
-                yield Metric(metric, value, time, 0)
+                yield Metric(f"{split}/{system}/{allowed(name)}", value, time, 0)
     for stage in _TRAINED:
         hash_ = release.parts.get(stage, "")
         folder = part_folder(workspace, hash_)
