@@ -6,6 +6,7 @@ server that was away is brought up to date by the next call.
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -128,7 +129,9 @@ def _about(workspace: Workspace) -> str:
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
-    _create(partial(client.create_experiment, name))
+    # Else its pages are those of language models' applications, which have no metrics of a run.
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    _create(partial(client.create_experiment, name, tags=kind))
     experiment = client.get_experiment_by_name(name)
     if experiment is None or experiment.lifecycle_stage != "active":
         raise TrackingError(f"MLflow's experiment {name!r} was deleted there: restore it")
@@ -190,6 +193,7 @@ def _register(
         }
         | quality,
         description=f"Release {release.id}, made by {release.created_by}",
+        await_creation_for=0,
     )
     return str(version.version)
 
@@ -218,7 +222,9 @@ def save_model(workspace: Workspace, release: Release, folder: Path) -> None:
 
     index = release_index(workspace, release)
     asked = {"url", "exact", "quantization", "rescore", "oversampling", "timeout_seconds"}
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch, warnings.catch_warnings():
+        # The signature is known; with an example MLflow would ask Qdrant to find it out.
+        warnings.filterwarnings("ignore", message=".*An input example was not provided")
         tower = Path(scratch) / "tower"
         export_query_tower(workspace, tower, release=release)
         save_pyfunc(

@@ -21,9 +21,11 @@ from tests.core.integrations.mlflow_server import mlflow_server
 from tests.core.integrations.released import release_small
 from tests.core.releases.conftest import quick_dvc
 from tests.core.releases.life import report
+from tests.documentation.blocks import DOCS, blocks
 
 mlflow = pytest.importorskip("mlflow")
 
+PAGE = DOCS / "how-to" / "tracking.md"
 QUERIES = ["I am worn out", "He lied to me; I shout at people"]
 
 
@@ -107,6 +109,11 @@ def test_the_life_of_a_model(
             assert theirs["probability"].tolist() == pytest.approx(
                 [hit.probability for hit in ours], abs=1e-3
             )
+    (printed,) = (block.text for block in blocks(PAGE) if block.section == "Ask the model")
+    names: dict[str, Any] = {}
+    exec(printed.replace("models:/demo@", "models:/small@"), names)  # noqa: S102
+    assert list(names["hits"]["rank"]) == [1, 2, 3]
+
     (told.root / "qdrant").rename(told.root / "elsewhere")
     with pytest.raises(IndexMismatchError, match="set QDRANT_URL to a server"):
         mlflow.pyfunc.load_model("models:/small@served")

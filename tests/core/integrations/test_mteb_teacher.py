@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from rabtriever_core.data.dataset import read_dataset, write_dataset
 from rabtriever_core.errors import DatasetError
@@ -14,6 +15,7 @@ from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.serving.served_quality import evaluate
 from rabtriever_core.workspace import Workspace
 from tests.core.integrations.hub_layout import write_bright, write_task
+from tests.documentation.blocks import DOCS, blocks
 
 mteb = pytest.importorskip("mteb")
 
@@ -111,6 +113,31 @@ def test_the_teacher_reranks(released: Workspace, tmp_path: Path) -> None:
             ours = retriever.rerank(dataset.queries[query], documents)
             margins = {document.id: margin for document, margin in ours.results}
             assert run[query] == pytest.approx(margins, abs=1e-4)
+
+
+def test_the_printed_example(
+    released: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs with the data of a small task, and on the command line says the same."""
+    from rabtriever_core.cli import app
+
+    (printed,) = (
+        block.text
+        for block in blocks(DOCS / "how-to" / "tracking.md")
+        if (block.section, block.language) == ("mteb", "python")
+    )
+    write_task(read_dataset(released.dataset_folder), "test", tmp_path / "scifact")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RABTRIEVER_WORKSPACE", str(released.root))
+    names: dict[str, Any] = {}
+    exec(printed.replace("print(", "found = ("), names)  # noqa: S102
+    (result,) = names["found"].task_results
+    ((scores,),) = result.scores.values()
+    said = CliRunner().invoke(app, ["eval", "scifact", "--mteb", "SciFact", "--rerank", "--json"])
+    assert said.exit_code == 0, said.output
+    shown = json.loads(said.stdout)
+    assert shown["scores"]["test"]["ndcg_at_10"] == scores["ndcg_at_10"]
+    assert shown["two_stage"] is True
 
 
 def test_a_folder_that_changed_is_read_anew(released: Workspace, tmp_path: Path) -> None:

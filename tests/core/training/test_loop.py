@@ -41,6 +41,22 @@ def test_training_stops_early_and_keeps_the_best(tmp_path) -> None:
     assert torch.equal(layer.weight, weights[1])
 
 
+def test_tensorboard_is_told_of_every_training_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboardX")
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
+    layer = torch.nn.Linear(1, 1, bias=False)
+    for label in ("teacher", "student"):
+        train(
+            layer, lambda step: {"x": layer(torch.ones(1, 1)).sum()}, steps=20, schedule=SHORT,
+            runtime=RUNTIME.model_copy(update={"report_to": ("tensorboard",)}),
+            checkpoints=tmp_path / label, label=label,
+        )  # fmt: skip
+        (written,) = (tmp_path / "logs" / label).glob("events.out.tfevents.*")
+        assert b"loss_x" in written.read_bytes()
+
+
 def test_evaluation_falls_on_checkpoints() -> None:
     with pytest.raises(ValueError, match="20 must be a multiple of evaluate_steps 30"):
         ScheduleConfig(evaluate_steps=30, checkpoint_steps=20)
