@@ -30,8 +30,8 @@ class RuntimeConfig(Component):
     model leaves the GPU idle; memory grows in proportion."""
 
     report_to: Operating[tuple[Literal["tensorboard", "wandb"], ...]] = ()
-    """Who is told of a training while it runs, by transformers: tensorboard or wandb. Each has to be
-    installed, and takes its own variables (TENSORBOARD_LOGGING_DIR, WANDB_PROJECT)."""
+    """Who is told of a training while it runs, by transformers: tensorboard or wandb. Each has to
+    be installed, and takes its own variables (TENSORBOARD_LOGGING_DIR, WANDB_PROJECT)."""
 
     @property
     def weights_dtype(self) -> str:

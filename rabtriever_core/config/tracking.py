@@ -19,4 +19,4 @@ class TrackingConfig(Component):
     @field_validator("mlflow")
     @classmethod
     def _is_no_secret(cls, value: str | None) -> str | None:
-        return value and checked_address(value.strip())
+        return checked_address(value.strip()) or None if value else None

@@ -7,13 +7,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.errors import DatasetError
+from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.mteb import RabtrieverModel
 from rabtriever_core.integrations.mteb_teacher import RabtrieverTwoStage
 from rabtriever_core.workspace import Workspace
 
-import mteb  # isort: skip
-from mteb.abstasks.retrieval import AbsTaskRetrieval  # isort: skip
-from mteb.abstasks.task_metadata import TaskMetadata  # isort: skip
+try:
+    import mteb
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+except ImportError as error:
+    raise missing_extra("mteb", error) from error
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask

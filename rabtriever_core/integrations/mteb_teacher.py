@@ -17,13 +17,16 @@ import numpy as np
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.evaluation.metrics import ranking
 from rabtriever_core.evaluation.two_stage import reranked
+from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.mteb import RabtrieverModel, batch_documents, model_meta
 from rabtriever_core.integrations.served import as_workspace, open_served
 from rabtriever_core.models.arrays import Floats
 from rabtriever_core.workspace import Workspace
 
-# The import above says what to install where mteb is not there.
-from mteb.models import SearchCrossEncoderWrapper, SearchEncoderWrapper  # isort: skip
+try:
+    from mteb.models import SearchCrossEncoderWrapper, SearchEncoderWrapper
+except ImportError as error:
+    raise missing_extra("mteb", error) from error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
