@@ -68,6 +68,8 @@ def tell_mlflow(workspace: Workspace) -> Told:
     # A promotion waits: MLflow would try for minutes. The next call catches up.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    # On stdout, where --json has one value.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         with stage_lock(workspace.work, "mlflow"):
             return _told(workspace, MlflowClient(address, address))
