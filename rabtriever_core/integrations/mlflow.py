@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config.secrets import without_secrets
-from rabtriever_core.errors import ConfigError, ModelError, TrackingError
+from rabtriever_core.errors import ConfigError, ModelError, ReleaseError, TrackingError
 from rabtriever_core.integrations import missing_extra
 from rabtriever_core.integrations.mlflow_run import allowed, log_release
 from rabtriever_core.releases.log import SERVING, last_served, read_log, retired
@@ -168,7 +168,7 @@ def _refused(run: "Run") -> bool:
 def _register(
     client: "MlflowClient", workspace: Workspace, release: Release, run: "Run"
 ) -> str | None:
-    """A new version with the release's model; None where it has none, which the run then says."""
+    """A new version with the release's model; None where it has none, or not on this machine."""
     id_ = run.info.run_id
     with TemporaryDirectory() as scratch:
         folder = Path(scratch) / _MODEL
@@ -178,10 +178,16 @@ def _register(
             client.set_tag(id_, REFUSED, str(error))
             logger.warning("release %s is no model for MLflow: %s", release.id, error)
             return None
+        except ReleaseError as error:
+            # Whoever has its files tells.
+            logger.warning("MLflow was told nothing of a model: %s", error)
+            return None
         client.log_artifacts(id_, str(folder), _MODEL)
-    quality = {
+    told = {
         f"{split} {allowed(METRIC)}": f"{value:.4f}" for split, value in release.quality.items()
     }
+    if release.override is not None:
+        told["override"] = f"{release.override.by}: {release.override.reason}"
     version = client.create_model_version(
         workspace.alias,
         f"{run.info.artifact_uri}/{_MODEL}",
@@ -193,7 +199,7 @@ def _register(
             "data": release.data,
             "documents": str(release.count),
         }
-        | quality,
+        | told,
         description=f"Release {release.id}, made by {release.created_by}",
         await_creation_for=0,
     )

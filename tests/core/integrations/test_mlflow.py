@@ -1,6 +1,7 @@
 """MLflow's own server is told of releases, once each, and its model answers as we do."""
 
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.errors import ConfigError, IndexMismatchError, TrackingError
 from rabtriever_core.releases import store
 from rabtriever_core.releases.promotion import promote, rollback
+from rabtriever_core.releases.record import read_releases
+from rabtriever_core.releases.store import part_folder
 from rabtriever_core.serving.retriever import Retriever
 from rabtriever_core.stages.run import run_stage
 from rabtriever_core.workspace import Workspace
@@ -51,7 +54,11 @@ def told(
 
 
 def test_the_life_of_a_model(
-    told: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
+    told: Workspace,
+    address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from rabtriever_core.integrations.mlflow import REFUSED, RELEASE, tell_mlflow
 
@@ -93,6 +100,8 @@ def test_the_life_of_a_model(
     assert (found.runs, found.versions, served()) == ([second], {}, first)
     promote(other, second, by="ana", override="it is a test")
     assert (tell_mlflow(other).versions, served()) == ({second: "2"}, second)
+    tags = client.get_model_version("small", "2").tags
+    assert tags["override"] == "ana: it is a test"
     rollback(other, first, by="ana")
     assert (tell_mlflow(other).versions, served()) == ({}, first)
 
@@ -119,6 +128,14 @@ def test_the_life_of_a_model(
     with pytest.raises(IndexMismatchError, match="set QDRANT_URL to a server"):
         mlflow.pyfunc.load_model("models:/small@served")
     (told.root / "elsewhere").rename(told.root / "qdrant")
+
+    # Made on another machine, whose files are not here: that one tells, this one goes on.
+    client.delete_registered_model("small")
+    shutil.move(
+        folder := part_folder(told, read_releases(told)[second].parts["calibration"]), tmp_path
+    )
+    assert tell_mlflow(other).versions == {first: "1"}
+    shutil.move(tmp_path / folder.name, folder)
 
     # One that has no model is told once, and nothing is served under its name.
     def no_model(*_: object, **__: object) -> None:
