@@ -223,26 +223,6 @@ def prune(
     typer.echo(f"retired: {', '.join(gone) or 'none'}")
 
 
-@releases_app.command()
-def track(as_json: JsonOption = False, workspace: WorkspaceOption = Path()) -> None:
-    """Tell the MLflow of `tracking.mlflow` of all releases that it does not know yet.
-
-    Promotions and rollbacks do so themselves; this catches up where MLflow was away, or is new.
-    """
-    from dataclasses import asdict
-
-    from rabtriever_core.integrations.mlflow import tell_mlflow
-
-    told = tell_mlflow(_open(workspace))
-    if as_json:
-        print_json(asdict(told))
-        return
-    typer.echo(f"runs logged: {', '.join(told.runs) or 'none'}")
-    versions = [f"{version} ({release})" for release, version in told.versions.items()]
-    typer.echo(f"model versions registered: {', '.join(versions) or 'none'}")
-    typer.echo(f"the alias served leads to: {told.served or 'nothing'}")
-
-
 def promote_and_say(
     workspace: "Workspace",
     release: str | None = None,

@@ -1,5 +1,6 @@
 """mteb's tasks on data that lie here: nothing is fetched (extra `mteb`)."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
 
+logger = logging.getLogger(__name__)
+
+
 @contextmanager
 def local_task(name: str, folder: Path, split: str | None = None) -> "Iterator[AbsTask]":
     """Open a task of mteb whose data set is a folder here, as the hub has it.
@@ -44,6 +48,7 @@ def local_task(name: str, folder: Path, split: str | None = None) -> "Iterator[A
     try:
         task = mteb.get_task(name, eval_splits=None if split is None else [split])
     except KeyError:
+        logger.info("%s is none of mteb's tasks: %s is a retrieval task of its own", name, folder)
         task = _retrieval_task(name, here, split or "test")
     if not isinstance(task, AbsTaskRetrieval):
         raise DatasetError(
