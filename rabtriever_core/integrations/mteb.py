@@ -29,8 +29,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rabtriever_core.models.prompt import Prompt
     from rabtriever_core.models.student import Student
+    from rabtriever_core.models.text_encoder import TextPrompt
 
 
 class RabtrieverModel(AbsEncoder):
@@ -39,6 +39,8 @@ class RabtrieverModel(AbsEncoder):
     A document's title and text are read as in training ("Title: text"), where mteb's own wrappers
     put a space between them. Margins lack an offset of each query, which no ranking depends on.
     """
+
+    mteb_model_meta: ModelMeta
 
     def __init__(self, student: "Student", *, name: str, revision: str) -> None:
         """Wrap a student.
@@ -107,7 +109,7 @@ class RabtrieverModel(AbsEncoder):
         )
 
 
-def model_meta(name: str, revision: str, prompt: "Prompt", **fields: Any) -> ModelMeta:
+def model_meta(name: str, revision: str, prompt: "TextPrompt", **fields: Any) -> ModelMeta:
     """What mteb keeps of a model beside its results.
 
     Args:
