@@ -14,7 +14,7 @@ from rabtriever_core.config import Settings
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.errors import ConfigError, IndexMismatchError, TrackingError
 from rabtriever_core.releases import store
-from rabtriever_core.releases.promotion import promote, rollback
+from rabtriever_core.releases.promotion import promote, restore, rollback
 from rabtriever_core.releases.record import read_releases
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.serving.retriever import Retriever
@@ -25,6 +25,7 @@ from tests.core.integrations.released import release_small
 from tests.core.releases.conftest import quick_dvc
 from tests.core.releases.life import report
 from tests.documentation.blocks import DOCS, blocks
+from tests.faults.injection import qdrant
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -148,6 +149,38 @@ def test_the_life_of_a_model(
     assert tell_mlflow(other).served is None
     (run, *_) = client.search_runs([experiment], f"tags.`{RELEASE}` = '{first}'")
     assert run.data.tags[REFUSED] == "the tokenizer has no fast form"
+
+
+def test_it_asks_the_server_that_has_its_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready_graph: None
+) -> None:
+    """One that the workspace names, or the environment; the workspace is gone by then."""
+    from rabtriever_core.integrations.mlflow import save_model
+
+    monkeypatch.setattr(store, "run_dvc", quick_dvc)
+    work = tmp_path / "work"
+    local = release_small(work)
+    with qdrant(tmp_path / "storage") as port:
+        address = f"http://127.0.0.1:{port}"
+        served = with_settings(local, index={"probe_queries": 2, "url": address})
+        release = restore(served, by="ana")
+        save_model(served, release, tmp_path / "named")
+        save_model(local, release, tmp_path / "local")
+        with Retriever.open(served) as retriever:
+            ours = [hit.document_id for hit in retriever.search(QUERIES[0], 3)]
+        shutil.rmtree(work)
+
+        def asked(model: str) -> list[str]:
+            opened = mlflow.pyfunc.load_model(str(tmp_path / model))
+            answers = opened.predict(pd.DataFrame({"query": QUERIES[:1]}), params={"k": 3})
+            found: list[str] = answers["document_id"].tolist()
+            return found
+
+        assert asked("named") == ours
+        with pytest.raises(IndexMismatchError, match="set QDRANT_URL"):
+            asked("local")
+        monkeypatch.setenv("QDRANT_URL", address)
+        assert asked("local") == ours
 
 
 def test_a_promotion_does_not_wait_for_mlflow(
