@@ -130,6 +130,10 @@ def train(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
         torch.use_deterministic_algorithms(False)
+        if "wandb" in runtime.report_to:
+            import wandb
+
+            wandb.finish()  # the next training is another run
     model.eval()
     names = ("step", "loss", "learning_rate")
     # Sorted: the rows that come back from a checkpoint have their columns in another order.

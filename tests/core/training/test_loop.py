@@ -41,20 +41,30 @@ def test_training_stops_early_and_keeps_the_best(tmp_path) -> None:
     assert torch.equal(layer.weight, weights[1])
 
 
-def test_tensorboard_is_told_of_every_training_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("tool", "library", "written"),
+    [
+        ("tensorboard", "tensorboardX", "logs/*/events.out.tfevents.*"),
+        ("wandb", "wandb", "wandb/offline-run-*/*.wandb"),
+    ],
+)
+def test_whoever_is_told_tells_trainings_apart(
+    tool: str, library: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("tensorboardX")
+    pytest.importorskip(library)
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.chdir(tmp_path)
     layer = torch.nn.Linear(1, 1, bias=False)
     for label in ("teacher", "student"):
         train(
             layer, lambda step: {"x": layer(torch.ones(1, 1)).sum()}, steps=20, schedule=SHORT,
-            runtime=RUNTIME.model_copy(update={"report_to": ("tensorboard",)}),
+            runtime=RUNTIME.model_copy(update={"report_to": (tool,)}),
             checkpoints=tmp_path / label, label=label,
         )  # fmt: skip
-        (written,) = (tmp_path / "logs" / label).glob("events.out.tfevents.*")
-        assert b"loss_x" in written.read_bytes()
+    files = list(tmp_path.glob(written))
+    assert len(files) == 2
+    assert all(b"loss_x" in file.read_bytes() for file in files)
 
 
 def test_evaluation_falls_on_checkpoints() -> None:
