@@ -6,7 +6,6 @@ server that was away is brought up to date by the next call.
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rabtriever_core.config.secrets import without_secrets
 from rabtriever_core.errors import ConfigError, ModelError, ReleaseError, TrackingError
 from rabtriever_core.integrations import missing_extra
+from rabtriever_core.integrations.mlflow_model import save_model
 from rabtriever_core.integrations.mlflow_run import allowed, log_release
 from rabtriever_core.releases.log import SERVING, last_served, read_log, retired
 from rabtriever_core.releases.record import METRIC, Release, read_releases
@@ -204,51 +204,3 @@ def _register(
         await_creation_for=0,
     )
     return str(version.version)
-
-
-def save_model(workspace: Workspace, release: Release, folder: Path) -> None:
-    """Write a release as a pyfunc of MLflow (`rabtriever_core.integrations.mlflow_model`).
-
-    Args:
-        workspace: whose release.
-        release: which one.
-        folder: to write, which must not be there.
-
-    Raises:
-        ModelError: its query tower cannot be exported to ONNX.
-        ReleaseError: the release is not here, or not complete.
-    """
-    from importlib.metadata import version
-
-    from mlflow.models import ModelSignature
-    from mlflow.pyfunc import save_model as save_pyfunc
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
-
-    from rabtriever_core.integrations import mlflow_model
-    from rabtriever_core.integrations.onnx_export import export_query_tower
-    from rabtriever_core.releases.serving import release_index
-
-    index = release_index(workspace, release)
-    asked = {"url", "exact", "quantization", "rescore", "oversampling", "timeout_seconds"}
-    with TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # The signature is known; with an example MLflow would ask Qdrant to find it out.
-        warnings.filterwarnings("ignore", message=".*An input example was not provided")
-        tower = Path(scratch) / "tower"
-        export_query_tower(workspace, tower, release=release)
-        save_pyfunc(
-            str(folder),
-            loader_module=mlflow_model.__name__,
-            data_path=str(tower),
-            model_config={
-                "index": index.model_dump(mode="json", include=asked),
-                "qdrant": str(workspace.qdrant),
-            },
-            signature=ModelSignature(
-                inputs=Schema([ColSpec("string", "query")]),
-                outputs=Schema(
-                    [ColSpec(kind, name) for name, kind in mlflow_model.COLUMNS.items()]
-                ),
-                params=ParamSchema([ParamSpec("k", "long", mlflow_model.K)]),
-            ),
-            pip_requirements=[f"rabtriever[mlflow]=={version('rabtriever')}"],
-        )

@@ -12,8 +12,10 @@ release: on the server it was made with, or the one that QDRANT_URL names. MLflo
 """
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import IndexConfig
@@ -25,6 +27,9 @@ from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.search import search
 from rabtriever_core.index.server_errors import server_errors
 from rabtriever_core.integrations.onnx import OnnxQueryTower
+from rabtriever_core.releases.record import Release
+from rabtriever_core.releases.serving import release_index
+from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +45,7 @@ COLUMNS = {
     "fits": "boolean",
 }
 """Of an answer, with MLflow's types: a row for every hit."""
+_MAY_LACK = "fits"  # where the release has no threshold
 K = 5
 """Hits per query where `params` name no `k`."""
 
@@ -108,3 +114,49 @@ class ReleaseModel:
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> ReleaseModel:
     return ReleaseModel(Path(path), model_config)
+
+
+def save_model(workspace: Workspace, release: Release, folder: Path) -> None:
+    """Write a release as a pyfunc of MLflow.
+
+    Args:
+        workspace: whose release.
+        release: which one.
+        folder: to write, which must not be there.
+
+    Raises:
+        ModelError: its query tower cannot be exported to ONNX.
+        ReleaseError: the release is not here, or not complete.
+    """
+    from importlib.metadata import version
+
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import save_model as save_pyfunc
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+    from rabtriever_core.integrations.onnx_export import export_query_tower
+
+    index = release_index(workspace, release)
+    asked = {"url", "exact", "quantization", "rescore", "oversampling", "timeout_seconds"}
+    with TemporaryDirectory() as scratch, warnings.catch_warnings():
+        # The signature is known; with an example MLflow would ask Qdrant to find it out.
+        warnings.filterwarnings("ignore", message=".*An input example was not provided")
+        tower = Path(scratch) / "tower"
+        export_query_tower(workspace, tower, release=release)
+        save_pyfunc(
+            str(folder),
+            loader_module=__name__,
+            data_path=str(tower),
+            model_config={
+                "index": index.model_dump(mode="json", include=asked),
+                "qdrant": str(workspace.qdrant),
+            },
+            signature=ModelSignature(
+                inputs=Schema([ColSpec("string", "query")]),
+                outputs=Schema(
+                    [ColSpec(kind, name, name != _MAY_LACK) for name, kind in COLUMNS.items()]
+                ),
+                params=ParamSchema([ParamSpec("k", "long", K)]),
+            ),
+            pip_requirements=[f"rabtriever[mlflow]=={version('rabtriever')}"],
+        )

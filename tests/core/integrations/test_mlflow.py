@@ -155,7 +155,7 @@ def test_it_asks_the_server_that_has_its_documents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready_graph: None
 ) -> None:
     """One that the workspace names, or the environment; the workspace is gone by then."""
-    from rabtriever_core.integrations.mlflow import save_model
+    from rabtriever_core.integrations.mlflow_model import save_model
 
     monkeypatch.setattr(store, "run_dvc", quick_dvc)
     work = tmp_path / "work"
