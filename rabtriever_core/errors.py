@@ -67,3 +67,7 @@ class VectorError(RabtrieverError):
 
 class VersioningError(RabtrieverError):
     """DVC could not record or restore an artifact."""
+
+
+class TrackingError(RabtrieverError):
+    """Another tool could not be told of a release."""

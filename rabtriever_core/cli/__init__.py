@@ -17,6 +17,7 @@ from rabtriever_core.cli import (  # isort: skip
     exporting,  # noqa: F401
     serve,  # noqa: F401
     releases,  # noqa: F401
+    tracking,  # noqa: F401
     reports,  # noqa: F401
     lab,  # noqa: F401
     lab_results,  # noqa: F401

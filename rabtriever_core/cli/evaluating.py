@@ -26,13 +26,20 @@ if TYPE_CHECKING:
         "rabtriever eval my-dataset --split test --bm25",
         "rabtriever eval my-dataset --rerank auto --max-queries 500 --per-query rows.jsonl",
         "rabtriever eval my-dataset --at-least MRR@10=0.8 --at-least R@1=0.7 --json",
+        "rabtriever eval my-dataset --run theirs.trec --save-run ours.trec",
+        "rabtriever eval scifact --mteb SciFact --rerank",
     ),
 )
 def evaluate(
     folder: Annotated[Path, typer.Argument()],
     split: Annotated[
-        str, typer.Option(help="Whose judgements: qrels/SPLIT.tsv.", autocompletion=splits)
-    ] = "test",
+        str | None,
+        typer.Option(
+            help="Whose judgements: qrels/SPLIT.tsv.",
+            autocompletion=splits,
+            show_default="test, or the task's own",
+        ),
+    ] = None,
     rerank: RerankOption = "never",
     bm25: Annotated[
         bool, typer.Option("--bm25", help="Rank the collection by BM25 as well, and compare.")
@@ -45,6 +52,22 @@ def evaluate(
         Path | None,
         typer.Option(help="Write a row per query, as JSON lines.", show_default=False),
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A TREC run file, measured and compared.", show_default=False),
+    ] = None,
+    save_run: Annotated[
+        Path | None,
+        typer.Option(help="Write 100 documents per query as a TREC run file.", show_default=False),
+    ] = None,
+    mteb: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="FOLDER holds the data of this task of mteb, which evaluates on all of them.",
+            show_default=False,
+        ),
+    ] = None,
     at_least: Annotated[
         list[str] | None,
         typer.Option(metavar="METRIC=VALUE", help="What must be reached, in 0..1."),
@@ -55,24 +78,43 @@ def evaluate(
     """Ask the served release the judged queries of FOLDER, and say how right it is.
 
     FOLDER is in BEIR layout; its corpus is not looked at, documents are those that are served. A
-    query whose right documents are not among them counts 0, and how many these are is said. Exit
+    query whose right documents are not among them counts 0, and how many these are is said. With
+    --mteb, FOLDER is a copy of the task's data from the hub, and its own corpus is ranked. Exit
     codes: 0 done; 1 where a figure is not reached (--at-least); 2 for an error.
     """
+    if mteb is not None:
+        from rabtriever_core.cli.evaluating_mteb import evaluate_by_mteb
+
+        given = (bm25, max_queries, per_query, run, save_run, at_least)
+        if rerank == "auto" or any(given):
+            raise click.UsageError(
+                "with --mteb, mteb measures: of the other options only --split, --rerank (always "
+                "or never) and --json go with it"
+            )
+        evaluate_by_mteb(
+            workspace, mteb, folder, split, two_stage=rerank == "always", as_json=as_json
+        )
+        return
+    from rabtriever_core.evaluation.trec import write_trec_run
     from rabtriever_core.serving.retriever import Retriever
+    from rabtriever_core.serving.served_quality import DEPTH, SAVED_DEPTH
     from rabtriever_core.serving.served_quality import evaluate as evaluate_served
 
     wanted = _wanted(at_least or ())
-    if per_query is not None and not per_query.parent.is_dir():
-        raise click.UsageError(f"--per-query {per_query}: there is no folder {per_query.parent}")
+    for option, path in (("--per-query", per_query), ("--save-run", save_run)):
+        if path is not None and not path.parent.is_dir():
+            raise click.UsageError(f"{option} {path}: there is no folder {path.parent}")
     with Retriever.open(workspace) as retriever:
         found = evaluate_served(
             retriever,
             folder,
-            split,
+            split or "test",
             rerank=RERANK[rerank],
             bm25=bm25,
+            other=run,
             max_queries=max_queries,
             seed=seed,
+            depth=DEPTH if save_run is None else SAVED_DEPTH,
         )
     means = found.means(found.system)
     held = [
@@ -86,6 +128,8 @@ def evaluate(
     ]
     if per_query is not None:
         write_json_lines(per_query, found.lines())
+    if save_run is not None:
+        write_trec_run(save_run, found.runs[found.system], f"rabtriever-{found.release}")
     if as_json:
         print_json({"folder": str(folder), **found.plain(), "at_least": held})
     else:
@@ -150,7 +194,7 @@ def _shown(found: "Evaluated") -> str:
     return "\n".join(lines)
 
 
-_LABELS = {"student": "Student", "two_stage": "Two stages", "bm25": "BM25"}
+_LABELS = {"student": "Student", "two_stage": "Two stages", "bm25": "BM25", "run": "Run"}
 
 
 def _cell(metric: dict[str, float], percent: Any) -> str:
@@ -171,6 +215,8 @@ def _missing(found: "Evaluated", percent: Any) -> list[str]:
             "queries whose own document, as in BEIR, or excluded_ids are left out of the ranking: "
             f"{len(found.left_out)}"
         )
+    if found.unranked:
+        lines.append(f"queries of which the run ranks nothing: {found.unranked}, counted 0 for it")
     if partly:
         lines.append(f"queries of which some right documents are not in the collection: {partly}")
     return lines

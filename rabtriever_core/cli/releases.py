@@ -15,6 +15,7 @@ from rabtriever_core.cli.options import (
     print_json,
 )
 from rabtriever_core.errors import ConfigError
+from rabtriever_core.integrations.mlflow import keep_mlflow_informed
 from rabtriever_core.workspace.access import user
 
 if TYPE_CHECKING:
@@ -166,7 +167,9 @@ def rollback(
     """Serve an older RELEASE again, without gates."""
     from rabtriever_core.releases.promotion import rollback as roll_back
 
-    served = roll_back(_open(workspace), release, by=_by(by), reason=reason)
+    opened = _open(workspace)
+    served = roll_back(opened, release, by=_by(by), reason=reason)
+    keep_mlflow_informed(opened)
     _say_served(served, as_json)
 
 
@@ -182,7 +185,9 @@ def restore(
     """Serve RELEASE on a Qdrant or a machine that does not have it, from DVC, without training."""
     from rabtriever_core.releases.promotion import restore as bring_back
 
-    served = bring_back(_open(workspace), release, by=_by(by))
+    opened = _open(workspace)
+    served = bring_back(opened, release, by=_by(by))
+    keep_mlflow_informed(opened)
     _say_served(served, as_json)
 
 
@@ -230,6 +235,7 @@ def promote_and_say(
     from rabtriever_core.releases.promotion import promote as promote_release
 
     outcome = promote_release(workspace, release, by=_by(by), override=override)
+    keep_mlflow_informed(workspace)
     found = outcome.release
     _say_gates(found.gates, aside)
     if outcome.decision == "refused":

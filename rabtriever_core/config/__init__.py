@@ -27,6 +27,7 @@ from rabtriever_core.config.operation import (
 from rabtriever_core.config.schedule import ScheduleConfig
 from rabtriever_core.config.serving import ServingConfig
 from rabtriever_core.config.settings import Settings
+from rabtriever_core.config.tracking import TrackingConfig
 from rabtriever_core.config.training import BiEncoderConfig, DpoConfig, StudentConfig, TeacherConfig
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "StudentConfig",
     "TeacherConfig",
     "TinyConfig",
+    "TrackingConfig",
     "ValidationConfig",
     "load_settings",
     "shaping_names",

@@ -29,6 +29,10 @@ class RuntimeConfig(Component):
     """Multiplies how many texts and pairs are read at once outside training. Raise it where a small
     model leaves the GPU idle; memory grows in proportion."""
 
+    report_to: Operating[tuple[Literal["tensorboard", "wandb"], ...]] = ()
+    """Who is told of a training while it runs, by transformers: tensorboard or wandb. Each has to
+    be installed, and takes its own variables (TENSORBOARD_LOGGING_DIR, WANDB_PROJECT)."""
+
     @property
     def weights_dtype(self) -> str:
         """Torch's name of the type that weights are held in."""

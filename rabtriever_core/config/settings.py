@@ -15,6 +15,7 @@ from rabtriever_core.config.operation import (
     RetrainingConfig,
 )
 from rabtriever_core.config.serving import ServingConfig
+from rabtriever_core.config.tracking import TrackingConfig
 from rabtriever_core.config.training import BiEncoderConfig, StudentConfig, TeacherConfig
 
 
@@ -37,6 +38,7 @@ class Settings(Component):
     retraining: Operating[RetrainingConfig] = RetrainingConfig()
     serving: ServingConfig = ServingConfig()
     automation: Operating[AutomationConfig] = AutomationConfig()
+    tracking: Operating[TrackingConfig] = TrackingConfig()
 
     @model_validator(mode="after")
     def _adapters_described(self) -> "Settings":

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rabtriever_core.models.student import Student
+    from rabtriever_core.models.text_encoder import TextPrompt
 
 
 class RabtrieverModel(AbsEncoder):
@@ -38,6 +39,8 @@ class RabtrieverModel(AbsEncoder):
     A document's title and text are read as in training ("Title: text"), where mteb's own wrappers
     put a space between them. Margins lack an offset of each query, which no ranking depends on.
     """
+
+    mteb_model_meta: ModelMeta
 
     def __init__(self, student: "Student", *, name: str, revision: str) -> None:
         """Wrap a student.
@@ -48,17 +51,12 @@ class RabtrieverModel(AbsEncoder):
             revision: what tells two trained ones of that name apart.
         """
         self.model = student
-        spec = student.encoder.prompt.spec
-        self.mteb_model_meta = ModelMeta.create_empty(
-            {
-                "name": name,
-                "revision": revision,
-                "similarity_fn_name": ScoringFunction.DOT_PRODUCT,
-                "embed_dim": student.dimension,
-                "max_tokens": float(max(spec.max_document_tokens, spec.max_query_tokens)),
-                "framework": ["PyTorch"],
-                "reference": "https://arxiv.org/abs/2604.23336",
-            }
+        self.mteb_model_meta = model_meta(
+            name,
+            revision,
+            student.encoder.prompt,
+            similarity_fn_name=ScoringFunction.DOT_PRODUCT,
+            embed_dim=student.dimension,
         )
 
     @classmethod
@@ -102,7 +100,7 @@ class RabtrieverModel(AbsEncoder):
             vectors: Floats = self.model.encode_queries(queries, batch_size)
             return vectors
         if prompt_type is PromptType.document:
-            documents = [document for batch in inputs for document in _documents(batch)]
+            documents = [document for batch in inputs for document in batch_documents(batch)]
             stored: Floats = self.model.encode_documents(documents, batch_size)
             return stored
         raise ConfigError(
@@ -111,7 +109,29 @@ class RabtrieverModel(AbsEncoder):
         )
 
 
-def _documents(batch: "Mapping[str, Any]") -> list[Document]:
+def model_meta(name: str, revision: str, prompt: "TextPrompt", **fields: Any) -> ModelMeta:
+    """What mteb keeps of a model beside its results.
+
+    Args:
+        name: `organization/model`.
+        revision: what tells two trained ones of that name apart.
+        prompt: whose limits the longest text has.
+        fields: further ones of `ModelMeta`.
+    """
+    longest = max(prompt.spec.max_document_tokens, prompt.spec.max_query_tokens)
+    return ModelMeta.create_empty(
+        {
+            "name": name,
+            "revision": revision,
+            "max_tokens": float(longest),
+            "framework": ["PyTorch"],
+            "reference": "https://arxiv.org/abs/2604.23336",
+            **fields,
+        }
+    )
+
+
+def batch_documents(batch: "Mapping[str, Any]") -> list[Document]:
     """Title and text apart, where the corpus has titles; `text` holds both."""
     texts = batch.get("body", batch["text"])
     titles = batch.get("title") or [""] * len(texts)

@@ -1,12 +1,20 @@
 """Export of the query tower to ONNX: refused where it does not rank as torch (extra `onnx`)."""
 
-from importlib.metadata import version
+import shutil
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rabtriever_core.config import RuntimeConfig
 from rabtriever_core.data.dataset import read_dataset
 from rabtriever_core.errors import ModelError
-from rabtriever_core.index.onnx.reader import TOWER_FILE, Precision
+from rabtriever_core.index.onnx.reader import (
+    FOLDER,
+    TOWER_FILE,
+    GraphInfo,
+    Precision,
+    read_info,
+)
 from rabtriever_core.index.onnx.write import write_tower
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
@@ -60,7 +68,7 @@ def export_query_tower(
 
     with export_folder(Path(folder), TOWER_FILE) as written:
         try:
-            graph = write_tower(
+            graph = _carried(parts["qdrant_collection"], precision, written) or write_tower(
                 tower(runtime),
                 lambda: tower(exact_runtime(runtime)),
                 precision,
@@ -75,8 +83,27 @@ def export_query_tower(
             release=release.id,
             collection=release.collection,
             calibration=Calibration.load(parts["calibration"]),
-            versions={name: version(name) for name in ("rabtriever", "torch", "onnxruntime")},
+            versions=_versions(),
             files={n: md5 for n, md5 in folder_md5s(written).items() if n != TOWER_FILE},
         )
         write_text(written / TOWER_FILE, info.model_dump_json(indent=2) + "\n")
     return info
+
+
+def _carried(collection: Path, precision: Precision, folder: Path) -> GraphInfo | None:
+    """A copy of the graph that the release carries, where that has the precision."""
+    stored = collection / FOLDER
+    info = read_info(stored, GraphInfo, "restore the release") if stored.is_dir() else None
+    if info is None or info.precision != precision:
+        return None
+    shutil.copytree(stored, folder, dirs_exist_ok=True)
+    return info
+
+
+def _versions() -> dict[str, str]:
+    """Of what wrote it; a graph that the release carries is copied without torch."""
+    found = {}
+    for name in ("rabtriever", "torch", "onnxruntime"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

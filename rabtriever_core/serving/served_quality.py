@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.data.judgements import Judged, read_judged
-from rabtriever_core.errors import ReleaseError
+from rabtriever_core.errors import DatasetError, ReleaseError
 from rabtriever_core.evaluation.benchmark import TESTED_METRICS, sample
 from rabtriever_core.evaluation.metrics import (
     METRICS,
@@ -19,6 +19,7 @@ from rabtriever_core.evaluation.metrics import (
 )
 from rabtriever_core.evaluation.significance import confidence_interval, paired_test, with_holm
 from rabtriever_core.evaluation.systems import bm25_ranker
+from rabtriever_core.evaluation.trec import read_trec_run
 from rabtriever_core.index.lookup import all_documents, present
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DEPTH = 10
 """Documents of an answer: as deep as the metrics look."""
+SAVED_DEPTH = 100
+"""Documents of an answer that is written to a run file: other tools look deeper."""
 _BATCH = 64
 
 
@@ -50,6 +53,8 @@ class Evaluated:
     """System → its rankings: first what the release answers, then what it is compared with."""
     reranked: int
     """Answers that the teacher put in order."""
+    unranked: int
+    """Queries of which a run that was given ranks nothing: they count 0 for it."""
     seed: int
     values: dict[str, dict[str, dict[str, float]]] = field(init=False)
     """System → metric → query → value. A query without any right document in the collection counts
@@ -111,7 +116,8 @@ class Evaluated:
                 "without_a_right_document": len(self.unanswerable),
                 "with_some_missing": len(self.missing) - len(self.unanswerable),
             }
-            | ({"with_documents_left_out": len(self.left_out)} if self.left_out else {}),
+            | ({"with_documents_left_out": len(self.left_out)} if self.left_out else {})
+            | ({"not_in_the_run": self.unranked} if "run" in self.runs else {}),
             "systems": {name: self._system(name) for name in self.runs},
             "comparisons": self.comparisons(),
         }
@@ -126,7 +132,7 @@ class Evaluated:
                 "missing": self.missing.get(query, []),
                 "systems": {
                     name: {
-                        "ranking": ranking(run[query]),
+                        "ranking": ranking(run.get(query, {}))[:DEPTH],
                         "metrics": {metric: self.values[name][metric][query] for metric in METRICS},
                     }
                     for name, run in self.runs.items()
@@ -154,8 +160,10 @@ def evaluate(
     *,
     rerank: "Rerank" = False,
     bm25: bool = False,
+    other: Path | None = None,
     max_queries: int | None = None,
     seed: int = 17,
+    depth: int = DEPTH,
 ) -> Evaluated:
     """Ask the served release the judged queries of a BEIR folder.
 
@@ -167,17 +175,20 @@ def evaluate(
         split: of the judgements.
         rerank: let the teacher put the first documents in order, as in `Retriever.search`.
         bm25: rank the collection's documents by BM25 as well.
+        other: a TREC run file of anyone, measured on the same judgements.
         max_queries: a sample of so many; all when not given.
         seed: of the sample, and of intervals and tests.
+        depth: documents kept per query; no figure looks deeper than `DEPTH`.
 
     Raises:
-        DatasetError: the folder cannot be read.
+        DatasetError: folder or run file cannot be read, or the run ranks none of the queries.
         ReleaseError: another release was promoted meanwhile.
         IndexUnavailableError: as for `Retriever.search`, and IndexMismatchError.
     """
     from rabtriever_core.data.dataset import Document
 
     whole = read_judged(folder, split)
+    given = None if other is None else read_trec_run(other)
     asked = sample(list(whole.queries), max_queries, seed)
     judged = whole.only(asked)
     right = {query: judged.right(query) for query in asked}
@@ -190,8 +201,8 @@ def evaluate(
         if bm25:
             documents = list(all_documents(client, release.collection))
     left_out = {query: ids & there for query, ids in left_out.items() if ids & there}
-    depth = DEPTH + most_left_out(left_out, asked)
-    run, releases, reranked = _asked(retriever, judged.queries, rerank, depth)
+    deep = depth + most_left_out(left_out, asked)
+    run, releases, reranked = _asked(retriever, judged.queries, rerank, deep)
     if releases != {release.id}:
         raise ReleaseError(
             f"releases {', '.join(sorted(releases | {release.id}))} were served while the queries "
@@ -200,8 +211,15 @@ def evaluate(
     runs = {"two_stage" if rerank else "student": run}
     if bm25:
         language = release.settings["dataset"].get("language", "auto")
-        rank = bm25_ranker(documents, depth, language)
+        rank = bm25_ranker(documents, deep, language)
         runs["bm25"] = dict(zip(asked, rank(list(judged.queries.values())), strict=True))
+    if given is not None:
+        runs["run"] = {query: given[query] for query in asked if query in given}
+        if not runs["run"]:
+            raise DatasetError(
+                f"{other} ranks none of the {len(asked)} queries that {folder} asks in {split}: "
+                f"its first query is {next(iter(given))!r}, one of the folder's is {asked[0]!r}"
+            )
     return Evaluated(
         split=split,
         release=release.id,
@@ -210,8 +228,9 @@ def evaluate(
         available=len(whole.queries),
         missing={query: sorted(ids - there) for query, ids in right.items() if ids - there},
         left_out={query: sorted(ids) for query, ids in left_out.items()},
-        runs={name: without(run, left_out, DEPTH) for name, run in runs.items()},
+        runs={name: without(run, left_out, depth) for name, run in runs.items()},
         reranked=reranked,
+        unranked=len(asked) - len(runs.get("run", asked)),
         seed=seed,
     )
 

@@ -68,6 +68,7 @@ def train(
         SealCallback,
         StepDataset,
         StepTrainer,
+        tensorboard,
     )
 
     # One bar for the training is enough: none for every checkpoint written.
@@ -77,6 +78,8 @@ def train(
         logger.info("%s resumes from %s", label, last.name)
     stopping: dict[str, Any] = {}
     callbacks: list[Any] = [BarCallback(label), LastStepCallback(), SealCallback()]
+    if "tensorboard" in runtime.report_to:
+        callbacks.append(tensorboard(label))
     if schedule.evaluate_steps and quality is not None:
         stopping = {
             "eval_strategy": "steps",
@@ -107,7 +110,8 @@ def train(
             seed=runtime.seed,
             use_cpu=runtime.device == "cpu",
             bf16=runtime.precision == "bfloat16",
-            report_to="none",
+            report_to=[name for name in runtime.report_to if name != "tensorboard"],
+            run_name=label,
             disable_tqdm=True,
             dataloader_num_workers=0,
             dataloader_pin_memory=False,
@@ -126,6 +130,10 @@ def train(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
         torch.use_deterministic_algorithms(False)
+        if "wandb" in runtime.report_to:
+            import wandb
+
+            wandb.finish()  # the next training is another run
     model.eval()
     names = ("step", "loss", "learning_rate")
     # Sorted: the rows that come back from a checkpoint have their columns in another order.

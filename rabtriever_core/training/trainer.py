@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
-from rabtriever_core.errors import ModelError
+from rabtriever_core.errors import ConfigError, ModelError
 from rabtriever_core.training.checkpoints import seal
 from rabtriever_core.training.losses import LossAtStep
 from rabtriever_core.training.optimizer import muon_for
@@ -127,6 +127,22 @@ class SealCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Seal the checkpoint of this step."""
         seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+def tensorboard(label: str) -> TrainerCallback:
+    """The callback of transformers, with a folder of its own for every training.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
+    """
+    from transformers.integrations import TensorBoardCallback
+
+    try:
+        callback = TensorBoardCallback()
+    except RuntimeError as error:
+        raise ConfigError(f"runtime.report_to: {error} `pip install tensorboard`") from error
+    callback.logging_dir = str(Path(callback.logging_dir or "runs") / label)
+    return callback
 
 
 class BarCallback(TrainerCallback):  # type: ignore[misc]

@@ -46,6 +46,7 @@ def release(
     context: dg.AssetExecutionContext, config: ReleaseRun, workspace: WorkspaceResource
 ) -> Iterator[Any]:
     """Evaluate the gates, then promote or refuse."""
+    from rabtriever_core.integrations.mlflow import keep_mlflow_informed
     from rabtriever_core.releases import promotion
 
     by, override = f"dagster run {context.run_id[:8]}", None
@@ -58,6 +59,7 @@ def release(
     opened = workspace.open()
     with as_failure():
         outcome = promotion.promote(opened, by=by, override=override)
+    keep_mlflow_informed(opened)
     record = outcome.release
     for gate in record.gates:
         limits = {"figure": gate.figure, "limit": gate.limit}

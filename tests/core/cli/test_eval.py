@@ -187,6 +187,49 @@ def test_the_two_stages(
     assert "the teacher put the first documents in order for 5 queries" in shown
 
 
+def test_runs_go_out_and_come_in(rabtriever: Rabtriever, folder: Path, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.trec", tmp_path / "theirs.trec"
+    rabtriever("eval", folder, "--save-run", ours)
+    lines = [line.split() for line in ours.read_text().splitlines()]
+    assert [line[0] for line in lines] == [query for query in "abcde" for _ in range(24)]
+    assert lines[0][1:5] == ["Q0", "d1", "1", "24"]
+    assert lines[0][5].startswith("rabtriever-0001-")
+    # What went out comes back as it was.
+    found = evaluated(rabtriever("eval", folder, "--run", ours, "--json"))
+    assert found["systems"]["run"] == found["systems"]["student"]
+    assert found["comparisons"][0]["difference"] == 0
+    # Of anyone: c right, b by the tie that trec_eval breaks by the larger id, a not there.
+    theirs.write_text("c Q0 d4 1 9.5 x\nb Q0 d2 7 1 x\nb Q0 d10 2 1.0 x\nz Q0 d1 1 1 x\n")
+    shown = rabtriever("eval", folder, "--run", theirs).stdout
+    assert "queries of which the run ranks nothing: 3, counted 0 for it" in shown
+    found = evaluated(rabtriever("eval", folder, "--run", theirs, "--json"))
+    assert found["queries"]["not_in_the_run"] == 3
+    run = found["systems"]["run"]["metrics"]
+    assert run["R@1"]["value"] == pytest.approx(2 / 5)
+    assert {(row["a"], row["b"]) for row in found["comparisons"]} == {("student", "run")}
+
+
+def test_a_run_of_other_queries_is_refused(
+    rabtriever: Rabtriever, folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run.trec"
+    for text, words in (
+        ("z Q0 d1 1 1 x\n", "ranks none of the 5 queries"),
+        ("a Q0 d1 1 1 x\na Q0 d2 2\n", "line 2: expected `query Q0 document rank score tag`"),
+        ("a Q0 d1 1 nan x\n", "the score is nan"),
+        ("\n", "holds no rankings"),
+    ):
+        run.write_text(text)
+        assert words in rabtriever("eval", folder, "--run", run, code=2).stderr
+    assert "there is no file" in rabtriever("eval", folder, "--run", tmp_path / "x", code=2).stderr
+
+
+def test_what_mteb_does_not_measure(rabtriever: Rabtriever, folder: Path) -> None:
+    for option in (["--bm25"], ["--rerank", "auto"], ["--at-least", "R@1=0.5"]):
+        said = rabtriever("eval", folder, "--mteb", "SciFact", *option, code=2).stderr
+        assert "with --mteb, mteb measures" in said
+
+
 def test_a_promotion_meanwhile_is_no_result(make: Make, folder: Path) -> None:
     workspace = make()
     promote(workspace, by="ana")

@@ -19,6 +19,7 @@ MODULES = {
     "haystack": ("haystack", "haystack"),
     "sentence_transformers": ("sentence_transformers", "sentence-transformers"),
     "mteb": ("mteb", "mteb"),
+    "mteb_teacher": ("mteb", "mteb"),
     "mcp": ("mcp", "mcp"),
 }
 

@@ -15,6 +15,8 @@ import pytest
 from rabtriever_core.errors import ConfigError, DiskFullError, ModelError, ReleaseError
 from rabtriever_core.index.onnx import write
 from rabtriever_core.index.onnx.reader import FOLDER, MODEL_FILE, QueryGraph
+from rabtriever_core.integrations.onnx import OnnxQueryTower
+from rabtriever_core.integrations.onnx_export import export_query_tower
 from rabtriever_core.releases import store
 from rabtriever_core.releases.promotion import restore
 from rabtriever_core.releases.served import served_now
@@ -201,3 +203,15 @@ def test_without_torch_a_release_without_a_graph_says_what_to_install(
     monkeypatch.setitem(sys.modules, "rabtriever_core.models.student", None)
     with pytest.raises(ConfigError, match=r"encodes queries by torch.*rabtriever\[models\]"):
         opened.encoder.encode(QUERIES)
+
+
+def test_an_export_is_a_copy_of_what_the_release_carries(served: Workspace, tmp_path: Path) -> None:
+    info = export_query_tower(served, tmp_path / "tower")
+    carried = graph_file(served)
+    assert (tmp_path / "tower" / MODEL_FILE).read_bytes() == carried.read_bytes()
+    opened = open_release(served, served_now(served))
+    found = OnnxQueryTower(tmp_path / "tower").encode(QUERIES)
+    assert (found.vectors == opened.encoder.encode(QUERIES).vectors).all()
+    assert info.release == opened.release.id
+    export_query_tower(served, tmp_path / "tower", precision="int8")
+    assert (tmp_path / "tower" / MODEL_FILE).stat().st_size < carried.stat().st_size

@@ -119,3 +119,17 @@ def test_promote_rollback_restore_prune(releases: Releases) -> None:
     rows = json.loads(releases("list", "--json").output)
     assert [event["action"] for event in rows[2]["log"]] == ["refused", "refused", "override"]
     assert rows[2]["override"]["by"] == "ana"
+
+
+def test_what_mlflow_is_not_told_stops_nothing(
+    releases: Releases, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("mlflow")
+    assert "tracking.mlflow is null" in releases("track", code=2).stderr
+    values = {"index": {"probe_queries": 2}, "tracking": {"mlflow": "http://127.0.0.1:9"}}
+    (workspace.root / "params.yaml").write_text(yaml.safe_dump(values))
+    assert "MLflow at http://127.0.0.1:9" in releases("track", code=2).stderr
+    with caplog.at_level(logging.WARNING):
+        served = json.loads(releases("rollback", "--json").stdout)
+    assert served["release"].startswith("0001-")
+    assert "MLflow was not told, all else is done" in caplog.text

@@ -41,6 +41,32 @@ def test_training_stops_early_and_keeps_the_best(tmp_path) -> None:
     assert torch.equal(layer.weight, weights[1])
 
 
+@pytest.mark.parametrize(
+    ("tool", "library", "written"),
+    [
+        ("tensorboard", "tensorboardX", "logs/*/events.out.tfevents.*"),
+        ("wandb", "wandb", "wandb/offline-run-*/*.wandb"),
+    ],
+)
+def test_whoever_is_told_tells_trainings_apart(
+    tool: str, library: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(library)
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.chdir(tmp_path)
+    layer = torch.nn.Linear(1, 1, bias=False)
+    for label in ("teacher", "student"):
+        train(
+            layer, lambda step: {"x": layer(torch.ones(1, 1)).sum()}, steps=20, schedule=SHORT,
+            runtime=RUNTIME.model_copy(update={"report_to": (tool,)}),
+            checkpoints=tmp_path / label, label=label,
+        )  # fmt: skip
+    files = list(tmp_path.glob(written))
+    assert len(files) == 2
+    assert all(b"loss_x" in file.read_bytes() for file in files)
+
+
 def test_evaluation_falls_on_checkpoints() -> None:
     with pytest.raises(ValueError, match="20 must be a multiple of evaluate_steps 30"):
         ScheduleConfig(evaluate_steps=30, checkpoint_steps=20)
