@@ -15,7 +15,6 @@ from rabtriever_core.cli.options import (
     print_json,
 )
 from rabtriever_core.errors import ConfigError
-from rabtriever_core.integrations.mlflow import keep_mlflow_informed
 from rabtriever_core.workspace.access import user
 
 if TYPE_CHECKING:
@@ -169,7 +168,7 @@ def rollback(
 
     opened = _open(workspace)
     served = roll_back(opened, release, by=_by(by), reason=reason)
-    keep_mlflow_informed(opened)
+    _tell_mlflow(opened)
     _say_served(served, as_json)
 
 
@@ -187,7 +186,7 @@ def restore(
 
     opened = _open(workspace)
     served = bring_back(opened, release, by=_by(by))
-    keep_mlflow_informed(opened)
+    _tell_mlflow(opened)
     _say_served(served, as_json)
 
 
@@ -235,7 +234,7 @@ def promote_and_say(
     from rabtriever_core.releases.promotion import promote as promote_release
 
     outcome = promote_release(workspace, release, by=_by(by), override=override)
-    keep_mlflow_informed(workspace)
+    _tell_mlflow(workspace)
     found = outcome.release
     _say_gates(found.gates, aside)
     if outcome.decision == "refused":
@@ -290,3 +289,10 @@ def _say_gates(gates: "Sequence[GateResult]", aside: bool = False) -> None:
     for gate in gates:
         word = "passed" if gate.passed else "FAILED"
         typer.echo(f"  {word}  {gate.name}: {gate.text}", err=aside)
+
+
+def _tell_mlflow(workspace: "Workspace") -> None:
+    """Where the setting names one; what it imports is heavy."""
+    from rabtriever_core.integrations.mlflow import keep_mlflow_informed
+
+    keep_mlflow_informed(workspace)

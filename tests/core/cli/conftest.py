@@ -29,7 +29,9 @@ def released(make: Make, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     )
     workspace = make(dataset=replace(dataset, documents=documents))
     promote(workspace, by="ana")
-    (workspace.root / "params.yaml").write_text(yaml.safe_dump({"index": {"probe_queries": 2}}))
+    (workspace.root / "params.yaml").write_text(
+        yaml.safe_dump({"index": {"probe_queries": 2, "query_tower": "torch"}})
+    )
     monkeypatch.setenv("COLUMNS", "100")
     return workspace
 

@@ -93,7 +93,7 @@ def planted(make: Make, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     workspace = make()
     promote(workspace, by="ana")
     values = {
-        "index": {"probe_queries": 2, "api_key": f"{PLANTED}-file"},
+        "index": {"probe_queries": 2, "query_tower": "torch", "api_key": f"{PLANTED}-file"},
         "automation": {
             "webhook_url": f"http://127.0.0.1:9/{PLANTED}-file",
             "webhook_attempts": 1,

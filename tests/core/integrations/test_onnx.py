@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +49,13 @@ QUERIES = [
     "  two\n\nlines  ",
     "far too long " * 200,
 ]
+
+
+@pytest.fixture(scope="module")
+def retriever(released: Workspace) -> Iterator[Retriever]:
+    """Who encodes by torch: a client of the service would show nothing more of an export."""
+    with Retriever.open(released) as opened:
+        yield opened
 
 
 def test_the_export_says_what_it_measured(exported: Path, retriever: Retriever) -> None:

@@ -28,7 +28,7 @@ def workspace(make: Make) -> Workspace:
     promote(make(salt=1, calibration={"method": "temperature"}), by="ben")
     workspace = make(salt=2, wrong=[11, 12])
     assert promote(workspace, by="nightly").decision == "refused"
-    values = {"index": {"probe_queries": 2}}
+    values = {"index": {"probe_queries": 2, "query_tower": "torch"}}
     (workspace.root / "params.yaml").write_text(yaml.safe_dump(values))
     return workspace
 

@@ -50,7 +50,7 @@ def released(make: Make, tmp_path: Path, real_dvc: None) -> Workspace:
     root.mkdir()
     git(root, "init", "--quiet")
     init_dvc(root)
-    (root / "params.yaml").write_text("index: {probe_queries: 2}\n")
+    (root / "params.yaml").write_text("index: {probe_queries: 2, query_tower: torch}\n")
     workspace = make()
     promote(workspace, by="ana")
     return workspace
