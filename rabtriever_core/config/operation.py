@@ -1,7 +1,7 @@
 """Settings of index, benchmark, gates and automation."""
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -47,6 +47,10 @@ class IndexConfig(Component):
     model's."""
     oversampling: float = Field(4.0, ge=1)
     """How many candidates per hit are scored again."""
+    bm25_weight: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
+    """Rank by margin + bm25_weight · BM25, which finds documents by rare words, names and numbers
+    too; 0 by the margin alone. auto: dev chooses, and takes 0 where no weight gains clearly. The
+    report says what it would gain."""
 
     @field_validator("url", "api_key", mode="before")
     @classmethod

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rabtriever_core.index.filters import SearchFilter, qdrant_filter
+from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.lexical import VECTOR, Lexical, parts, score
 from rabtriever_core.index.query_tower import QueryVectors
-from rabtriever_core.index.search import Hit, hit_of, in_blocks, per_query, request
+from rabtriever_core.index.search import Hit, hit_of, in_blocks, request
 from rabtriever_core.models.bm25_vectors import Counts
 
 if TYPE_CHECKING:
@@ -103,9 +103,11 @@ def _search_batch(
             by_words = hits(next(found)) if counts[row] else []
             # Later ones win: their margins are exact, whatever the search of the others was.
             known = {hit.document_id: hit for hit in [*by_margin, *by_words]}
-            ranked = sorted(known.values(), key=lambda hit: (-_sum(hit, weight), hit.document_id))
+            ranked = sorted(
+                known.values(), key=lambda hit: (-combined(hit, weight), hit.document_id)
+            )
             k, limit = depths[row], limits[row]
-            if len(by_margin) < limit or _sum(ranked[k - 1], weight) > _bound(
+            if len(by_margin) < limit or combined(ranked[k - 1], weight) > _bound(
                 by_margin, by_words, limit, weight
             ):
                 rankings[row] = ranked[:k]
@@ -144,13 +146,12 @@ def _requests(
     return [by_margin, by_margin.model_copy(update={"prefetch": [by_words], "params": exact})]
 
 
-def _sum(hit: Hit, weight: float) -> float:
+def combined(hit: Hit, weight: float) -> float:
+    """What a hit of `hybrid_search` is ranked by."""
     return hit.margin + weight * (hit.bm25 or 0.0)
 
 
-def _bound(
-    by_margin: Sequence[Hit], by_words: Sequence[Hit], limit: int, weight: float
-) -> float:
+def _bound(by_margin: Sequence[Hit], by_words: Sequence[Hit], limit: int, weight: float) -> float:
     """What no document in neither list exceeds; without BM25 in a list that ended before."""
     last = min((hit.bm25 or 0.0) for hit in by_words) if len(by_words) == limit else 0.0
     return min(hit.margin for hit in by_margin) + weight * last * (1 + _ROUNDING)

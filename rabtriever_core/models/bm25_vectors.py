@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -78,6 +78,20 @@ class TermVectors:
     def __getitem__(self, row: int) -> Row:
         part = slice(self.starts[row], self.starts[row + 1])
         return self.numbers[part], self.weights[part]
+
+    def part(self, start: int, stop: int) -> "TermVectors":
+        """Those of some documents in a row."""
+        return replace(self, starts=self.starts[start : stop + 1])
+
+    def scores(self, queries: Sequence[Counts]) -> NDArray[np.float32]:
+        """BM25 of every document: [n, m]."""
+        documents = np.repeat(np.arange(len(self)), np.diff(self.starts))
+        found = np.zeros((len(queries), len(self)), dtype=np.float32)
+        for row, query in zip(found, queries, strict=True):
+            counts = np.zeros(len(self.vocabulary.terms))
+            counts[list(query)] = list(query.values())
+            row[:] = np.bincount(documents, self.weights * counts[self.numbers], len(self))
+        return found
 
     @property
     def fingerprint(self) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.evaluation.results import Results
+from rabtriever_core.evaluation.schema import served_system
 from rabtriever_core.evaluation.significance import paired_test, with_holm
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.canary_file import failing, read_canaries
@@ -80,7 +81,7 @@ def evaluate(
 def compare(
     candidate: Values, served: Values, *, max_loss: float, significance: float
 ) -> GateResult:
-    """Whether a candidate's student is no worse than the served one on any split.
+    """Whether what a candidate answers is no worse than what is served, on any split.
 
     Args:
         candidate: per split and query.
@@ -188,7 +189,8 @@ def _ceiling(name: str, figure: float, limit: float | None, what: str) -> GateRe
 
 def _p95(benchmark: Mapping[str, Any]) -> float:
     splits = benchmark["splits"].values()
-    return max(float(split["systems"]["student"]["ms_p95"]) for split in splits)
+    system = served_system(benchmark)
+    return max(float(split["systems"][system]["ms_p95"]) for split in splits)
 
 
 def _bytes(release: Release) -> int:

@@ -17,9 +17,12 @@ from rabtriever_core.index.checks.exactness import (
     top_k_agreement,
     top_k_recall,
 )
+from rabtriever_core.index.hybrid import combined, hybrid_search
+from rabtriever_core.index.lexical import Lexical
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.search import search
 from rabtriever_core.index.stored_documents import StoredDocuments
+from rabtriever_core.models.bm25_vectors import TermVectors
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -68,6 +71,7 @@ def agreement_with_model(
     documents: Sequence[Document],
     embeddings: StoredDocuments,
     index: IndexConfig,
+    lexical: tuple[Lexical, TermVectors] | None = None,
 ) -> Agreement:
     """Compare rankings link by link: Qdrant, uploaded vectors, student's vectors, student.
 
@@ -79,18 +83,20 @@ def agreement_with_model(
         documents: all m documents of the collection.
         embeddings: what the collection was built from.
         index: how applications search.
+        lexical: query and document side of the collection's BM25, where it has it.
 
     Returns:
         `top10` is the lowest of its links' shares: Qdrant against the uploaded vectors, these
         against the student's where no dimension was dropped, and these against documents encoded
-        afresh, to the precision that these are computed with.
+        afresh, to the precision that these are computed with; and Qdrant's sums of margin and
+        BM25 against ours.
     """
     ids, vectors = embeddings.ids, embeddings.vectors(tower.student)
     phi = tower.student.encode_queries(texts)
     encoded = tower.place(phi)
     changed = not tower.gauge.is_identity
     stored = embeddings.stored(tower) if changed else vectors
-    shares, kept, served = [], [], []
+    shares, kept, served, hybrid = [], [], [], [1.0]
     for start in range(0, len(texts), _QUERIES_AT_ONCE):  # bounds the margins held at once
         rows = slice(start, start + _QUERIES_AT_ONCE)
         part, margins = encoded[rows], encoded[rows].margins(stored)
@@ -106,6 +112,14 @@ def agreement_with_model(
         if index.url and not index.exact:
             asked = _rankings(client, physical, part, search_params(index))
             served += [top_k_recall(asked, margins, ids, DEPTH)] * len(part)
+        if lexical is not None:
+            side, words = lexical
+            hits = hybrid_search(client, physical, part, texts[rows], side, DEPTH)
+            sums = margins + side.weight * words.scores(side.vocabulary.counts(texts[rows]))
+            found = [
+                [(hit.document_id, combined(hit, side.weight)) for hit in each] for each in hits
+            ]
+            hybrid.append(top_k_agreement(found, sums, ids, DEPTH))
     fresh_rows = spread(range(len(documents)), _MAX_FRESH_DOCUMENTS)
     sample = [ids[row] for row in fresh_rows]
     ranked = _best(phi @ vectors[fresh_rows].T, sample)
@@ -113,7 +127,7 @@ def agreement_with_model(
     tolerance = max(TIE_TOLERANCE, tower.student.encoder.rounding)
     agreed = top_k_agreement(ranked, fresh, sample, DEPTH, tolerance)
     return Agreement(
-        top10=min(float(np.mean(shares)), agreed),
+        top10=min(float(np.mean(shares)), agreed, *hybrid),
         truncation_recall=float(np.mean(kept)) if kept else None,
         served_recall=float(np.mean(served)) if served else None,
     )
