@@ -1,8 +1,8 @@
 """BM25 beside the student: which weight of it dev chooses, and what it gains.
 
-Documents are ranked by margin + weight · BM25. One number, fitted on some hundred queries, puts both
-on one scale. Reciprocal ranks, the usual way, throw away how sure each of them is: a sum is better
-(Bruch, Gai and Ingber, ACM TOIS 2023), and so it was on our sets.
+Documents are ranked by margin + weight · BM25. One number, fitted on some hundred queries, puts
+both on one scale. Reciprocal ranks, the usual way, throw away how sure each of them is: a sum is
+better (Bruch, Gai and Ingber, ACM TOIS 2023), and so it was on our sets.
 """
 
 from collections.abc import Callable, Sequence

@@ -86,26 +86,12 @@ def _search_batch(
         found = iter(request(client, collection, requests))
         open_rows = []
         for row in rows:
-            scale, offset = float(queries.scales[row]), float(queries.offsets[row])
-
-            def hits(
-                points: "list[ScoredPoint]",
-                query: Counts = counts[row],
-                scale: float = scale,
-                offset: float = offset,
-            ) -> list[Hit]:
-                return [
-                    replace(hit_of(each, scale, offset), bm25=score(query, parts(each.vector)[1]))
-                    for each in points
-                ]
-
-            by_margin = hits(next(found))
-            by_words = hits(next(found)) if counts[row] else []
+            query, placed = counts[row], (float(queries.scales[row]), float(queries.offsets[row]))
+            by_margin = _hits(next(found), query, *placed)
+            by_words = _hits(next(found), query, *placed) if query else []
             # Later ones win: their margins are exact, whatever the search of the others was.
             known = {hit.document_id: hit for hit in [*by_margin, *by_words]}
-            ranked = sorted(
-                known.values(), key=lambda hit: (-combined(hit, weight), hit.document_id)
-            )
+            ranked = sorted(known.values(), key=lambda h: (-combined(h, weight), h.document_id))
             k, limit = depths[row], limits[row]
             if len(by_margin) < limit or combined(ranked[k - 1], weight) > _bound(
                 by_margin, by_words, limit, weight
@@ -144,6 +130,13 @@ def _requests(
     by_words = models.Prefetch(query=terms, using=VECTOR, filter=allowed, limit=limit)
     exact = models.SearchParams(exact=True)
     return [by_margin, by_margin.model_copy(update={"prefetch": [by_words], "params": exact})]
+
+
+def _hits(points: "Sequence[ScoredPoint]", query: Counts, scale: float, offset: float) -> list[Hit]:
+    return [
+        replace(hit_of(point, scale, offset), bm25=score(query, parts(point.vector)[1]))
+        for point in points
+    ]
 
 
 def combined(hit: Hit, weight: float) -> float:

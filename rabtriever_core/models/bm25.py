@@ -75,7 +75,8 @@ class Bm25:
     def postings(self) -> Postings:
         """The index itself."""
         if self._index is None:
-            return Postings([], *(np.zeros(n, np.int64) for n in (1, 0)), np.zeros(0, np.float32))
+            none = np.zeros(0, np.int64)
+            return Postings([], np.zeros(1, np.int64), none, none.astype(np.float32))
         stored, numbers = self._index.scores, self._index.vocab_dict
         terms = sorted(numbers, key=numbers.__getitem__)
         starts, documents = (stored[name].astype(np.int64) for name in ("indptr", "indices"))

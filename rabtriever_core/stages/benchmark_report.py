@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from rabtriever_core.data.dataset import Dataset
 from rabtriever_core.evaluation import benchmark as bench
 from rabtriever_core.evaluation import two_stage
@@ -33,7 +31,7 @@ from rabtriever_core.index.lexical import Lexical, hashes
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
-from rabtriever_core.models.arrays import Floats, unit_rows
+from rabtriever_core.models.arrays import unit_rows
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
@@ -42,7 +40,7 @@ from rabtriever_core.report.examples import pick_examples
 from rabtriever_core.report.gallery import draw_calibration, draw_plots, draw_two_stage
 from rabtriever_core.report.wording import headline_split
 from rabtriever_core.stages.context import StageContext
-from rabtriever_core.stages.dev import bm25_choice
+from rabtriever_core.stages.hybrid import beside, bm25_result
 from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.history import HISTORY_FILE, read_history
 
@@ -89,7 +87,7 @@ def make(context: StageContext) -> dict[str, Any]:
         parts |= {"gauge": tower.gauge.fingerprint, **hashes(lexical)}
         check_built_by(built, parts)
         bm25 = Bm25.fit(documents, dataset.language)
-        hybrid = _hybrid(context, tower, embeddings, bm25, lexical)
+        hybrid = bm25_result(context, tower, embeddings, bm25, lexical)
         systems = _baselines(context, bm25, depth)
         systems["student"] = qdrant_ranker(
             tower, client, built.name, depth, search_params(settings.index)
@@ -99,7 +97,7 @@ def make(context: StageContext) -> dict[str, Any]:
                 tower, lexical, client, built.name, depth, search_params(settings.index)
             )
         elif weight := hybrid["weight"]:
-            systems["hybrid"] = _beside(tower, embeddings, bm25, weight, depth)
+            systems["hybrid"] = beside(tower, embeddings, bm25, weight, depth)
         systems["teacher"] = (
             teacher_ranker(teacher, documents, depth)
             if full_pool
@@ -226,39 +224,6 @@ def _left_out(dataset: Dataset, chosen: Mapping[str, Sequence[str]]) -> dict[str
     }
     some = {split: count for split, count in counts.items() if count}
     return {"left_out": some} if some else {}
-
-
-def _hybrid(
-    context: StageContext,
-    tower: QueryTower,
-    embeddings: StoredDocuments,
-    index: Bm25,
-    lexical: Lexical | None,
-) -> dict[str, Any]:
-    """The weight of BM25 that is served, else the one that dev would choose; and dev's choice."""
-    settings = context.settings
-    choice = context.inputs["qdrant_collection"].meta.metrics.get("bm25", {})
-    if "metrics" not in choice:
-        vectors = embeddings.vectors(tower.student)
-        choice = bm25_choice(context.dataset(), settings, tower.student, vectors, index)
-    return {
-        "weight": choice["weight"] if lexical is None else lexical.weight,
-        "served": lexical is not None,
-        "dev_split": settings.dataset.dev_split,
-        "dev": choice,
-    }
-
-
-def _beside(
-    tower: QueryTower, embeddings: StoredDocuments, index: Bm25, weight: float, depth: int
-) -> Ranker:
-    """Student and BM25 over all documents, where the collection has no BM25."""
-    stored = embeddings.stored(tower)
-
-    def scores(texts: Sequence[str]) -> Floats:
-        return tower.encode(texts).margins(stored) + np.float32(weight) * index.scores(texts)
-
-    return score_ranker(scores, embeddings.ids, depth)
 
 
 def _baselines(context: StageContext, bm25: Bm25, depth: int) -> dict[str, Ranker]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,6 @@ from rabtriever_core.models.text_encoder import TextEncoder
 from rabtriever_core.stages.context import StageContext
 from rabtriever_core.training.budget import Budget
 from rabtriever_core.training.history import History, write_history
-
-if TYPE_CHECKING:
-    from rabtriever_core.models.bm25 import Bm25
-    from rabtriever_core.models.student import Student
 
 Score = Callable[[Sequence[str], Sequence[Document]], npt.NDArray[np.float32]]
 
@@ -80,32 +76,6 @@ def dev_queries(dataset: Dataset, settings: Settings) -> list[str]:
         rng = np.random.default_rng([settings.runtime.seed, 6])
         queries = sorted(rng.choice(queries, limit, replace=False).tolist())
     return queries
-
-
-def bm25_choice(
-    dataset: Dataset,
-    settings: Settings,
-    student: "Student",
-    vectors: npt.NDArray[np.float32],
-    index: "Bm25",
-) -> dict[str, Any]:
-    """The weight of BM25 beside the student that dev chooses; see `evaluation.hybrid`.
-
-    Args:
-        dataset: documents and judgements.
-        settings: the dev split, and the seed.
-        student: its queries.
-        vectors: the student's, of all documents.
-        index: of the same documents.
-    """
-    from rabtriever_core.evaluation.benchmark import SAMPLE_SEED, sample
-    from rabtriever_core.evaluation.hybrid import MAX_QUERIES, choose_weight
-
-    split = settings.dataset.dev_split
-    queries = sample(dataset.split_queries(split), MAX_QUERIES, SAMPLE_SEED)
-    # Without the queries' offsets: what is added to all documents of a query ranks none higher.
-    scores = (lambda texts: student.encode_queries(texts) @ vectors.T), index.scores
-    return choose_weight(dataset, split, queries, scores, settings.runtime.seed)
 
 
 def _documents(dataset: Dataset, qrels: Qrels, settings: Settings) -> list[Document]:

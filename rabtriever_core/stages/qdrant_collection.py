@@ -20,7 +20,7 @@ from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.bm25_vectors import TermVectors
 from rabtriever_core.stages.context import StageContext
-from rabtriever_core.stages.dev import bm25_choice
+from rabtriever_core.stages.hybrid import bm25_choice
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
 

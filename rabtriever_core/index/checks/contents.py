@@ -95,7 +95,9 @@ def _differing(
             if (
                 point is None
                 or not _same(point.payload, payload(documents[row]))
-                or not _same_vector(point.vector, vectors[row], words and words[row])
+                or not _same_vector(
+                    point.vector, vectors[row], None if words is None else words[row]
+                )
             ):
                 found.append(row)
     return found

@@ -122,6 +122,12 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     # BM25 sees the number that query and document share; the models are untrained.
     test = written["splits"]["test"]["systems"]
     assert test["bm25"]["metrics"]["R@1"] == 1.0
+    # So dev would have it, and the report says what that is worth, though nobody is served it.
+    hybrid = written["hybrid"]
+    assert (hybrid["served"], hybrid["dev"]["queries"]) == (False, 6)
+    assert hybrid["weight"] == hybrid["dev"]["weight"] == hybrid["dev"]["best"] > 0
+    assert test["hybrid"]["metrics"]["MRR@10"] > test["student"]["metrics"]["MRR@10"]
+    assert "<code>index.bm25_weight: auto</code> takes it" in page
     plots = {path.stem for path in (artifact.folder / "plots").glob("*.png")}
     assert plots == {
         "quality",
