@@ -1,4 +1,4 @@
-"""A release that ranks with BM25 beside the margin, from build to restore; and one that does not."""
+"""A release that ranks with BM25 beside the margin, from build to restore; one that does not."""
 
 import json
 from dataclasses import replace
