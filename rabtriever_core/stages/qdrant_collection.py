@@ -127,7 +127,10 @@ def _lexical(
     if weight == "auto":
         choice = bm25_choice(dataset, settings, student, vectors, index)
         weight = float(choice["weight"])
-    return (Lexical.of(TermVectors.of(index), weight) if weight else None), {"bm25": choice}
+    if not weight:
+        return None, {"bm25": choice}
+    words = TermVectors.of(index)
+    return Lexical.of(words, weight), {"bm25": choice, "bm25_terms": len(words.weights)}
 
 
 def is_live(workspace: Workspace) -> bool:
