@@ -74,7 +74,9 @@ def evaluate(
         _ceiling(
             "fast_enough", _p95(results.benchmark), gates.max_p95_ms, "slowest 5% of queries, ms"
         ),
-        _ceiling("small_enough", float(_bytes(candidate, built)), gates.max_bytes, "bytes of the vectors"),
+        _ceiling(
+            "small_enough", float(_bytes(candidate, built)), gates.max_bytes, "bytes of the vectors"
+        ),
         _canaries(workspace, opened),
         _not_rolled_back(workspace, candidate, asked_for),
     )

@@ -38,6 +38,7 @@ class Engine:
         self.shard = edge.EdgeShard.create(str(folder), config)
 
     def upload(self, documents: Sequence[Document], vectors: np.ndarray, words: Any) -> None:
+        """Points as `build_collection` makes them."""
         points = []
         for row, document in enumerate(documents):
             vector: Any = point_vector(vectors[row], words[row])
@@ -47,6 +48,7 @@ class Engine:
         self.shard.update(edge.UpdateOperation.upsert_points(points))
 
     def query_batch_points(self, _: str, requests: Sequence[models.QueryRequest]) -> Any:
+        """As the client of that name."""
         return [SimpleNamespace(points=self._points(request)) for request in requests]
 
     def _points(self, asked: models.QueryRequest) -> list[models.ScoredPoint]:

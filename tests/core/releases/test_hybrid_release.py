@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from qdrant_client import models
 
+from rabtriever_core.cli.answers import hit_table
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.lexical import FILE, VECTOR, Lexical
@@ -15,6 +16,8 @@ from rabtriever_core.releases.promotion import promote, restore, rollback
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import check_collection_of, open_release
 from rabtriever_core.releases.store import part_folder
+from rabtriever_core.serving import served_quality
+from rabtriever_core.serving.retriever import Retriever
 from tests.asking import ask
 from tests.core.releases.conftest import Make
 from tests.core.releases.life import grown, life_dataset
@@ -42,6 +45,12 @@ def test_words_find_what_the_student_gets_wrong_and_margins_stay_margins(make: M
     assert first.bm25 > 0 == second.bm25
     live = check_served_index(workspace)
     assert (live.problem, live.agreement) == ("", 1.0)
+    head, row, _ = hit_table([first, second]).splitlines()
+    assert head.split() == ["rank", "margin", "bm25", "probability", "document"]
+    assert row.split()[1:3] == [f"{first.margin:.3f}", f"{first.bm25:.3f}"]
+    with Retriever.open(workspace) as retriever:
+        asked = served_quality.evaluate(retriever, workspace.dataset_folder)
+    assert (asked.system, asked.means("hybrid")["R@1"]) == ("hybrid", 1.0)
 
 
 def test_a_release_without_bm25_is_as_it_was_and_can_be_gone_back_to(make: Make) -> None:
