@@ -1,5 +1,6 @@
 """BM25 over title and text: words by their script's rules, stemmed, no stop words, no training."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -113,5 +114,6 @@ def _bm25s() -> ModuleType:
         del modules["jax"]
         if loaded is not None:
             modules["jax"] = loaded
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it would tell of every index
     module: ModuleType = bm25s
     return module
