@@ -14,15 +14,20 @@ def hit_table(hits: "list[Hit]") -> str:
     The teacher's margin stands beside the student's where the teacher read one of the documents.
     """
     teacher = any(hit.teacher_margin is not None for hit in hits)
-    head = f"rank    margin  {'teacher  ' if teacher else ''}probability  document"
+    words = any(hit.bm25 is not None for hit in hits)
+    head = (
+        f"rank    margin  {'   bm25  ' if words else ''}{'teacher  ' if teacher else ''}"
+        "probability  document"
+    )
     width = max(40, shutil.get_terminal_size().columns) - len(head) + len("document")
     lines = [head]
     for rank, hit in enumerate(hits, 1):
         shown = one_line(hit.title, hit.text, width)
         judged = f"{'' if hit.teacher_margin is None else format(hit.teacher_margin, '.3f'):>7}  "
+        bm25 = f"{hit.bm25:>7.3f}  " if words else ""
         lines.append(
-            f"{rank:>4}  {hit.margin:>8.3f}  {judged if teacher else ''}{hit.probability:>11.3f}  "
-            f"{shown}"
+            f"{rank:>4}  {hit.margin:>8.3f}  {bm25}{judged if teacher else ''}"
+            f"{hit.probability:>11.3f}  {shown}"
         )
     return "\n".join(lines)
 

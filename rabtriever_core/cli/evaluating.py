@@ -194,7 +194,13 @@ def _shown(found: "Evaluated") -> str:
     return "\n".join(lines)
 
 
-_LABELS = {"student": "Student", "two_stage": "Two stages", "bm25": "BM25", "run": "Run"}
+_LABELS = {
+    "student": "Student",
+    "hybrid": "Student + BM25",
+    "two_stage": "Two stages",
+    "bm25": "BM25",
+    "run": "Run",
+}
 
 
 def _cell(metric: dict[str, float], percent: Any) -> str:

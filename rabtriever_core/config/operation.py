@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, field_validator, model_validator
 
 from rabtriever_core.config.component import Component, Operating, Shown
 from rabtriever_core.config.gauge import GaugeConfig
@@ -47,6 +47,10 @@ class IndexConfig(Component):
     model's."""
     oversampling: float = Field(4.0, ge=1)
     """How many candidates per hit are scored again."""
+    bm25_weight: NonNegativeFloat | Literal["auto"] = 0.0
+    """Rank by margin + bm25_weight · BM25, which finds documents by rare words, names and numbers
+    too; 0 by the margin alone. auto: dev chooses, and takes 0 where no weight gains clearly. The
+    report says what it would gain."""
 
     query_tower: Literal["onnx", "onnx-int8", "torch"] = "onnx"
     """What encodes queries in service: an ONNX graph, fast on CPUs and without need of torch, with

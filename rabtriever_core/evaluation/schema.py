@@ -21,6 +21,7 @@ SYSTEM_LABELS = {
     "teacher_cosine": "Teacher, cosine alone",
     "teacher": "Teacher",
     "student": "Student",
+    "hybrid": "Student + BM25",
 }
 """Of every system there can be in stored results, in the order they are shown."""
 
@@ -31,6 +32,11 @@ def in_order(systems: Iterable[str]) -> tuple[str, ...]:
     """Names of systems in the order they are shown."""
     found = set(systems)
     return tuple(name for name in SYSTEM_LABELS if name in found)
+
+
+def served_system(benchmark: Mapping[str, Any]) -> str:
+    """The system whose rankings applications get: the student, or with BM25 beside it."""
+    return "hybrid" if (benchmark.get("hybrid") or {}).get("served") else "student"
 
 
 def point_of(points: Iterable[Mapping[str, Any]], role: str) -> Mapping[str, Any]:
@@ -286,6 +292,31 @@ class TwoStageResult(_Part):
     """Threshold chosen on dev; 0 where reranking brings no clear gain."""
 
 
+class WeightChoice(_Part):
+    """The weight of BM25 beside the margin that dev chooses."""
+
+    weight: float = Field(ge=0)
+    """The best one where its gain is clear, else 0."""
+    best: float = Field(gt=0)
+    metrics: dict[str, float]
+    """Weight → MRR@10; 0 is the student alone."""
+    gain: float = Field(ge=-1, le=1)
+    """MRR@10 of the best weight − that of the student alone."""
+    p_value: float = Share
+    """Of the gain; paired, not corrected for the choice."""
+    queries: int = Field(ge=1)
+
+
+class HybridResult(_Part):
+    """Ranking by margin + weight · BM25: the system `hybrid`, where its weight is above 0."""
+
+    weight: float = Field(ge=0)
+    served: bool
+    """Whether applications get its rankings (`index.bm25_weight`)."""
+    dev_split: str
+    dev: WeightChoice
+
+
 class TrainingBudget(_Part):
     """What a system was trained on.
 
@@ -319,6 +350,7 @@ class Benchmark(_Part):
     """Of the run (`runtime.seed`)."""
     calibration: CalibrationResult | None = None
     two_stage: TwoStageResult | None = None
+    hybrid: HybridResult | None = None
     teacher_candidates: int | None = Field(None, ge=1)
     """Set when the pool was too large for rerankers: they ranked the student's best this many."""
 

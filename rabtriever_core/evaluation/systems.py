@@ -9,6 +9,7 @@ import numpy as np
 
 from rabtriever_core.data.dataset import Dataset, Document
 from rabtriever_core.evaluation.metrics import ranking, run_from_scores
+from rabtriever_core.index.hybrid import combined, hybrid_search
 from rabtriever_core.index.search import search
 from rabtriever_core.models.apart import Apart
 from rabtriever_core.models.arrays import Floats
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
     from qdrant_client.models import SearchParams
 
+    from rabtriever_core.index.lexical import Lexical
     from rabtriever_core.index.query_tower import QueryEncoder
     from rabtriever_core.models.base_reranker import Reranker
 
@@ -172,6 +174,25 @@ def qdrant_ranker(
     def rank(queries: Sequence[str]) -> list[dict[str, float]]:
         rankings = search(client, collection, encoder.encode(queries), depth, params)
         return [{hit.document_id: hit.margin for hit in hits} for hits in rankings]
+
+    return rank
+
+
+def hybrid_ranker(
+    encoder: "QueryEncoder",
+    lexical: "Lexical",
+    client: "QdrantClient",
+    collection: str,
+    depth: int,
+    params: "SearchParams",
+) -> Ranker:
+    """Student and BM25 as applications use them where the collection has both."""
+
+    def rank(queries: Sequence[str]) -> list[dict[str, float]]:
+        encoded = encoder.encode(queries)
+        rankings = hybrid_search(client, collection, encoded, queries, lexical, depth, params)
+        weight = lexical.weight
+        return [{hit.document_id: combined(hit, weight) for hit in hits} for hits in rankings]
 
     return rank
 

@@ -13,6 +13,7 @@ from rabtriever_core.index.checks.model_agreement import DEPTH, Agreement, agree
 from rabtriever_core.index.checks.probes import check_probes, choose_probes
 from rabtriever_core.index.checks.verification import verify_collection
 from rabtriever_core.index.collection import build_collection
+from rabtriever_core.index.lexical import Lexical, hashes
 from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.index.vectors import check_vectors
 
@@ -35,6 +36,8 @@ class Source:
     """Of the same documents, in their order."""
     texts: list[str]
     """Queries that the collection is verified with."""
+    lexical: Lexical | None = None
+    """Of the same documents, where the collection has BM25."""
 
     def check(self) -> None:
         """Refuse embeddings of other documents, and unusable vectors.
@@ -58,10 +61,13 @@ class Built:
     """Probe queries and the documents that may come first for them."""
 
 
-def build_hash(parts: Mapping[str, str], gauge: str, quantization: str) -> str:
-    """Hash of everything a build is made from: artifacts by stage, the gauge's fingerprint."""
+def build_hash(
+    parts: Mapping[str, str], gauge: str, quantization: str, lexical: Lexical | None = None
+) -> str:
+    """Hash of everything a build is made from: artifacts by stage, gauge, quantization, BM25."""
     names = ("student", "document_embeddings", "validated_dataset")
-    text = "\n".join([*(parts[name] for name in names), gauge, quantization])
+    words = hashes(lexical).values()
+    text = "\n".join([*(parts[name] for name in names), gauge, quantization, *words])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -92,6 +98,8 @@ def build_and_verify(
     """
     source.check()
     tower, stored = source.tower, source.embeddings.stored(source.tower)
+    lexical = source.lexical
+    words = None if lexical is None else lexical.documents(source.documents)
     physical = build_collection(
         client,
         alias,
@@ -101,6 +109,7 @@ def build_and_verify(
         metadata,
         index.batch_size,
         index.quantization,
+        words,
     )
     verify_collection(
         client,
@@ -108,9 +117,17 @@ def build_and_verify(
         source.embeddings.ids,
         tower.dimension,
         quantized=bool(index.url) and index.quantization != "none",
+        words=words is not None,
     )
     agreement = agreement_with_model(
-        client, physical, tower, source.texts, source.documents, source.embeddings, index
+        client,
+        physical,
+        tower,
+        source.texts,
+        source.documents,
+        source.embeddings,
+        index,
+        None if lexical is None or words is None else (lexical, words),
     )
     if agreement.top10 < least_agreement:
         raise IndexMismatchError(

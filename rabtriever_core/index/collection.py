@@ -8,9 +8,11 @@ import numpy as np
 
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError, IndexMismatchError
+from rabtriever_core.index.lexical import VECTOR, point_vector
 from rabtriever_core.index.quantization import quantization_params
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import check_vectors, point_id
+from rabtriever_core.models.bm25_vectors import TermVectors
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -59,6 +61,7 @@ def build_collection(
     metadata: Mapping[str, str],
     batch_size: int,
     quantization: str = "none",
+    words: TermVectors | None = None,
 ) -> str:
     """Upload documents to the build's physical collection; a killed upload is continued.
 
@@ -71,6 +74,7 @@ def build_collection(
         metadata: hashes of the artifacts behind the build.
         batch_size: points per request.
         quantization: see `IndexConfig.quantization`; local mode ignores it.
+        words: the documents' BM25 in their order, where the collection has it.
 
     Returns:
         The physical collection's name.
@@ -98,6 +102,7 @@ def build_collection(
                 on_disk=None if quantization == "none" else True,
             ),
             **quantization_params(quantization),
+            sparse_vectors_config=None if words is None else {VECTOR: models.SparseVectorParams()},
             metadata={**metadata, BUILD: newest + 1},
         )
     elif builds[physical] < newest:
@@ -106,7 +111,7 @@ def build_collection(
     missing = [row for row, point in enumerate(points) if point not in (present or ())]
     with tqdm(total=len(points), desc="upload", unit="doc", disable=None) as bar:
         bar.update(len(points) - len(missing))
-        for done in _uploaded(client, physical, documents, vectors, missing, batch_size):
+        for done in _uploaded(client, physical, documents, vectors, missing, batch_size, words):
             bar.update(done)
     return physical
 
@@ -139,9 +144,10 @@ def upload(
     vectors: np.ndarray,
     rows: Sequence[int],
     batch_size: int,
+    words: TermVectors | None = None,
 ) -> None:
     """Write the points of some rows, new or over what is there."""
-    for _ in _uploaded(client, physical, documents, vectors, rows, batch_size):
+    for _ in _uploaded(client, physical, documents, vectors, rows, batch_size, words):
         pass
 
 
@@ -152,6 +158,7 @@ def _uploaded(
     vectors: np.ndarray,
     rows: Sequence[int],
     batch_size: int,
+    words: TermVectors | None,
 ) -> Iterator[int]:
     """Upload batch by batch; gives the size of each."""
     from qdrant_client import models
@@ -160,7 +167,7 @@ def _uploaded(
         batch = [
             models.PointStruct(
                 id=point_id(documents[row].id),
-                vector=vectors[row].tolist(),
+                vector=point_vector(vectors[row], None if words is None else words[row]),
                 payload=payload(documents[row]),
             )
             for row in rows[start : start + batch_size]

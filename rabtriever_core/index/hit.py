@@ -17,7 +17,8 @@ class Hit:
     title: str
     text: str
     margin: float
-    """The student's margin: the logit of *true* minus the logit of *false*. It ranks."""
+    """The student's margin: the logit of *true* minus the logit of *false*. It ranks, but for what
+    `bm25` adds."""
     probability: float
     """That the document is right, calibrated on the dev split; outside a release just σ(margin)."""
     fits: bool | None = None
@@ -28,6 +29,8 @@ class Hit:
     """The teacher's margin, if it read this document for the query."""
     teacher_probability: float | None = None
     """That the document is right by the teacher's margin, calibrated on the dev split."""
+    bm25: float | None = None
+    """BM25 of the document, where the release ranks by margin + `index.bm25_weight` · BM25."""
 
     @property
     def document(self) -> Document:

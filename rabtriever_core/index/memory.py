@@ -27,6 +27,7 @@ def in_memory(client: "QdrantClient", collection: str) -> "QdrantClient":
     copy.create_collection(
         collection,
         vectors_config=models.VectorParams(size=params.size, distance=params.distance),
+        sparse_vectors_config=info.config.params.sparse_vectors,
         metadata=info.config.metadata,
     )
     offset = None
@@ -38,7 +39,7 @@ def in_memory(client: "QdrantClient", collection: str) -> "QdrantClient":
             copy.upsert(
                 collection,
                 [
-                    # A single unnamed vector; the type allows for named ones.
+                    # As they were stored; the type allows for vectors that are not returned.
                     models.PointStruct(id=r.id, vector=r.vector, payload=r.payload)  # type: ignore[arg-type]
                     for r in records
                 ],

@@ -1,6 +1,6 @@
 """Search: query vectors in, ranked documents out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from rabtriever_core.errors import IndexMismatchError
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter, QueryRequest, ScoredPoint, SearchParams
 
 Value = TypeVar("Value")
+Batch = Callable[
+    [slice, Sequence[int], Sequence["Filter | None"], "SearchParams"], list[list["Hit"]]
+]
+"""Ranks some of the queries: which; k, filter of each; how to search."""
 
 _QUERIES_PER_REQUEST = 64
 # Hits asked for beyond k, to see whether ties straddle the cut.
@@ -46,6 +50,25 @@ def search(
         FilterError: a filter is none.
         ValueError: k is below 1, or there are not as many values as queries.
     """
+    return in_blocks(
+        lambda part, depths, allowed, params: _search_batch(
+            client, collection, queries[part], depths, allowed, params
+        ),
+        queries,
+        k,
+        params,
+        filters,
+    )
+
+
+def in_blocks(
+    batch: Batch,
+    queries: QueryVectors,
+    k: int | Sequence[int],
+    params: "SearchParams | None",
+    filters: SearchFilter | Sequence[SearchFilter | None] | None,
+) -> list[list[Hit]]:
+    """Check what is asked, and ask it in requests of bounded size; as for `search`."""
     from qdrant_client import models
 
     count = len(queries)
@@ -58,9 +81,7 @@ def search(
     rankings: list[list[Hit]] = []
     for start in range(0, count, _QUERIES_PER_REQUEST):
         part = slice(start, start + _QUERIES_PER_REQUEST)
-        rankings += _search_batch(
-            client, collection, queries[part], depths[part], allowed[part], params
-        )
+        rankings += batch(part, depths[part], allowed[part], params)
     return rankings
 
 
@@ -102,7 +123,7 @@ def _search_batch(
             for row in rows
         ]
         open_rows = []
-        for row, points in zip(rows, _request(client, collection, requests), strict=True):
+        for row, points in zip(rows, request(client, collection, requests), strict=True):
             k = depths[row]
             if len(points) == limits[row] and points[-1].score == points[k - 1].score:
                 open_rows.append(row)
@@ -110,21 +131,23 @@ def _search_batch(
             else:
                 scale, offset = float(queries.scales[row]), float(queries.offsets[row])
                 rankings[row] = sorted(
-                    (_hit(point, scale, offset) for point in points),
+                    (hit_of(point, scale, offset) for point in points),
                     key=lambda hit: (-hit.margin, hit.document_id),
                 )[:k]
         rows = open_rows
     return rankings
 
 
-def _request(
+def request(
     client: "QdrantClient", collection: str, requests: list["QueryRequest"]
 ) -> list[list["ScoredPoint"]]:
+    """Ask several things of a collection at once."""
     responses = with_retry(lambda: client.query_batch_points(collection, requests=requests))
     return [response.points for response in responses]
 
 
-def _hit(point: "ScoredPoint", scale: float, offset: float) -> Hit:
+def hit_of(point: "ScoredPoint", scale: float, offset: float) -> Hit:
+    """A point with its margin: score · scale + offset."""
     payload = point.payload or {}
     absent = [field for field in ("document_id", "title", "text") if field not in payload]
     if absent:

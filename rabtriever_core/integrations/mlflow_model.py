@@ -19,9 +19,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rabtriever_core.config import IndexConfig
-from rabtriever_core.errors import IndexMismatchError
+from rabtriever_core.errors import IndexMismatchError, ModelError
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.connection import connect, open_server
+from rabtriever_core.index.lexical import Lexical
 from rabtriever_core.index.memory import in_memory
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.search import search
@@ -29,6 +30,7 @@ from rabtriever_core.index.server_errors import server_errors
 from rabtriever_core.integrations.onnx import OnnxQueryTower
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.serving import release_index
+from rabtriever_core.releases.store import check
 from rabtriever_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ def save_model(workspace: Workspace, release: Release, folder: Path) -> None:
         folder: to write, which must not be there.
 
     Raises:
-        ModelError: its query tower cannot be exported to ONNX.
+        ModelError: its query tower cannot be exported to ONNX, or does not rank alone.
         ReleaseError: the release is not here, or not complete.
     """
     from importlib.metadata import version
@@ -136,6 +138,11 @@ def save_model(workspace: Workspace, release: Release, folder: Path) -> None:
 
     from rabtriever_core.integrations.onnx_export import export_query_tower
 
+    if Lexical.load(check(workspace, release, ("qdrant_collection",))["qdrant_collection"]):
+        raise ModelError(
+            f"release {release.id} ranks by BM25 too (index.bm25_weight), which the exported query "
+            "tower does not: ask the query service instead"
+        )
     index = release_index(workspace, release)
     asked = {"url", "exact", "quantization", "rescore", "oversampling", "timeout_seconds"}
     with TemporaryDirectory() as scratch, warnings.catch_warnings():

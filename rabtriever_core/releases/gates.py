@@ -7,6 +7,7 @@ import numpy as np
 
 from rabtriever_core.errors import ReleaseError
 from rabtriever_core.evaluation.results import Results
+from rabtriever_core.evaluation.schema import served_system
 from rabtriever_core.evaluation.significance import paired_test, with_holm
 from rabtriever_core.index.connection import connect
 from rabtriever_core.releases.canary_file import failing, read_canaries
@@ -45,13 +46,15 @@ def evaluate(
         IndexUnavailableError: Qdrant cannot be opened.
         ConfigError: canaries.jsonl is malformed.
     """
-    candidate, names = opened.release, ("benchmark_report", "teacher", "student")
+    candidate = opened.release
+    names = ("benchmark_report", "teacher", "student", "qdrant_collection")
     folders = check(workspace, candidate, names)
     results = Results.read(folders["benchmark_report"])
     dev = {
         name: float(load_artifact(folders[name]).meta.metrics["dev"][METRIC])
         for name in ("teacher", "student")
     }
+    built = load_artifact(folders["qdrant_collection"]).meta.metrics
     gates = workspace.settings.gates
     return (
         _not_worse(workspace, candidate, results, served, unknown),
@@ -71,7 +74,9 @@ def evaluate(
         _ceiling(
             "fast_enough", _p95(results.benchmark), gates.max_p95_ms, "slowest 5% of queries, ms"
         ),
-        _ceiling("small_enough", float(_bytes(candidate)), gates.max_bytes, "bytes of the vectors"),
+        _ceiling(
+            "small_enough", float(_bytes(candidate, built)), gates.max_bytes, "bytes of the vectors"
+        ),
         _canaries(workspace, opened),
         _not_rolled_back(workspace, candidate, asked_for),
     )
@@ -80,7 +85,7 @@ def evaluate(
 def compare(
     candidate: Values, served: Values, *, max_loss: float, significance: float
 ) -> GateResult:
-    """Whether a candidate's student is no worse than the served one on any split.
+    """Whether what a candidate answers is no worse than what is served, on any split.
 
     Args:
         candidate: per split and query.
@@ -188,14 +193,16 @@ def _ceiling(name: str, figure: float, limit: float | None, what: str) -> GateRe
 
 def _p95(benchmark: Mapping[str, Any]) -> float:
     splits = benchmark["splits"].values()
-    return max(float(split["systems"]["student"]["ms_p95"]) for split in splits)
+    system = served_system(benchmark)
+    return max(float(split["systems"][system]["ms_p95"]) for split in splits)
 
 
-def _bytes(release: Release) -> int:
-    """Of the stored vectors and their quantized copies; Qdrant does not tell."""
+def _bytes(release: Release, built: Mapping[str, Any]) -> int:
+    """Of the stored vectors, their quantized copies and BM25's terms; Qdrant does not tell."""
     values = release.count * release.dimension
     copies = {"none": 0, "int8": values, "binary": release.count * -(-release.dimension // 8)}
-    return 4 * values + copies[release.settings["index"]["quantization"]]
+    terms: int = built.get("bm25_terms", 0)  # a number and a weight of each
+    return 4 * values + copies[release.settings["index"]["quantization"]] + 8 * terms
 
 
 def _canaries(workspace: Workspace, opened: OpenRelease) -> GateResult:

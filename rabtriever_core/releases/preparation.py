@@ -37,7 +37,7 @@ def prepare(workspace: Workspace, release: Release) -> OpenRelease:
     record: dict[str, Any] = json.loads((folder / "collection.json").read_text(encoding="utf-8"))
     with connect(workspace.settings.index, workspace.qdrant) as client:
         try:
-            check_collection_of(client, release, opened.tower.gauge.fingerprint)
+            check_collection_of(client, opened)
         except IndexMismatchError as error:
             logger.info("%s; building it again from its embeddings", error)
             _build_again(client, workspace, opened, record["metadata"])
@@ -50,8 +50,9 @@ def mend_collection(workspace: Workspace, opened: OpenRelease) -> None:
     release = opened.release
     dataset, embeddings = release_documents(workspace, release)
     documents, stored = dataset.documents, embeddings.stored_shards(opened.tower)
+    words = None if opened.lexical is None else opened.lexical.documents(documents)
     with connect(workspace.settings.index, workspace.qdrant) as client:
-        mended = mend(client, release.collection, documents, stored, opened.index.batch_size)
+        mended = mend(client, release.collection, documents, stored, opened.index.batch_size, words)
     if mended:
         logger.warning(
             "%s: %d documents were damaged in Qdrant and are uploaded again, e.g. %s",
@@ -72,7 +73,14 @@ def _build_again(
         client,
         release.alias,
         release.collection.removeprefix(f"{release.alias}__"),
-        Source(opened.tower, opened.encoder, dataset.documents, embeddings, texts),
+        Source(
+            opened.tower,
+            opened.encoder,
+            dataset.documents,
+            embeddings,
+            texts,
+            opened.lexical,
+        ),
         metadata,
         opened.index,
         workspace.settings.gates.top10_agreement,

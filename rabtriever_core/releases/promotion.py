@@ -250,7 +250,7 @@ def _switch(
     """
     release = opened.release
     with connect(workspace.settings.index, workspace.qdrant) as client:
-        check_collection_of(client, release, opened.tower.gauge.fingerprint)
+        check_collection_of(client, opened)
         found = what_is_served(client, workspace.alias)
         if found != expected:
             raise ReleaseError(

@@ -8,7 +8,10 @@ import numpy as np
 from rabtriever_core.data.dataset import Document, read_dataset
 from rabtriever_core.evaluation.metrics import per_query, without
 from rabtriever_core.evaluation.results import RUN_DEPTH, Results
+from rabtriever_core.evaluation.schema import served_system
 from rabtriever_core.evaluation.systems import score_ranker
+from rabtriever_core.models.arrays import Floats
+from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.releases.documents import release_documents
 from rabtriever_core.releases.record import METRIC, Release
 from rabtriever_core.releases.serving import open_release
@@ -20,18 +23,19 @@ if TYPE_CHECKING:
 
 
 def measured(results: Results) -> dict[str, dict[str, float]]:
-    """Split → query → MRR@10 of the student in a benchmark.
+    """Split → query → MRR@10 in a benchmark of what applications get.
 
     Raises:
         ArtifactError: the benchmark's files are damaged or mixed.
     """
-    return {split: results.values(split, "student")[METRIC] for split in results.queries}
+    system = served_system(results.benchmark)
+    return {split: results.values(split, system)[METRIC] for split in results.queries}
 
 
 def remeasured(
     workspace: Workspace, served: Release, candidate: Release, asked: Results
 ) -> dict[str, dict[str, float]]:
-    """Split → query → MRR@10 of the served release's student on a candidate's queries.
+    """Split → query → MRR@10 of what the served release answers, on a candidate's queries.
 
     It ranks the candidate's corpus: over its own it could not find what was added since and would
     still find what was removed, so that it would lose whatever the models are worth. Documents that
@@ -54,8 +58,17 @@ def remeasured(
     )
     every = (judged for queries in asked.queries.values() for judged in queries.values())
     further = max((len(judged.left_out) for judged in every), default=0)
+    lexical = opened.lexical
+    index = None if lexical is None else Bm25.fit(documents, lexical.vocabulary.language)
+
+    def scores(texts: Sequence[str]) -> Floats:
+        margins = opened.tower.encode(texts).margins(stored)
+        if lexical is None or index is None:
+            return margins
+        return margins + np.float32(lexical.weight) * index.scores(texts)
+
     rank = score_ranker(
-        lambda texts: opened.tower.encode(texts).margins(stored),
+        scores,
         [document.id for document in documents],
         RUN_DEPTH + further,
     )

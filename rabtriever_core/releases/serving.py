@@ -18,6 +18,8 @@ from rabtriever_core.errors import ConfigError, IndexMismatchError, ReleaseError
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.hit import Hit
+from rabtriever_core.index.hybrid import hybrid_search
+from rabtriever_core.index.lexical import Lexical, hashes
 from rabtriever_core.index.onnx.reader import QueryGraph
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryEncoder, QueryTower
@@ -51,6 +53,8 @@ class OpenRelease:
     calibration: Calibration
     index: IndexConfig
     """How its collection is stored and searched."""
+    lexical: Lexical | None
+    """BM25 that ranks beside the margin; None where it does not."""
     folders: Mapping[str, Path]
     """Its `SERVING_PARTS`, every byte checked."""
     runtime: RuntimeConfig
@@ -85,7 +89,12 @@ class OpenRelease:
         least = per_query("min_probability", min_probability, len(texts))
         encoded, params = self.encoder.encode(texts), search_params(self.index)
         # By its own name: wherever the alias points by now.
-        found = search(client, self.release.collection, encoded, k, params, filters)
+        collection, lexical = self.release.collection, self.lexical
+        found = (
+            search(client, collection, encoded, k, params, filters)
+            if lexical is None
+            else hybrid_search(client, collection, encoded, texts, lexical, k, params, filters)
+        )
         fitted = self.calibration.threshold
         return [
             self._calibrated(hits, fitted if asked is None else asked)
@@ -164,6 +173,7 @@ def open_release(workspace: Workspace, release: Release) -> OpenRelease:
         graph=QueryGraph.beside(folders["qdrant_collection"], runtime.threads),
         calibration=Calibration.load(folders["calibration"]),
         index=release_index(workspace, release),
+        lexical=Lexical.load(folders["qdrant_collection"]),
         folders=folders,
         runtime=runtime,
         prefix_bytes=workspace.settings.serving.prefix_cache_mib * 2**20,
@@ -185,15 +195,17 @@ def _torch(what: str, release: Release) -> Iterator[None]:
         ) from error
 
 
-def check_collection_of(client: "QdrantClient", release: Release, gauge: str) -> None:
-    """Refuse a collection that was not built from a release's artifacts.
+def check_collection_of(client: "QdrantClient", opened: OpenRelease) -> None:
+    """Refuse a release's collection where it was not built from the release's artifacts.
 
     Raises:
         IndexMismatchError: it is gone, or other artifacts built it.
     """
+    release = opened.release
     built = physical_collection(client, release.collection)
-    hashes = {name: release.parts[name] for name in ("teacher", "student", "document_embeddings")}
-    check_built_by(built, hashes | {"gauge": gauge})
+    parts = {name: release.parts[name] for name in ("teacher", "student", "document_embeddings")}
+    parts |= {"gauge": opened.tower.gauge.fingerprint, **hashes(opened.lexical)}
+    check_built_by(built, parts)
     if built.count != release.count:
         raise IndexMismatchError(
             f"collection {built.name} holds {built.count} points, release {release.id} has "

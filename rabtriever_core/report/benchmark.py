@@ -45,6 +45,7 @@ def write_report(
             "milliseconds": wording.milliseconds,
             "comparison": wording.comparison,
             "points": wording.points,
+            "p_value": wording.p_value,
             "shown_points": _shown_points,
         }
     )

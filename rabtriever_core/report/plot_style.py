@@ -25,6 +25,7 @@ COLORS = {
     "linear_reranker": "#56B4E9",
     "pool_classifier": "#CC79A7",
     "teacher_cosine": "#882255",
+    "hybrid": "#E69F00",
 }
 MARKERS = {
     "popularity": "*",
@@ -38,6 +39,7 @@ MARKERS = {
     "linear_reranker": "d",
     "pool_classifier": "P",
     "teacher_cosine": "v",
+    "hybrid": "h",
 }
 EXTRA_COLORS = ("#332288", "#AA4499", "#117733", "#CC6677", "#6699CC", "#767676")
 INK, GRID = "#333333", "#E3E3E3"

@@ -71,7 +71,7 @@ class Evaluated:
 
     @property
     def system(self) -> str:
-        """What the release answered with: `student`, or `two_stage`."""
+        """What the release answered with: `student`, `hybrid` or `two_stage`."""
         return next(iter(self.runs))
 
     def means(self, system: str) -> dict[str, float]:
@@ -208,7 +208,8 @@ def evaluate(
             f"releases {', '.join(sorted(releases | {release.id}))} were served while the queries "
             "were asked: ask them again"
         )
-    runs = {"two_stage" if rerank else "student": run}
+    first_stage = "student" if opened.lexical is None else "hybrid"
+    runs = {"two_stage" if rerank else first_stage: run}
     if bm25:
         language = release.settings["dataset"].get("language", "auto")
         rank = bm25_ranker(documents, deep, language)

@@ -14,11 +14,12 @@ from rabtriever_core.evaluation.scaling import measure_response_time
 from rabtriever_core.evaluation.schema import in_order
 from rabtriever_core.evaluation.systems import (
     Ranker,
-    bm25_ranker,
     completed,
+    hybrid_ranker,
     popularity_ranker,
     qdrant_ranker,
     reranker,
+    score_ranker,
     teacher_ranker,
     vector_ranker,
     vector_reranker,
@@ -26,11 +27,13 @@ from rabtriever_core.evaluation.systems import (
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.checks.model_agreement import agreement_with_model
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.lexical import Lexical, hashes
 from rabtriever_core.index.onnx.reader import QueryGraph
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.models.arrays import unit_rows
+from rabtriever_core.models.bm25 import Bm25
 from rabtriever_core.models.probability import Calibration
 from rabtriever_core.models.reranker import GenerativeReranker
 from rabtriever_core.report.benchmark import write_report
@@ -38,6 +41,7 @@ from rabtriever_core.report.examples import pick_examples
 from rabtriever_core.report.gallery import draw_calibration, draw_plots, draw_two_stage
 from rabtriever_core.report.wording import headline_split
 from rabtriever_core.stages.context import StageContext
+from rabtriever_core.stages.hybrid import beside, bm25_result
 from rabtriever_core.training.bi_encoder import BiEncoder
 from rabtriever_core.training.history import HISTORY_FILE, read_history
 
@@ -69,7 +73,7 @@ def make(context: StageContext) -> dict[str, Any]:
         settings.index,
         runtime,
     )
-    student = tower.student
+    student, lexical = tower.student, Lexical.load(inputs["qdrant_collection"].folder)
     embeddings = StoredDocuments.open(inputs["document_embeddings"].folder)
     most_queries = max(len(queries) for queries in chosen.values())
     full_pool = len(documents) * most_queries <= config.teacher_pairs
@@ -80,14 +84,25 @@ def make(context: StageContext) -> dict[str, Any]:
 
     with connect(settings.index, context.workspace.qdrant) as client:
         built = physical_collection(client, inputs["qdrant_collection"].meta.metrics["collection"])
-        hashes = {part: inputs[part].hash for part in _BUILDING_PARTS}
-        check_built_by(built, hashes | {"gauge": tower.gauge.fingerprint})
-        systems = _baselines(context, depth)
+        parts = {part: inputs[part].hash for part in _BUILDING_PARTS}
+        parts |= {"gauge": tower.gauge.fingerprint, **hashes(lexical)}
+        check_built_by(built, parts)
+        bm25 = Bm25.fit(documents, dataset.language)
+        hybrid = bm25_result(context, tower, embeddings, bm25, lexical)
+        systems = _baselines(context, bm25, depth)
         # What encodes queries in service; the checks of exactness are of the model itself.
         encoder = QueryGraph.beside(inputs["qdrant_collection"].folder, runtime.threads) or tower
         systems["student"] = qdrant_ranker(
             encoder, client, built.name, depth, search_params(settings.index)
         )
+        if lexical is not None:
+            systems["hybrid"] = hybrid_ranker(
+                encoder, lexical, client, built.name, depth, search_params(settings.index)
+            )
+        elif weight := hybrid["weight"]:
+            systems["hybrid"] = beside(
+                encoder, embeddings.stored(tower), embeddings.ids, bm25, weight, depth
+            )
         systems["teacher"] = (
             teacher_ranker(teacher, documents, depth)
             if full_pool
@@ -115,7 +130,14 @@ def make(context: StageContext) -> dict[str, Any]:
         dev_run = _dev_run(context, systems["student"], runs)
         latency = bench.measure_latency(systems, timed)
         agreement = agreement_with_model(
-            client, built.name, tower, texts, documents, embeddings, settings.index
+            client,
+            built.name,
+            tower,
+            texts,
+            documents,
+            embeddings,
+            settings.index,
+            None if lexical is None else (lexical, lexical.documents(documents)),
         )
 
     seconds = context.workspace.seconds()
@@ -144,6 +166,7 @@ def make(context: StageContext) -> dict[str, Any]:
         ),
         "calibration": _calibration(context, teacher, runs),
         "two_stage": _two_stage(context, teacher, runs, dev_run, latency["student"]["median"]),
+        "hybrid": hybrid,
         "exactness": {
             "top10_agreement": agreement.top10,
             **agreement.losses(),
@@ -208,7 +231,7 @@ def _left_out(dataset: Dataset, chosen: Mapping[str, Sequence[str]]) -> dict[str
     return {"left_out": some} if some else {}
 
 
-def _baselines(context: StageContext, depth: int) -> dict[str, Ranker]:
+def _baselines(context: StageContext, bm25: Bm25, depth: int) -> dict[str, Ranker]:
     """Popularity, BM25 and the bi-encoder; its documents are embedded before anything is timed."""
     dataset = context.dataset()
     documents = dataset.documents
@@ -217,7 +240,7 @@ def _baselines(context: StageContext, depth: int) -> dict[str, Ranker]:
     ids = [document.id for document in documents]
     return {
         "popularity": popularity_ranker(dataset, context.settings.dataset.train_split, depth),
-        "bm25": bm25_ranker(documents, depth, dataset.language),
+        "bm25": score_ranker(bm25.scores, ids, depth),
         "bi_encoder": vector_ranker(model.encode_queries, ids, vectors, depth),
     }
 

@@ -14,13 +14,17 @@ from rabtriever_core.index.build import Source, build_and_verify, build_hash
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.gauge import Gauge
+from rabtriever_core.index.lexical import Lexical, hashes
 from rabtriever_core.index.onnx.reader import FOLDER, QueryGraph
 from rabtriever_core.index.onnx.write import check_size, write_tower
 from rabtriever_core.index.quantization import warn_of_local_mode
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
+from rabtriever_core.models.bm25 import Bm25
+from rabtriever_core.models.bm25_vectors import TermVectors
 from rabtriever_core.models.precision import exact_runtime
 from rabtriever_core.stages.context import StageContext
+from rabtriever_core.stages.hybrid import bm25_choice
 from rabtriever_core.workspace import Workspace
 from rabtriever_core.workspace.atomic import write_json
 
@@ -50,7 +54,8 @@ def make(context: StageContext) -> dict[str, Any]:
     dataset = context.dataset()
     student = Student.load(inputs["student"].folder, inputs["teacher"].folder, settings.runtime)
     embeddings = StoredDocuments.open(inputs["document_embeddings"].folder)
-    gauge = _gauge(settings, dataset, student, embeddings.vectors(student))
+    vectors = embeddings.vectors(student)
+    gauge = _gauge(settings, dataset, student, vectors)
     tower = QueryTower.of(student, gauge, settings.index)
     queries = dataset.split_queries(settings.dataset.dev_split)
     if not queries:
@@ -60,6 +65,7 @@ def make(context: StageContext) -> dict[str, Any]:
         )
     texts = [dataset.queries[q] for q in spread(queries, _MAX_QUERIES)]
     graph = _write_graph(context, tower, embeddings, texts)
+    lexical, choice = _lexical(settings, dataset, student, vectors)
     metadata = {
         "teacher": inputs["teacher"].hash,
         "student": inputs["student"].hash,
@@ -67,6 +73,7 @@ def make(context: StageContext) -> dict[str, Any]:
         "dataset": inputs["validated_dataset"].meta.dataset,
         "gauge": tower.gauge.fingerprint,
         "quantization": settings.index.quantization,
+        **hashes(lexical),
     }
     if not settings.index.url:
         warn_of_local_mode(settings.index.quantization, settings.index.exact)
@@ -78,6 +85,7 @@ def make(context: StageContext) -> dict[str, Any]:
                 {name: artifact.hash for name, artifact in inputs.items()},
                 tower.gauge.fingerprint,
                 settings.index.quantization,
+                lexical,
             ),
             Source(
                 tower,
@@ -85,6 +93,7 @@ def make(context: StageContext) -> dict[str, Any]:
                 dataset.documents,
                 embeddings,
                 texts,
+                lexical,
             ),
             metadata,
             settings.index,
@@ -102,10 +111,13 @@ def make(context: StageContext) -> dict[str, Any]:
         "top10_agreement": built.agreement.top10,
         **built.agreement.losses(),
         "query_tower": graph,
+        **choice,
         "probe_queries": built.probes,
     }
     # What a query tower needs beside teacher and student, without the embeddings.
     tower.gauge.save(context.output)
+    if lexical is not None:
+        lexical.save(context.output)
     write_json(context.output / RECORD, record)
     return record | {"probe_queries": len(built.probes), "queries_compared": len(texts)}
 
@@ -149,6 +161,24 @@ def _gauge(settings: Settings, dataset: Dataset, student: "Student", vectors: np
         texts = [dataset.queries[q] for q in dataset.split_queries(settings.dataset.train_split)]
         queries = student.encode_queries(spread(texts, config.fit_queries), progress=True)
     return Gauge.fit(config, vectors, queries, settings.runtime.seed)
+
+
+def _lexical(
+    settings: Settings, dataset: Dataset, student: "Student", vectors: np.ndarray
+) -> tuple[Lexical | None, dict[str, Any]]:
+    """BM25 as the setting wants it, and what the record says of it; nothing where it is off."""
+    weight = settings.index.bm25_weight
+    if weight == 0:
+        return None, {}
+    index = Bm25.fit(dataset.documents, dataset.language)
+    choice: dict[str, Any] = {"weight": weight}
+    if weight == "auto":
+        choice = bm25_choice(dataset, settings, student, vectors, index)
+        weight = float(choice["weight"])
+    if not weight:
+        return None, {"bm25": choice}
+    words = TermVectors.of(index)
+    return Lexical.of(words, weight), {"bm25": choice, "bm25_terms": len(words.weights)}
 
 
 def is_live(workspace: Workspace) -> bool:

@@ -130,7 +130,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "benchmark_report",
-        2,
+        3,
         "Compare BM25, bi-encoder, teacher and student on the same queries.",
         (
             "validated_dataset",

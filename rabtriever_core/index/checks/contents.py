@@ -9,9 +9,11 @@ import numpy as np
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.collection import payload, upload
+from rabtriever_core.index.lexical import parts
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.stored_documents import Shards
 from rabtriever_core.index.vectors import point_id
+from rabtriever_core.models.bm25_vectors import Row, TermVectors
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -25,8 +27,9 @@ def differing(
     documents: Sequence[Document],
     stored: Shards,
     limit: int | None = None,
+    words: TermVectors | None = None,
 ) -> list[int]:
-    """Rows whose point is missing, or holds another vector, text or metadata.
+    """Rows whose point is missing, or holds another vector, other words, text or metadata.
 
     Args:
         client: Qdrant.
@@ -34,13 +37,15 @@ def differing(
         documents: the m documents.
         stored: `StoredDocuments.stored_shards` of them.
         limit: points looked at, evenly spread; all when not given.
+        words: the documents' BM25, where the collection has it.
     """
     wanted = np.array(spread(range(len(documents)), limit or len(documents)))
     found, start = [], 0
     for ids, vectors in stored:
-        part = documents[start : start + len(ids)]
-        rows = wanted[(wanted >= start) & (wanted < start + len(ids))] - start
-        found += [start + row for row in _differing(client, physical, part, vectors, rows.tolist())]
+        part, terms = documents[start : start + len(ids)], _part(words, start, len(ids))
+        rows = (wanted[(wanted >= start) & (wanted < start + len(ids))] - start).tolist()
+        differ = _differing(client, physical, part, vectors, terms, rows)
+        found += [start + row for row in differ]
         start += len(ids)
     return found
 
@@ -51,13 +56,14 @@ def mend(
     documents: Sequence[Document],
     stored: Shards,
     batch_size: int,
+    words: TermVectors | None = None,
 ) -> list[str]:
     """Upload again what differs, in place; returns the ids of these documents."""
     mended, start = [], 0
     for ids, vectors in stored:
-        part = documents[start : start + len(ids)]
-        rows = _differing(client, physical, part, vectors, range(len(part)))
-        upload(client, physical, part, vectors, rows, batch_size)
+        part, terms = documents[start : start + len(ids)], _part(words, start, len(ids))
+        rows = _differing(client, physical, part, vectors, terms, range(len(part)))
+        upload(client, physical, part, vectors, rows, batch_size, terms)
         mended += [ids[row] for row in rows]
         start += len(ids)
     return mended
@@ -68,6 +74,7 @@ def _differing(
     physical: str,
     documents: Sequence[Document],
     vectors: np.ndarray,
+    words: TermVectors | None,
     rows: Sequence[int],
 ) -> list[int]:
     """Which of some rows of a shard differ."""
@@ -88,10 +95,27 @@ def _differing(
             if (
                 point is None
                 or not _same(point.payload, payload(documents[row]))
-                or not np.allclose(np.asarray(point.vector), vectors[row], rtol=1e-5, atol=1e-7)
+                or not _same_vector(
+                    point.vector, vectors[row], None if words is None else words[row]
+                )
             ):
                 found.append(row)
     return found
+
+
+def _part(words: TermVectors | None, start: int, count: int) -> TermVectors | None:
+    return None if words is None else words.part(start, start + count)
+
+
+def _same_vector(stored: Any, vector: np.ndarray, terms: Row | None) -> bool:
+    dense, found = parts(stored)
+    numbers, weights = ([], []) if terms is None else (each.tolist() for each in terms)
+    return (
+        dense is not None
+        and np.allclose(np.asarray(dense), vector, rtol=1e-5, atol=1e-7)
+        and sorted(found) == numbers
+        and np.allclose([found[number] for number in numbers], weights, rtol=1e-5)
+    )
 
 
 def _same(stored: Any, uploaded: Any) -> bool:

@@ -14,6 +14,7 @@ from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.index.checks.model_agreement import agreement_with_model
 from rabtriever_core.index.checks.probes import check_probes, recorded_probes
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.lexical import Lexical, hashes
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.workspace import Workspace
@@ -93,21 +94,24 @@ def check_collection(
     )
     embeddings = StoredDocuments.open(artifacts["document_embeddings"].folder)
     embeddings.check_of(dataset.documents)
+    lexical = Lexical.load(artifacts["qdrant_collection"].folder)
+    words = None if lexical is None else lexical.documents(dataset.documents)
     probes = recorded_probes(record)
     dev = dataset.split_queries(settings.dataset.dev_split)
     texts = [dataset.queries[query] for query in spread(dev, _MAX_QUERIES)]
     made_by = ("teacher", "student", "document_embeddings")
     with connect(settings.index, workspace.qdrant) as client:
         built = physical_collection(client, record["collection"])
-        hashes = {name: artifacts[name].hash for name in made_by}
-        check_built_by(built, hashes | {"gauge": tower.gauge.fingerprint})
+        parts = {name: artifacts[name].hash for name in made_by}
+        parts |= {"gauge": tower.gauge.fingerprint, **hashes(lexical)}
+        check_built_by(built, parts)
         problem = ""
         try:
             check_probes(client, built.name, tower, probes)
         except IndexMismatchError as error:
             problem = str(error)
         stored = embeddings.stored_shards(tower)
-        rows = differing(client, built.name, dataset.documents, stored, _MAX_POINTS)
+        rows = differing(client, built.name, dataset.documents, stored, _MAX_POINTS, words)
         if rows:
             problem = problem or (
                 f"{built.name}: the stored vector or text of {len(rows)} documents is not what was "
@@ -115,7 +119,14 @@ def check_collection(
                 "uploads them again"
             )
         agreement = agreement_with_model(
-            client, built.name, tower, texts, dataset.documents, embeddings, index
+            client,
+            built.name,
+            tower,
+            texts,
+            dataset.documents,
+            embeddings,
+            index,
+            None if lexical is None or words is None else (lexical, words),
         )
     return LiveIndex(
         collection=built.name,

@@ -17,9 +17,12 @@ from rabtriever_core.index.checks.exactness import (
     top_k_agreement,
     top_k_recall,
 )
+from rabtriever_core.index.hybrid import combined, hybrid_search
+from rabtriever_core.index.lexical import Lexical
 from rabtriever_core.index.quantization import search_params
 from rabtriever_core.index.search import search
 from rabtriever_core.index.stored_documents import StoredDocuments
+from rabtriever_core.models.bm25_vectors import TermVectors
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -68,6 +71,7 @@ def agreement_with_model(
     documents: Sequence[Document],
     embeddings: StoredDocuments,
     index: IndexConfig,
+    lexical: tuple[Lexical, TermVectors] | None = None,
 ) -> Agreement:
     """Compare rankings link by link: Qdrant, uploaded vectors, student's vectors, student.
 
@@ -79,11 +83,13 @@ def agreement_with_model(
         documents: all m documents of the collection.
         embeddings: what the collection was built from.
         index: how applications search.
+        lexical: query and document side of the collection's BM25, where it has it.
 
     Returns:
         `top10` is the lowest of its links' shares: Qdrant against the uploaded vectors, these
         against the student's where no dimension was dropped, and these against documents encoded
-        afresh, to the precision that these are computed with.
+        afresh, to the precision that these are computed with; and Qdrant's sums of margin and
+        BM25, of some queries, against ours.
     """
     ids, vectors = embeddings.ids, embeddings.vectors(tower.student)
     phi = tower.student.encode_queries(texts)
@@ -112,11 +118,34 @@ def agreement_with_model(
     fresh = tower.student.margin(texts, [documents[row] for row in fresh_rows])
     tolerance = max(TIE_TOLERANCE, tower.student.encoder.rounding)
     agreed = top_k_agreement(ranked, fresh, sample, DEPTH, tolerance)
+    both = 1.0
+    if lexical is not None:
+        # Local mode takes long for BM25: some are enough to see what is wrong.
+        some = spread(texts, _QUERIES_AT_ONCE)
+        both = _sums_agree(client, physical, tower, some, ids, stored, lexical)
     return Agreement(
-        top10=min(float(np.mean(shares)), agreed),
+        top10=min(float(np.mean(shares)), agreed, both),
         truncation_recall=float(np.mean(kept)) if kept else None,
         served_recall=float(np.mean(served)) if served else None,
     )
+
+
+def _sums_agree(
+    client: "QdrantClient",
+    physical: str,
+    tower: "QueryTower",
+    texts: Sequence[str],
+    ids: Sequence[str],
+    stored: np.ndarray,
+    lexical: tuple[Lexical, TermVectors],
+) -> float:
+    """Share of the top ten by margin + weight · BM25 on which Qdrant and numpy agree."""
+    side, words = lexical
+    encoded = tower.encode(texts)
+    sums = encoded.margins(stored) + side.weight * words.scores(side.vocabulary.counts(texts))
+    found = hybrid_search(client, physical, encoded, texts, side, DEPTH)
+    rankings = [[(hit.document_id, combined(hit, side.weight)) for hit in hits] for hits in found]
+    return top_k_agreement(rankings, sums, ids, DEPTH)
 
 
 def _rankings(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rabtriever_core.errors import IndexMismatchError
 from rabtriever_core.index.collection import stored_points, vector_params
+from rabtriever_core.index.lexical import VECTOR
 from rabtriever_core.index.retry import with_retry
 from rabtriever_core.index.vectors import point_id
 
@@ -23,6 +24,7 @@ def verify_collection(
     green_seconds: float = 600.0,
     *,
     quantized: bool = False,
+    words: bool = False,
 ) -> None:
     """Check that a collection is whole: status, dimension, points, payloads.
 
@@ -33,6 +35,7 @@ def verify_collection(
         dimension: of its vectors.
         green_seconds: how long a server may go on building its index.
         quantized: whether a server must hold quantized vectors.
+        words: whether it must have BM25.
 
     Raises:
         IndexMismatchError: names what differs.
@@ -48,6 +51,8 @@ def verify_collection(
         problems.append(f"vectors are {params}, not {dimension}-dimensional with dot product")
     if quantized and info.config.quantization_config is None:
         problems.append("vectors are not quantized")
+    if words and VECTOR not in (info.config.params.sparse_vectors or {}):
+        problems.append("there is no BM25")
     count = client.count(physical, exact=True).count
     if count != len(ids):
         problems.append(f"{count} points, not {len(ids)}")

@@ -61,7 +61,7 @@ def with_all_systems(benchmark: dict[str, Any]) -> dict[str, Any]:
     benchmark["training"] = {
         name: dict(budget)
         for name in SYSTEM_LABELS
-        if name not in ("popularity", "bm25", "minilm", "teacher_cosine")
+        if name not in ("popularity", "bm25", "minilm", "teacher_cosine", "hybrid")
     }
     del benchmark["training"]["student"]["seconds"]
     return benchmark

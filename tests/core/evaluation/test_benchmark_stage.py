@@ -18,9 +18,11 @@ from rabtriever_core.evaluation.systems import KnownDocuments
 from rabtriever_core.models.backbone import tiny_backbone
 from rabtriever_core.models.predictor import make_predictor
 from rabtriever_core.models.reranker import GenerativeReranker
+from rabtriever_core.releases.remeasure import measured
 from rabtriever_core.report.wording import summary_table
 from rabtriever_core.stages import benchmark_report, run_stage
 from rabtriever_core.workspace import Workspace
+from rabtriever_core.workspace.artifacts import load_artifact
 from tests.core.inputs import PASSED, finished
 
 WORDS = ("apple", "fridge", "door", "table", "kettle", "window", "lamp", "garden")
@@ -101,6 +103,25 @@ def make_workspace(
     return workspace
 
 
+def test_bm25_that_applications_get_is_measured_as_they_get_it(tmp_path: Path) -> None:
+    index = SETTINGS["index"] | {"bm25_weight": "auto"}
+    workspace = make_workspace(tmp_path, SETTINGS | {"index": index})
+    built = load_artifact(workspace.artifact("qdrant_collection")).meta.metrics["bm25"]
+    artifact = run_stage(workspace, "benchmark_report")
+    written = json.loads((artifact.folder / "benchmark.json").read_text(encoding="utf-8"))
+    assert written["hybrid"]["served"]
+    assert written["hybrid"]["weight"] == built["weight"] > 0
+    assert written["hybrid"]["dev"]["metrics"] == pytest.approx(built["metrics"], abs=1e-6)
+    assert written["exactness"]["top10_agreement"] == 1.0
+    page = (artifact.folder / "benchmark.html").read_text(encoding="utf-8")
+    assert "and is what applications get" in page
+    systems = written["splits"]["test"]["systems"]
+    assert measured(Results.read(artifact.folder)) == {
+        "test": Results.read(artifact.folder).values("test", "hybrid")["MRR@10"]
+    }
+    assert systems["hybrid"]["metrics"]["MRR@10"] > systems["student"]["metrics"]["MRR@10"]
+
+
 def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     artifact = run_stage(workspace, "benchmark_report")
     written = json.loads((artifact.folder / "benchmark.json").read_text(encoding="utf-8"))
@@ -122,6 +143,12 @@ def test_writes_numbers_page_plots_and_rankings(workspace: Workspace) -> None:
     # BM25 sees the number that query and document share; the models are untrained.
     test = written["splits"]["test"]["systems"]
     assert test["bm25"]["metrics"]["R@1"] == 1.0
+    # So dev would have it, and the report says what that is worth, though nobody is served it.
+    hybrid = written["hybrid"]
+    assert (hybrid["served"], hybrid["dev"]["queries"]) == (False, 6)
+    assert hybrid["weight"] == hybrid["dev"]["weight"] == hybrid["dev"]["best"] > 0
+    assert test["hybrid"]["metrics"]["MRR@10"] > test["student"]["metrics"]["MRR@10"]
+    assert "<code>index.bm25_weight: auto</code> takes it" in page
     plots = {path.stem for path in (artifact.folder / "plots").glob("*.png")}
     assert plots == {
         "quality",

@@ -13,6 +13,7 @@ from rabtriever_core.errors import ArtifactError, IndexMismatchError, IndexUnava
 from rabtriever_core.index import collection
 from rabtriever_core.index.aliases import alias_target, check_built_by, physical_collection
 from rabtriever_core.index.connection import connect
+from rabtriever_core.index.lexical import Lexical
 from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.index.search import search
 from rabtriever_core.stages.qdrant_collection import is_live
@@ -62,6 +63,42 @@ def test_builds_and_verifies(workspace: Workspace, student: Any) -> None:
             assert search(client, built.name, asked, 1)[0][0].document_id in probe["expected"]
     assert is_live(workspace)
     assert run_stage(workspace, "qdrant_collection").reused
+
+
+def test_bm25_beside_the_vectors_is_built_the_same_again(
+    make_workspace: MakeWorkspace, tmp_path: Path, student: Any
+) -> None:
+    one, other = (
+        make_workspace(tmp_path / name, index={"probe_queries": 3, "bm25_weight": 0.5})
+        for name in ("one", "other")
+    )
+    artifact, again = _run(one), _run(other)
+    assert artifact.hash == again.hash, "though sets of words have another order in each process"
+    lexical = Lexical.load(artifact.folder)
+    assert lexical is not None
+    assert (lexical.weight, artifact.meta.metrics["bm25"]) == (0.5, {"weight": 0.5})
+    assert artifact.meta.metrics["top10_agreement"] == 1.0
+    plain = make_workspace(tmp_path / "plain", index={"probe_queries": 3})
+    assert _run(plain).meta.metrics["collection"] != artifact.meta.metrics["collection"]
+    assert "bm25" not in run_stage(plain, "qdrant_collection").meta.metrics
+
+
+def test_bm25_that_qdrant_does_not_hold_as_it_is_is_refused(
+    make_workspace: MakeWorkspace,
+    tmp_path: Path,
+    student: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace = make_workspace(tmp_path / "one", index={"bm25_weight": 50.0})
+    stored = collection.point_vector
+
+    def weighed(vector: np.ndarray, terms: Any) -> Any:
+        numbers, weights = terms
+        return stored(vector, (numbers, weights * 1e-3))
+
+    monkeypatch.setattr(collection, "point_vector", weighed)
+    with pytest.raises(IndexMismatchError, match="and the model agree on"):
+        _run(workspace)
 
 
 def test_deleted_or_incomplete_storage_is_built_again(workspace: Workspace) -> None:
