@@ -75,10 +75,12 @@ def fit_threshold(
     precision: float,
     unanswerable_share: float,
 ) -> float | None:
-    """The threshold that answers most while this share of the answers is right.
+    """The threshold that answers most queries rightly while this share of the answers is right.
 
-    It lies halfway between the last query it answers and the next one. At least 1 / (1 − precision)
-    queries must be answered: fewer could not show the wrong ones that are allowed.
+    Of several that do, the strictest: wrong answers that the precision would allow are worth
+    nothing. It lies halfway between the last query it answers and the next one. At least
+    1 / (1 − precision) queries must be answered: fewer could not show the wrong ones that are
+    allowed.
 
     Args:
         top: probability of the best document of n queries [n].
@@ -96,7 +98,9 @@ def fit_threshold(
     reached = np.flatnonzero(enough & (1 - curve.risk >= precision - 1e-12))
     if not len(reached):
         return None
-    chosen = int(reached[-1])
+    rightly = (1 - curve.risk) * curve.coverage
+    most = rightly[reached].max() - 1e-12
+    chosen = int(reached[rightly[reached] >= most][0])
     if chosen == len(curve.threshold) - 1:
         return 0.0
     return float(curve.threshold[chosen] + curve.threshold[chosen + 1]) / 2

@@ -116,7 +116,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "calibration",
-        2,
+        3,
         "Fit on dev what a margin means: probability, and when nothing fits.",
         ("validated_dataset", "teacher", "student", "document_embeddings"),
         ("dataset", "calibration", "runtime"),

@@ -36,7 +36,7 @@ def test_curve_by_hand() -> None:
 
 @settings(deadline=None)
 @given(QUERIES, UNANSWERABLE, st.sampled_from([0.0, 0.3, 0.5]), st.sampled_from([0.5, 0.8, 0.9]))
-def test_threshold_reaches_the_precision_and_answers_most(
+def test_threshold_reaches_the_precision_and_answers_most_rightly(
     queries: list[tuple[float, bool]], unanswerable: list[float], share: float, precision: float
 ) -> None:
     top, right = np.array([p for p, _ in queries]), np.array([r for _, r in queries])
@@ -59,7 +59,9 @@ def test_threshold_reaches_the_precision_and_answers_most(
     else:
         assert outcome(found)[0] >= least
         assert outcome(found)[2] >= precision - 1e-9
-        assert outcome(found)[1] == pytest.approx(max(o[1] for o in fitting))
+        most = max(o[1] * o[2] for o in fitting)
+        strictest = min(o[1] for o in fitting if o[1] * o[2] >= most - 1e-9)
+        assert outcome(found)[1] == pytest.approx(strictest)
 
 
 def test_threshold_lies_between_queries() -> None:
@@ -70,6 +72,13 @@ def test_threshold_lies_between_queries() -> None:
     )
     everything = fit_threshold(top, right | True, NONE, precision=0.9, unanswerable_share=0.5)
     assert everything == 0.0
+
+
+def test_wrong_answers_that_the_precision_allows_are_not_given() -> None:
+    """A small dev split, answered rightly: with 10% unanswerable, threshold 0 has precision 0.9."""
+    top, masked = np.linspace(0.5, 0.9, 12), np.linspace(0.01, 0.2, 12)
+    found = fit_threshold(top, top > 0, masked, precision=0.9, unanswerable_share=0.1)
+    assert found == pytest.approx((0.5 + 0.2) / 2)
 
 
 def test_few_right_answers_prove_no_precision() -> None:
