@@ -10,6 +10,7 @@ _DISTRIBUTIONS = {
     "Stemmer": "pystemmer",
     "haystack": "haystack-ai",
     "llama_index": "llama-index-core",
+    "mlflow": "mlflow-skinny",
     "pythonjsonlogger": "python-json-logger",
     "qdrant_edge": "qdrant-edge-py",
     "ruamel": "ruamel-yaml",

@@ -24,11 +24,14 @@ BROUGHT = {
 }
 """Modules of what a requirement brings, or of another name."""
 
+OWN = {"wandb"}
+"""What whoever names it in `runtime.report_to` installs."""
+
 
 def foreign() -> set[str]:
     """Top-level modules of others that the library imports anywhere."""
     found = {i.imported.partition(".")[0] for i in imports() if not i.typing_only}
-    return found - {CORE} - set(sys.stdlib_module_names)
+    return found - {CORE, *OWN} - set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("module", sorted(foreign()))

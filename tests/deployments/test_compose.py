@@ -207,7 +207,7 @@ def test_the_image_is_built_from_what_exists() -> None:
     assert set(build["args"]) == set(re.findall(r"^ARG (\w+)", dockerfile, re.M))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert re.findall(r"torch==\S+", dockerfile) == [
-        each for each in project["dependencies"] if each.startswith("torch")
+        each for each in project["optional-dependencies"]["models"] if each.startswith("torch")
     ]
     (extras,) = re.findall(r"'\.\[([\w,]+)\]'", dockerfile)
     assert set(extras.split(",")) <= set(project["optional-dependencies"])

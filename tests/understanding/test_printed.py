@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from rabtriever_core.data.demo.examples import EXAMPLES
 from tests.documentation.blocks import ROOT
 from tests.understanding.__main__ import sentences
 
@@ -11,11 +12,10 @@ PAGES = (
     "README.md",
     "docs/quickstart.md",
     "docs/how-to/querying.md",
-    "rabtriever_core/serving/page/index.html",
 )
 PRINTED = re.compile(
     r'rabtriever (?:query|explain) "([^"…]+)"|"query": "([^"]+)"|query = "([^"]+)"'
-    r'|search\("([^"]+)"|id="query"[^>]*placeholder="([^"]+)"'
+    r'|search\("([^"]+)"'
 )
 
 
@@ -26,6 +26,11 @@ def test_what_is_printed_is_asked(page: str) -> None:
     assert found
     asked = {row["say"] for row in sentences("printed")}
     assert found <= asked, f"add to sentences.yaml: {sorted(found - asked)}"
+
+
+def test_examples_of_the_search_page_are_asked() -> None:
+    asked = {row["say"] for row in sentences("printed")}
+    assert set(EXAMPLES) and set(EXAMPLES) <= asked
 
 
 def test_no_sentence_of_people_is_printed_or_said_twice() -> None:

@@ -17,7 +17,7 @@ from tests.core.cli.conftest import Rabtriever
 
 HIT = {
     *("document_id", "title", "text", "margin", "probability", "fits", "metadata"),
-    *("teacher_margin", "teacher_probability"),
+    *("teacher_margin", "teacher_probability", "bm25"),
 }
 
 

@@ -48,6 +48,7 @@ def test_builds_and_verifies(workspace: Workspace, student: Any) -> None:
         "metadata",
         "mode",
         "top10_agreement",
+        "query_tower",
         "probe_queries",
     }
     assert (record["alias"], record["count"], record["dimension"]) == ("demo", 40, 16)
