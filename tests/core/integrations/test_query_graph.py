@@ -39,9 +39,11 @@ import json, sys
 
 class Refused:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "transformers", "peft", "dagster", "dvc", "pandas"):
+        if name.partition(".")[0] in REFUSED:
             raise ImportError(f"no {name} here")
 
+REFUSED = "torch transformers peft accelerate scipy pandas matplotlib jinja2 ruamel requests"
+REFUSED = {*REFUSED.split(), "dagster", "dvc", "great_expectations", "fastapi", "ir_measures"}
 sys.meta_path.insert(0, Refused())
 from rabtriever_core import Retriever
 from rabtriever_core.errors import ConfigError

@@ -32,7 +32,7 @@ def test_the_committed_table_is_that_of_the_archive(tmp_path: Path) -> None:
     assert written == committed, (
         "run `rabtriever lab results docs/results.tar.xz --table docs/results.md`"
     )
-    assert committed.count("\n| ") == 2 + 13
+    assert committed.count("\n| ") == 2 + 15
 
 
 def test_the_same_results_are_the_same_bytes(tmp_path: Path) -> None:
