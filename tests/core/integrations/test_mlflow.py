@@ -184,10 +184,11 @@ def test_it_asks_the_server_that_has_its_documents(
 
 
 def test_a_promotion_does_not_wait_for_mlflow(
-    released: Workspace, caplog: pytest.LogCaptureFixture
+    released: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rabtriever_core.integrations.mlflow import keep_mlflow_informed, tell_mlflow
 
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     away = with_settings(released, tracking={"mlflow": "http://127.0.0.1:9"})
     with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9"):
         tell_mlflow(away)

@@ -190,7 +190,10 @@ def test_only_the_nearest_documents_are_read(encoder: Encoder) -> None:
     for row, read, cosine in zip(few, whole, cosines, strict=True):
         order = np.argsort(-cosine, kind="stable")
         np.testing.assert_allclose(row[order[:3]], read[order[:3]], atol=1e-4)
-        np.testing.assert_array_equal(np.argsort(-row, kind="stable")[3:], order[3:])
+        # By their cosines: two that differ by rounding alone may change places.
+        rest = np.argsort(-row, kind="stable")[3:]
+        assert set(rest) == set(order[3:])
+        np.testing.assert_allclose(cosine[rest], cosine[order[3:]], atol=1e-5)
     known = {
         query: dict(zip((document.id for document in documents), row, strict=True))
         for query, row in zip(QUERIES, whole, strict=True)

@@ -122,9 +122,13 @@ def test_promote_rollback_restore_prune(releases: Releases) -> None:
 
 
 def test_what_mlflow_is_not_told_stops_nothing(
-    releases: Releases, workspace: Workspace, caplog: pytest.LogCaptureFixture
+    releases: Releases,
+    workspace: Workspace,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert "tracking.mlflow is null" in releases("track", code=2).stderr
     values = {"index": {"probe_queries": 2}, "tracking": {"mlflow": "http://127.0.0.1:9"}}
     (workspace.root / "params.yaml").write_text(yaml.safe_dump(values))

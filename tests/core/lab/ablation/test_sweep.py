@@ -164,6 +164,7 @@ def test_a_failing_variant_does_not_stop_the_others(
     assert "not run" in (done / "out/failing/table.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_at_a_time_find_the_same(done: Path, tmp_path: Path) -> None:
     plan = tmp_path / "tiny.yaml"
     plan.write_text(PLAN + "  broken: {label: broken, set: [student.start=served]}\n")

@@ -81,6 +81,7 @@ def test_finished_runs_are_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert {p: p.stat().st_mtime_ns for p in artifacts.glob("*/meta.json")} == before
 
 
+@pytest.mark.slow
 def test_two_at_a_time_under_a_label_find_the_same(root: Path) -> None:
     arguments = [*command(root, "fit", "unfit"), "--jobs", "2", "--label", "again"]
     arguments[arguments.index("--work") + 1] = str(root / "work-two")
