@@ -1,10 +1,11 @@
 """Queries to try on the search page: the owner's, or some that the release answers rightly."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rabtriever_core.data.demo.examples import EXAMPLES
 from rabtriever_core.data.judgements import read_judged
+from rabtriever_core.index.checks.exactness import spread
 from rabtriever_core.releases.record import Release
 from rabtriever_core.releases.store import part_folder
 from rabtriever_core.serving.answers import Query
@@ -17,7 +18,6 @@ SHOWN = 3
 _TRIED = 32
 _MAX_CHARACTERS = 160
 
-_Item = TypeVar("_Item")
 _Known = tuple[str, frozenset[str]]
 """A query's text and its right documents."""
 
@@ -41,7 +41,7 @@ def examples(retriever: "Retriever") -> list[str]:
     good = _answered(retriever, ours)[:SHOWN]
     if len(good) < SHOWN:
         dev = _answered(retriever, _of_dev(workspace, retriever.release))
-        good += _spread(dev, SHOWN - len(good))
+        good += spread(dev, SHOWN - len(good))
     return good
 
 
@@ -65,11 +65,4 @@ def _of_dev(workspace: Workspace, release: Release) -> list[_Known]:
     for query, text in judged.queries.items():
         if len(text) <= _MAX_CHARACTERS:
             found.setdefault(frozenset(judged.right(query)), text)
-    return _spread([(text, right) for right, text in found.items()], _TRIED)
-
-
-def _spread(items: list[_Item], count: int) -> list[_Item]:
-    """So many of them, at even distances."""
-    if len(items) <= count:
-        return items
-    return [items[i * len(items) // count] for i in range(count)]
+    return spread([(text, right) for right, text in found.items()], _TRIED)
