@@ -15,6 +15,7 @@ from rabtriever_core.config import IndexConfig, RuntimeConfig
 from rabtriever_core.config.retired import current_values
 from rabtriever_core.data.dataset import Document
 from rabtriever_core.errors import ConfigError, IndexMismatchError, ReleaseError
+from rabtriever_core.extras import missing_extra
 from rabtriever_core.index.aliases import check_built_by, physical_collection
 from rabtriever_core.index.filters import SearchFilter
 from rabtriever_core.index.hit import Hit
@@ -189,10 +190,8 @@ def _torch(what: str, release: Release) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigError(
-            f"{what.format(release.id)} by torch, which is not installed here ({error}): "
-            "`pip install 'rabtriever[models]'`"
-        ) from error
+        needed = missing_extra("models", error)
+        raise ConfigError(f"{what.format(release.id)} by torch; {needed}") from error
 
 
 def check_collection_of(client: "QdrantClient", opened: OpenRelease) -> None:
