@@ -69,7 +69,7 @@ def test_no_request_that_the_schema_allows_or_forbids_fails_inside(client: TestC
             for mode in schemathesis.GenerationMode:
 
                 @settings(
-                    max_examples=7,
+                    max_examples=10,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
                     database=None,
