@@ -2,17 +2,15 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.core.data.importers.support import write_csv
 from tests.documentation.blocks import DOCS, Block, blocks
+from tests.documentation.service import started
 from tests.faults.injection import free_port
 
 PAGE = DOCS / "how-to" / "import.md"
@@ -58,17 +56,6 @@ def test_from_the_table_to_a_served_answer(tmp_path: Path, environment: dict[str
     assert "Report theft" in said[1]
     port = free_port()
     command = f"exec {served.strip().removesuffix('&')} --port {port}"
-    process = subprocess.Popen(["bash", "-c", command], cwd=tmp_path, env=environment)
-    try:
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"http://localhost:{port}/readyz", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.1)
+    with started(["bash", "-c", command], port, tmp_path, environment):
         answer = json.loads(shell(curl.replace(":8000", f":{port}"), tmp_path, environment))
         assert [hit["title"] for hit in answer["hits"]] == ["Report theft"]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, -signal.SIGTERM)

@@ -6,11 +6,8 @@ The models are real and untrained: what is asked for is the right kind of answer
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from rabtriever_core.workspace import VARIABLE
 from tests.core.integrations.released import release_small
 from tests.core.releases.conftest import quick_dvc
 from tests.documentation.blocks import DOCS, ROOT, Block, blocks
+from tests.documentation.service import started
 from tests.faults.injection import free_port
 
 PAGE = DOCS / "how-to" / "querying.md"
@@ -61,21 +59,8 @@ def port(folder: Path, environment: dict[str, str]) -> Iterator[int]:
     (start, *_) = of("bash", "Over HTTP")
     assert start.text == "rabtriever serve &\n"
     port = free_port()
-    process = subprocess.Popen(
-        ["rabtriever", "serve", "--port", str(port)], cwd=folder, env=environment
-    )
-    try:
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"http://localhost:{port}/readyz", timeout=5):
-                    break
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.1)
+    with started(["rabtriever", "serve", "--port", str(port)], port, folder, environment):
         yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, -signal.SIGTERM)
 
 
 def shell(script: str, folder: Path, environment: dict[str, str], code: int = 0) -> str:
