@@ -15,6 +15,7 @@ from rabtriever_core.index.checks.model_agreement import agreement_with_model
 from rabtriever_core.index.checks.probes import check_probes, recorded_probes
 from rabtriever_core.index.connection import connect
 from rabtriever_core.index.lexical import Lexical, hashes
+from rabtriever_core.index.onnx.reader import QueryGraph
 from rabtriever_core.index.query_tower import QueryTower
 from rabtriever_core.index.stored_documents import StoredDocuments
 from rabtriever_core.workspace import Workspace
@@ -92,6 +93,9 @@ def check_collection(
         index,
         settings.runtime,
     )
+    # Probe queries were chosen by what encodes queries in service, and are asked by it.
+    graph = QueryGraph.beside(artifacts["qdrant_collection"].folder, settings.runtime.threads)
+    encoder = graph or tower
     embeddings = StoredDocuments.open(artifacts["document_embeddings"].folder)
     embeddings.check_of(dataset.documents)
     lexical = Lexical.load(artifacts["qdrant_collection"].folder)
@@ -107,7 +111,7 @@ def check_collection(
         check_built_by(built, parts)
         problem = ""
         try:
-            check_probes(client, built.name, tower, probes)
+            check_probes(client, built.name, encoder, probes)
         except IndexMismatchError as error:
             problem = str(error)
         stored = embeddings.stored_shards(tower)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 from rabtriever_core.errors import ConfigError, DiskFullError, ModelError, ReleaseError
 from rabtriever_core.index.onnx import write
 from rabtriever_core.index.onnx.reader import FOLDER, MODEL_FILE, QueryGraph
+from rabtriever_core.index.query_tower import QueryVectors
 from rabtriever_core.integrations.onnx import OnnxQueryTower
 from rabtriever_core.integrations.onnx_export import export_query_tower
 from rabtriever_core.releases import store
+from rabtriever_core.releases.live import check_served_index
 from rabtriever_core.releases.promotion import restore
 from rabtriever_core.releases.served import served_now
 from rabtriever_core.releases.serving import open_release
@@ -123,6 +126,19 @@ def test_a_collection_that_is_gone_is_built_again_and_asked_by_the_graph(
     with Retriever.open(copied) as retriever:
         after = [(hit.document_id, hit.margin) for hit in retriever.search(QUERIES[0])]
     assert after == before
+
+
+def test_live_checks_ask_by_the_graph(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch may rank probe queries in another way than an int8 graph that chose them."""
+    assert not check_served_index(served).problem
+    encode = QueryGraph.encode
+
+    def turned(graph: QueryGraph, queries: Any, batch_size: int = 64) -> QueryVectors:
+        found = encode(graph, queries, batch_size)
+        return replace(found, vectors=-found.vectors)
+
+    monkeypatch.setattr(QueryGraph, "encode", turned)
+    assert "the model with" in check_served_index(served).problem
 
 
 def test_a_damaged_graph_is_not_asked(copied: Workspace) -> None:
